@@ -1,0 +1,95 @@
+"""What can go wrong, each said once in words: what happened, to which file, and what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePath
+
+
+class FacehogError(Exception):
+    """An error that a user can read and act on.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, folder or key that it is about.
+    fact : str
+        What happened, without a full stop at the end.
+    remedy : str
+        What to do about it: a sentence.
+    """
+
+    # All parts go to Exception by position: an exception with keyword-only parts cannot be unpickled
+    # from a Dask worker and would turn into a TypeError.
+    def __init__(self, path: str | os.PathLike[str], fact: str, remedy: str) -> None:
+        super().__init__(os.fspath(path), fact, remedy)
+
+    @property
+    def path(self) -> str:
+        """The file, folder or key that the error is about."""
+        return str(self.args[0])
+
+    @property
+    def fact(self) -> str:
+        """What happened."""
+        return str(self.args[1])
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return str(self.args[2])
+
+    def __str__(self) -> str:
+        return f"{PurePath(self.path).name or self.path}: {self.fact}. {self.remedy}"
+
+
+class RecordingRefusedError(FacehogError):
+    """The recording cannot be processed for what it is; trying again does not help."""
+
+
+class UnreadableError(RecordingRefusedError):
+    """The file is no video that FFmpeg can open, or its index is missing."""
+
+
+class EmptyFileError(RecordingRefusedError):
+    """The file has no bytes, or its video stream has no frame."""
+
+
+class NoVideoError(RecordingRefusedError):
+    """The file holds no video stream."""
+
+
+class NotH264Error(RecordingRefusedError):
+    """The video stream is not coded in H264."""
+
+
+class TruncatedError(RecordingRefusedError):
+    """The file ends before its header says it does."""
+
+
+class DamagedError(RecordingRefusedError):
+    """Frames that the file's index names cannot be decoded."""
+
+
+class CropError(RecordingRefusedError):
+    """The crop reaches outside of the frame, or cannot hold one block."""
+
+
+class ChangedError(FacehogError):
+    """The recording changed while it was being read."""
+
+
+class ConfigError(FacehogError):
+    """A wrong or unknown key in the configuration, or a wrong use of a command."""
+
+
+class StoreError(FacehogError):
+    """A store is missing, half made, or not what its attributes say."""
+
+
+class CatalogueError(FacehogError):
+    """The catalogue cannot be opened, or does not know what is asked for."""
+
+
+class ServiceError(FacehogError):
+    """A server or process that facehog needs does not run or does not answer."""
