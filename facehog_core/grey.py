@@ -1,0 +1,212 @@
+"""Grey as the 2020 recipe makes it: RGB by swscale, then 0.2125 R + 0.7154 G + 0.0721 B.
+
+A monochrome camera's H264 has neutral chroma, and then R = G = B is a function of Y alone. So a neutral frame
+needs no RGB: its Y plane is read in place, and a table of 256 grey levels says what each Y means. The table
+is not computed from a standard but seen: a ramp of all levels is sent through the very conversion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from numpy.typing import NDArray
+
+# The weights of pims.as_grey and skimage.color.rgb2gray, from ITU-R BT.709.
+RED, GREEN, BLUE = 0.2125, 0.7154, 0.0721
+
+N_LEVELS = 256
+NEUTRAL = 128
+
+# Pixel formats with 8-bit Y in the first plane and chroma in the others: bytes of a chroma sample there.
+_CHROMA_BYTES = {
+    "gray": 0,
+    "yuv420p": 1,
+    "yuvj420p": 1,
+    "yuv422p": 1,
+    "yuvj422p": 1,
+    "yuv444p": 1,
+    "yuvj444p": 1,
+    "nv12": 2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grey:
+    """The grey of one frame: Y with a table that says what it means, or the grey itself.
+
+    Parameters
+    ----------
+    values : ndarray of uint8 or float64, shape (height_px, width_px)
+        The Y plane as stored, if there are `levels`; grey from 0 to 255 if not.
+    levels : ndarray of float64, shape (256,), or None
+        The grey of each Y; integers.
+    """
+
+    values: NDArray[Any]
+    levels: NDArray[np.float64] | None = None
+
+    @property
+    def way(self) -> str:
+        """How the grey was found: ``"luma table"`` or ``"rgb"``."""
+        return "rgb" if self.levels is None else "luma table"
+
+    def to_float(self) -> NDArray[np.float64]:
+        """Return the grey as float64, shape (height_px, width_px); not rounded."""
+        grey: NDArray[np.float64] = self.values if self.levels is None else self.levels[self.values]
+        return grey
+
+    def to_uint8(self) -> NDArray[np.uint8]:
+        """Return the grey as uint8, shape (height_px, width_px); that of colour is rounded to the nearest."""
+        if self.levels is None:
+            grey: NDArray[np.uint8] = np.rint(self.values).astype(np.uint8)
+        else:
+            grey = self.levels.astype(np.uint8)[self.values]
+        return grey
+
+
+def grey_of(frame: VideoFrame) -> Grey:
+    """Find the grey of a frame, by the table where its chroma is neutral and through RGB where not.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+
+    Returns
+    -------
+    Grey
+        Its `values` may be the frame's own Y plane: read-only, and holding the frame in memory.
+    """
+    if is_neutral(frame) and (levels := grey_levels(frame)) is not None:
+        return Grey(luma_of(frame), levels)
+    return Grey(grey_of_rgb(frame))
+
+
+def grey_of_rgb(frame: VideoFrame) -> NDArray[np.float64]:
+    """Find the grey of a frame by the general way, as PIMS's `as_grey` does on PyAV's RGB.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+
+    Returns
+    -------
+    ndarray of float64, shape (height_px, width_px)
+        From 0 to 255, not rounded.
+    """
+    rgb = frame.to_ndarray(format="rgb24")
+    # The order of the sum is that of pims.as_grey: the last bit is the same too.
+    grey: NDArray[np.float64] = RED * rgb[..., 0] + GREEN * rgb[..., 1] + BLUE * rgb[..., 2]
+    return grey
+
+
+def grey_levels(frame: VideoFrame) -> NDArray[np.float64] | None:
+    """Find what each Y means in a frame like this one, if its chroma is neutral.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+        Its pixel format, colour range, colour space and size are looked at, not its pixels.
+
+    Returns
+    -------
+    ndarray of float64, shape (256,), or None
+        The grey of each Y: integers. None where RGB is no function of Y alone.
+    """
+    if frame.format.name not in _CHROMA_BYTES:
+        return None
+    return _seen_levels(
+        frame.format.name, frame.color_range, frame.colorspace, frame.width, frame.height % 2 == 1
+    )
+
+
+# For odd widths and heights swscale goes other ways, which round differently, and its vector code may treat
+# the last columns in its own way: so the ramp has the width of the frame and the parity of its height.
+@lru_cache(maxsize=64)
+def _seen_levels(
+    pixel_format: str, color_range: int, colorspace: int, width: int, has_odd_height: bool
+) -> NDArray[np.float64] | None:
+    height = N_LEVELS + has_odd_height
+    # Each column holds every level once in its first 256 rows, next to levels that are far from it.
+    rows, cols = np.ogrid[:height, :width]
+    luma = ((167 * rows + 89 * cols) % N_LEVELS).astype(np.uint8)
+    rgb = _neutral_frame(luma, pixel_format, color_range, colorspace).to_ndarray(format="rgb24")
+    levels = np.empty(N_LEVELS, np.uint8)
+    levels[luma[:N_LEVELS, 0]] = rgb[:N_LEVELS, 0, 0]
+    if not (rgb == levels[luma][..., np.newaxis]).all():
+        return None
+    exact = levels.astype(np.float64)
+    exact.flags.writeable = False
+    return exact
+
+
+def _neutral_frame(
+    luma: NDArray[np.uint8], pixel_format: str, color_range: int, colorspace: int
+) -> VideoFrame:
+    height, width = luma.shape
+    frame = VideoFrame(width, height, pixel_format)
+    frame.color_range, frame.colorspace = color_range, colorspace
+    y, *chroma = frame.planes
+    _lines(y)[:, :width] = luma
+    for plane in chroma:
+        _lines(plane)[:] = NEUTRAL
+    return frame
+
+
+def is_neutral(frame: VideoFrame) -> bool:
+    """Tell whether all of a frame's chroma is neutral, so that its Y says everything.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+
+    Returns
+    -------
+    bool
+        False also for pixel formats without an 8-bit Y plane.
+    """
+    if (n_bytes := _CHROMA_BYTES.get(frame.format.name)) is None:
+        return False
+    chroma = (_view(plane, n_bytes) for plane in frame.planes[1:])
+    return all(plane.min() == NEUTRAL == plane.max() for plane in chroma)
+
+
+def luma_of(frame: VideoFrame) -> NDArray[np.uint8]:
+    """Return a frame's Y plane as stored, in place.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+        In a pixel format with an 8-bit Y plane.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height_px, width_px)
+        A view, strided by the decoder's line size. It is read-only, since the decoder predicts later frames
+        from this very memory, and it keeps that memory from being used again for as long as it is held.
+
+    Raises
+    ------
+    ValueError
+        If the pixel format has no 8-bit Y plane.
+    """
+    if frame.format.name not in _CHROMA_BYTES:
+        raise ValueError(f"a frame in {frame.format.name} has no 8-bit Y plane, take grey_of(frame)")
+    return _view(frame.planes[0], 1)
+
+
+def _view(plane: VideoPlane, n_bytes: int) -> NDArray[np.uint8]:
+    view = _lines(plane)[:, : plane.width * n_bytes]
+    view.flags.writeable = False
+    return view
+
+
+def _lines(plane: VideoPlane) -> NDArray[np.uint8]:
+    """Return a plane's memory by lines, with the padding at their ends."""
+    # PyAV's stubs do not say that a plane is a buffer.
+    memory: NDArray[np.uint8] = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
+    return memory.reshape(plane.height, plane.line_size)

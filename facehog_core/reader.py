@@ -1,0 +1,228 @@
+"""A recording read like an array: by frame number, by slice, lazily."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from fractions import Fraction
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pims
+from numpy.typing import NDArray
+
+from .decode import DecodedFrame, iter_frames
+from .grey import grey_of
+from .video import FrameIndex, VideoInfo, probe
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import dask.array
+
+__all__ = ["DecodedFrame", "RecordingReader", "iter_frames"]
+
+# Holds 250 frames of 1280 x 1024: x264's default GOP is then one block, and decoded once.
+BLOCK_BYTES = 320 * 2**20
+
+
+class RecordingReader(pims.FramesSequence):  # type: ignore[misc]
+    """The frames of a recording in grey, by number: a sequence for PIMS, dask-image, napari and notebooks.
+
+    Frame i is the i-th frame of a plain sequential decode. Reading forward goes on with the same decoder; a
+    jump alone sends it to a keyframe. The reader may be shared between threads and sent to other processes.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A recording in H264.
+
+    Attributes
+    ----------
+    info : VideoInfo
+    index : FrameIndex
+        What `probe` found.
+
+    Raises
+    ------
+    FacehogError
+        As `facehog_core.video.probe` does.
+
+    Examples
+    --------
+    >>> with RecordingReader("m12_cam0.mp4") as frames:
+    ...     last = frames[-1]  # uint8, shape (row, col), with frame_no and metadata
+    ...     some = frames[100:200]  # lazy: decoded when iterated or indexed
+    ...     movie = frames.as_dask()  # lazy, shape (frame, row, col)
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.info, self.index = probe(path)
+        self._times_s = self.index.time_s(self.info.time_base)
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = Lock()
+        self._decoder: Generator[DecodedFrame] | None = None
+        self._next = 0  # the frame that the decoder gives next
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A decoder cannot be sent, what was probed can: the file need not be read again.
+        return {name: getattr(self, name) for name in ("info", "index", "_times_s")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    def __len__(self) -> int:
+        return self.index.n_frames
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Height and width of a frame in pixels."""
+        return self.info.height, self.info.width
+
+    @property
+    def pixel_type(self) -> type[np.uint8]:
+        """Type of the pixels."""
+        return np.uint8
+
+    @property
+    def frame_rate(self) -> float | None:
+        """Frames per second on average, as the container has it. A frame's time is in its metadata."""
+        return float(Fraction(self.info.average_rate)) if self.info.average_rate else None
+
+    def get_frame(self, i: int) -> pims.Frame:
+        """Return a frame as uint8 grey.
+
+        Parameters
+        ----------
+        i : int
+            From 0 to ``len(self) - 1``. (``reader[i]`` also takes negative numbers, slices and lists.)
+
+        Returns
+        -------
+        pims.Frame of uint8, shape (row, col)
+            The grey of `facehog_core.grey`, that of colour rounded to the nearest level. `metadata` has `pts`
+            (units of the time base), `time_s` (seconds) and `corrupt` (whether the decoder says so).
+
+        Raises
+        ------
+        IndexError
+            If there is no such frame.
+        FacehogError
+            As `facehog_core.decode.iter_frames` does.
+        """
+        with self._lock:
+            decoded = self._decode(i)
+            metadata = {"pts": decoded.pts, "time_s": float(self._times_s[i]), "corrupt": decoded.is_corrupt}
+            return pims.Frame(grey_of(decoded.frame).to_uint8(), frame_no=i, metadata=metadata)
+
+    def _decode(self, i: int) -> DecodedFrame:
+        # To go on costs no more than to start again, as long as no keyframe lies in between.
+        if self._decoder is None or not self.index.keyframe_at_or_before(i) <= self._next <= i:
+            self._stop()
+            self._decoder = iter_frames(self.info, self.index, i, len(self))
+            self._next = i
+        # Taken out, and put back if all is well: one that raised gives no more frames.
+        decoder, self._decoder = self._decoder, None
+        decoded = next(decoded for decoded in decoder if decoded.index == i)
+        self._decoder, self._next = decoder, i + 1
+        return decoded
+
+    def close(self) -> None:
+        """Close the file. Reading on opens it again."""
+        with self._lock:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._decoder is not None:
+            self._decoder.close()
+            self._decoder = None
+
+    def __repr__(self) -> str:
+        height, width = self.frame_shape
+        return f"<RecordingReader {self.info.path!r}: {len(self)} frames of {width} x {height}>"
+
+    def as_dask(self, frames_per_block: int | None = None) -> dask.array.Array:
+        """Return the recording as a lazy Dask array.
+
+        Each block opens a decoder of its own. Blocks end at keyframes where they can, so that no frame is
+        decoded twice; a GOP that is longer than a block is cut, and each of its blocks is decoded from the
+        GOP's beginning.
+
+        Parameters
+        ----------
+        frames_per_block : int, optional
+            The most frames of a block. By default as many as `BLOCK_BYTES` hold.
+
+        Returns
+        -------
+        dask.array.Array of uint8, shape (frame, row, col)
+        """
+        # Whoever wants no Dask need not pay for its import.
+        import dask.array as da
+
+        height, width = self.frame_shape
+        longest = frames_per_block or max(BLOCK_BYTES // (height * width), 1)
+        lengths = _block_lengths(self.index, longest)
+        return da.from_array(_LazyFrames(self.info, self.index), chunks=(lengths, height, width), fancy=False)
+
+
+class _LazyFrames:
+    """What Dask takes for an array: it has a shape, and frames are decoded when it is sliced."""
+
+    ndim = 3
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, info: VideoInfo, index: FrameIndex) -> None:
+        self.info = info
+        self.index = index
+        self.shape = (index.n_frames, info.height, info.width)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return type(self).__qualname__, self.info.digest
+
+    def __getitem__(self, key: tuple[Any, ...]) -> NDArray[np.uint8]:
+        frames, *window = key
+        numbers = range(self.index.n_frames)[frames]
+        if isinstance(numbers, int):
+            frame: NDArray[np.uint8] = self._read(range(numbers, numbers + 1), tuple(window))[0]
+            return frame
+        return self._read(numbers, tuple(window))
+
+    def _read(self, numbers: range, window: tuple[Any, ...]) -> NDArray[np.uint8]:
+        wanted = np.broadcast_to(self.dtype.type(0), self.shape[1:])[window].shape
+        frames = np.empty((len(numbers), *wanted), self.dtype)
+        if not numbers:
+            return frames
+        start, stop = min(numbers), max(numbers) + 1
+        with closing(iter_frames(self.info, self.index, start, stop)) as decoder:
+            for decoded in decoder:
+                if decoded.index in numbers:
+                    frames[numbers.index(decoded.index)] = grey_of(decoded.frame).to_uint8()[window]
+        return frames
+
+
+def _block_lengths(index: FrameIndex, longest: int) -> tuple[int, ...]:
+    """Cut a recording into blocks of at most `longest` frames, at keyframes where they can be.
+
+    Whole GOPs are put together as long as they fit; one that is too long is cut into even parts.
+    """
+    if longest < 1:
+        raise ValueError(f"frames_per_block must be at least 1, got {longest}")
+    keyframes = np.flatnonzero(index.is_keyframe & index.is_seekable)
+    borders = np.unique([0, *keyframes, index.n_frames])
+    lengths: list[int] = []
+    has_room = False
+    for n_frames in np.diff(borders).tolist():
+        if has_room and lengths[-1] + n_frames <= longest:
+            lengths[-1] += n_frames
+            continue
+        n_blocks = -(-n_frames // longest)
+        lengths += [
+            n_frames * (block + 1) // n_blocks - n_frames * block // n_blocks for block in range(n_blocks)
+        ]
+        has_room = n_blocks == 1
+    return tuple(lengths)
