@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import shutil
+import socket
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import xxhash
+from barcode import write_recording
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import DERIVED, REAL, REFUSED, facts_of, ffmpeg_frames, run_ffmpeg
+
+from facehog_core import video
+from facehog_core.errors import (
+    ChangedError,
+    EmptyFileError,
+    FacehogError,
+    NoVideoError,
+    TruncatedError,
+    UnreadableError,
+)
+from facehog_core.video import NO_PTS, FrameIndex, VideoInfo, digest_file, is_unchanged, probe
+
+RANGES = {"limited": "tv", "full": "pc", "untagged": "unspec"}
+
+
+def is_open(path: Path) -> bool:
+    return str(path) in (file.path for file in psutil.Process().open_files())
+
+
+def test_every_shared_recording_is_either_read_or_refused(videos_dir: Path) -> None:
+    files = {f"{path.parent.name}/{path.name}" for path in videos_dir.glob("[rd]e*/*")}
+    assert files == {*REAL, *DERIVED, *REFUSED}
+
+
+@pytest.mark.parametrize("name", REAL + DERIVED)
+def test_what_is_probed_is_what_other_tools_found(videos_dir: Path, name: str) -> None:
+    info, index = probe(videos_dir / name)
+    facts = facts_of(videos_dir / name)
+    assert info.container.split(",")[0] == facts.container
+    assert (info.codec, info.profile, info.pixel_format) == ("h264", facts.profile, facts.pixel_format)
+    assert RANGES[info.color_range] == facts.range
+    assert (info.width, info.height) == facts.size
+    assert info.average_rate is not None
+    assert Fraction(info.average_rate) == Fraction(facts.average_rate)
+    assert info.header_n_frames == facts.header_n_frames
+    assert info.n_frames == index.n_frames == facts.n_frames
+    assert np.flatnonzero(index.is_keyframe)[: len(facts.keyframes)].tolist() == facts.keyframes
+    assert info.size_bytes == (videos_dir / name).stat().st_size
+
+
+@pytest.mark.parametrize("name", REAL + DERIVED)
+def test_frames_are_displayed_when_ffmpeg_displays_them(videos_dir: Path, name: str) -> None:
+    info, index = probe(videos_dir / name)
+    pts = [frame.pts for frame in ffmpeg_frames(videos_dir / name)]
+    assert index.pts.tolist() == pts
+    assert index.time_s(info.time_base).tolist() == [float(Fraction(info.time_base) * t) for t in pts]
+
+
+def test_the_digest_is_that_of_the_whole_content(tmp_path: Path) -> None:
+    content = np.random.default_rng(1).bytes(
+        3_000_001
+    )  # more than one buffer, and not a whole number of them
+    file = tmp_path / "content"
+    file.write_bytes(content)
+    assert digest_file(file) == xxhash.xxh3_128_hexdigest(content)
+
+
+def test_info_goes_through_json_and_comes_back_equal(videos_dir: Path) -> None:
+    info, _ = probe(videos_dir / REAL[0])
+    assert VideoInfo(**json.loads(json.dumps(info.as_dict()))) == info
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("width", 0), ("height", -1), ("n_frames", 0), ("time_base", "0/1")]
+)
+def test_info_that_makes_no_sense_is_not_made(videos_dir: Path, field: str, value: object) -> None:
+    info, _ = probe(videos_dir / REAL[0])
+    with pytest.raises(ValueError, match=field):
+        dataclasses.replace(info, **{field: value})
+
+
+def test_an_index_comes_whole_out_of_a_pickle(videos_dir: Path) -> None:
+    _, index = probe(videos_dir / REAL[0])
+    copy = pickle.loads(pickle.dumps(index))
+    assert copy.pts.tolist() == index.pts.tolist()
+    assert copy.is_keyframe.tolist() == index.is_keyframe.tolist()
+    assert copy.is_seekable == index.is_seekable
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=50), st.data())
+def test_the_keyframe_for_a_frame_is_the_last_one_at_or_before_it(
+    flags: list[bool], data: st.DataObject
+) -> None:
+    index = FrameIndex(pts=np.arange(len(flags)) * 3, is_keyframe=np.array(flags), is_seekable=True)
+    number = data.draw(st.integers(0, len(flags) - 1))
+    expected = number
+    while expected > 0 and not flags[expected]:
+        expected -= 1
+    assert index.keyframe_at_or_before(number) == expected
+    counted = dataclasses.replace(index, is_seekable=False)
+    assert counted.keyframe_at_or_before(number) == 0
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=1, unique=True).map(sorted), st.integers(-1100, 1100))
+def test_a_pts_names_its_frame_and_no_other(pts: list[int], asked: int) -> None:
+    index = FrameIndex(pts=np.array(pts), is_keyframe=np.ones(len(pts), bool), is_seekable=True)
+    assert index.frame_at(asked) == (pts.index(asked) if asked in pts else None)
+    assert index.frame_at(None) is None
+
+
+def test_an_index_refuses_numbers_and_times_that_cannot_be() -> None:
+    index = FrameIndex(pts=np.array([0, 1]), is_keyframe=np.array([True, False]), is_seekable=True)
+    for number in (-1, 2):
+        with pytest.raises(IndexError, match="of 2 frames"):
+            index.keyframe_at_or_before(number)
+    with pytest.raises(ValueError, match="ascend"):
+        FrameIndex(pts=np.array([1, 1]), is_keyframe=np.array([True, False]), is_seekable=True)
+    with pytest.raises(ValueError, match="one length"):
+        FrameIndex(pts=np.array([0, 1]), is_keyframe=np.array([True]), is_seekable=True)
+
+
+def test_a_frame_without_pts_has_no_time(tmp_path: Path) -> None:
+    info, index = probe(write_recording(tmp_path / "raw.h264", 5))
+    assert index.pts.tolist() == [NO_PTS] * 5
+    assert np.isnan(index.time_s(info.time_base)).all()
+    assert not index.is_seekable
+
+
+def test_pts_of_an_avi_are_the_times_of_its_frames(tmp_path: Path) -> None:
+    ticks = [0, 1, 2, 5, 6, 9, 10, 11]  # a camera that drops frames
+    path = write_recording(tmp_path / "gaps.avi", len(ticks), x264="bframes=0", pts=ticks)
+    info, index = probe(path)
+    assert index.time_s(info.time_base).tolist() == [tick / 30 for tick in ticks]
+    assert index.is_seekable
+
+
+@pytest.mark.parametrize(("name", "kind", "says"), [(name, *refusal) for name, refusal in REFUSED.items()])
+def test_a_file_that_cannot_be_processed_is_refused_in_one_line(
+    videos_dir: Path, name: str, kind: type[FacehogError], says: str
+) -> None:
+    path = videos_dir / name
+    with pytest.raises(FacehogError, match=says) as caught:
+        probe(path)
+    assert type(caught.value) is kind
+    message = str(caught.value)
+    assert message.startswith(f"{path.name}: ")
+    assert message.endswith(".")
+    assert "\n" not in message
+    assert caught.value.path == str(path)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == message
+    assert not is_open(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # reading from it would wait for ever
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(UnreadableError, match="not a file"):
+            probe(path)
+    for path in (tmp_path / "gone.mp4", tmp_path / "pipe" / "x.mp4"):
+        with pytest.raises(UnreadableError, match="no such file"):
+            probe(path)
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_recording(tmp_path / "locked.mp4", 2)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # tests may run as root, who may read all
+    with pytest.raises(UnreadableError, match="may not be read"):
+        probe(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["%03d.mp4", "concat:a|b.mp4", "-x.mp4", "file:x.mp4", "http:", "a b ü 鼠.mp4", "x?y=1#2.mp4", "none"],
+)
+def test_a_name_is_a_name_whatever_it_looks_like(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_recording(tmp_path / "plain.mp4", 3).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    info, _ = probe(name)
+    assert info.n_frames == 3
+    assert info.path == str(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "playlist", ["ffconcat version 1.0\nfile clip.ts\n", "#EXTM3U\n#EXTINF:1,\nclip.ts\n"]
+)
+@pytest.mark.parametrize("name", ["list.mp4", "list.m3u8"])
+def test_a_playlist_does_not_lead_to_other_files(tmp_path: Path, playlist: str, name: str) -> None:
+    write_recording(tmp_path / "clip.ts", 3)
+    (tmp_path / name).write_text(playlist)
+    with pytest.raises(UnreadableError):
+        probe(tmp_path / name)
+
+
+def test_a_playlist_does_not_lead_to_the_network(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/clip.ts"
+        (tmp_path / "list.m3u8").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{address}\n")
+        with pytest.raises(UnreadableError):
+            probe(tmp_path / "list.m3u8")
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_tags_in_another_encoding_do_no_harm(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "plain.mp4", 3)
+    run_ffmpeg("-i", path, "-c", "copy", "-metadata", os.fsdecode(b"title=caf\xe9"), tmp_path / "tagged.mp4")
+    assert probe(tmp_path / "tagged.mp4")[0].n_frames == 3
+
+
+def test_the_h264_is_chosen_not_the_cover(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "plain.mp4", 7)
+    cover = tmp_path / "cover.jpg"
+    run_ffmpeg("-i", path, "-frames:v", "1", cover)
+    both = ("-i", cover, "-i", path, "-map", "0", "-map", "1", "-c", "copy")
+    run_ffmpeg(*both, tmp_path / "unmarked.mp4")
+    run_ffmpeg(*both, "-disposition:v:0", "attached_pic", tmp_path / "marked.mp4")
+    for name in ("unmarked.mp4", "marked.mp4"):
+        assert probe(tmp_path / name)[0].n_frames == 7
+
+
+def test_a_cover_alone_is_no_video(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "plain.mp4", 1)
+    run_ffmpeg("-i", path, "-frames:v", "1", tmp_path / "cover.jpg")
+    sound = ("-f", "lavfi", "-i", "sine=duration=1", "-i", tmp_path / "cover.jpg", "-map", "0", "-map", "1")
+    run_ffmpeg(*sound, "-c:v", "copy", "-disposition:v:0", "attached_pic", tmp_path / "song.mp4")
+    with pytest.raises(NoVideoError):
+        probe(tmp_path / "song.mp4")
+
+
+def test_of_two_videos_the_default_one_is_chosen_then_the_larger(tmp_path: Path) -> None:
+    small = write_recording(tmp_path / "small.mp4", 5, size=(64, 160))
+    large = write_recording(tmp_path / "large.mp4", 7)
+    both = ("-i", small, "-i", large, "-map", "0", "-map", "1", "-c", "copy")
+    for small_is, large_is, n_frames in (("default", "0", 5), ("default", "default", 7), ("0", "0", 7)):
+        run_ffmpeg(*both, "-disposition:0", small_is, "-disposition:1", large_is, tmp_path / "both.mkv")
+        assert probe(tmp_path / "both.mkv")[0].n_frames == n_frames
+
+
+def test_frames_that_an_edit_list_hides_are_not_missing(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "cut.mp4", 60)
+    content = bytearray(path.read_bytes())
+    duration = content.index(b"elst") + 12  # of the list's only entry
+    struct.pack_into(">I", content, duration, 500)  # ms: the first 15 of 60 frames
+    path.write_bytes(content)
+    info, index = probe(path)
+    assert info.header_n_frames == 60
+    assert index.n_frames == 15 == len(ffmpeg_frames(path))
+
+
+def test_a_video_without_frames_is_empty(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "init.mp4", 5, muxer={"movflags": "frag_keyframe+empty_moov"})
+    os.truncate(path, path.read_bytes().index(b"moof") - 4)  # a stream's head, as cameras send it in advance
+    with pytest.raises(EmptyFileError, match="no frame"):
+        probe(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize(
+    ("name", "muxer"),
+    [
+        ("front.mp4", {"movflags": "faststart"}),
+        ("pieces.mp4", {"movflags": "frag_keyframe+empty_moov"}),
+        ("plain.avi", {}),
+    ],
+)
+def test_a_file_cut_off_is_truncated_not_short(
+    tmp_path: Path, name: str, muxer: dict[str, str], share: float
+) -> None:
+    path = write_recording(tmp_path / name, 60, muxer=muxer)
+    os.truncate(path, int(path.stat().st_size * share))
+    with pytest.raises(TruncatedError):
+        probe(path)
+
+
+def test_a_file_that_grows_while_it_is_read_has_changed(
+    videos_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digest_and_grow(path: str) -> str:
+        with Path(path).open("ab") as file:
+            file.write(bytes(100))
+        return digest_file(path)
+
+    monkeypatch.setattr(video, "digest_file", digest_and_grow)
+    # Also where what is there so far would be refused.
+    for name in (REAL[0], "derived/c_trunc60_moov_missing.mp4"):
+        path = shutil.copy(videos_dir / name, tmp_path)
+        with pytest.raises(ChangedError, match="changed while it was being read"):
+            probe(path)
+
+
+def test_a_file_is_unchanged_until_it_is_touched_or_gone(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "plain.mp4", 3)
+    info, _ = probe(path)
+    assert is_unchanged(info)
+    os.utime(path, ns=(info.mtime_ns + 1, info.mtime_ns + 1))
+    assert not is_unchanged(info)
+    path.unlink()
+    assert not is_unchanged(info)
+
+
+def test_probing_closes_the_file(videos_dir: Path) -> None:
+    probe(videos_dir / REAL[0])
+    assert not is_open(videos_dir / REAL[0])
