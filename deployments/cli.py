@@ -1,0 +1,339 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.crop import Crop
+from facehog_core.errors import CatalogueError, ConfigError, FacehogError, RecordingRefusedError
+from facehog_core.provenance import RunRecord
+from facehog_core.schema import Fate
+from facehog_core.verify import Verdict, verify_store
+from facehog_core.video import probe as probe_recording
+
+from .config import FILE_NAME, TEMPLATE, Config, find_config, load_config
+from .display import aside, console, print_json, print_pairs, print_records, print_run, tell_time
+from .environment import apply_environment, describe_environment
+
+DONE, FAILED, WRONG_USAGE, REFUSED = 0, 1, 2, 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="HOG descriptors of a mouse's face, from each recording as soon as it lands.",
+    epilog="Exit status: 0 done; 1 failed; 2 wrong usage or configuration; 3 the recording was refused.",
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="FACEHOG_CONFIG", help=f"Configuration; otherwise ./{FILE_NAME}."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show the log.")]
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on are one line on standard error."""
+    try:
+        app()
+    except FacehogError as error:
+        aside.print(f"[red]facehog:[/] {error}", markup=True)
+        sys.exit(status_of(error))
+
+
+def status_of(error: FacehogError) -> int:
+    """Return the exit status that tells the kind of an error."""
+    match error:
+        case ConfigError():
+            return WRONG_USAGE
+        case RecordingRefusedError():
+            return REFUSED
+        case _:
+            return FAILED
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"facehog {version('facehog')}")
+        raise typer.Exit
+
+
+@app.callback()
+def facehog(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """HOG descriptors of a mouse's face, from each recording as soon as it lands."""
+
+
+def _configure(path: Path | None) -> tuple[Config, Path | None]:
+    found = find_config(path)
+    return load_config(found), found
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to start; it is made if it is not there.")] = Path(),
+) -> None:
+    """Write a commented configuration, and make the inbox and the store that it names."""
+    path = folder / FILE_NAME
+    if path.exists():
+        raise ConfigError(path, "there is a configuration already", "Edit it, or remove it first.")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(TEMPLATE, "utf-8")
+    config = load_config(path.absolute())
+    for made in (config.store, *(inbox.path for inbox in config.inbox)):
+        made.mkdir(parents=True, exist_ok=True)
+    console.print(f"wrote {path}; recordings go into {config.inbox[0].path}, results into {config.store}")
+    console.print("Edit it (the crop above all), then start: facehog up")
+
+
+@app.command()
+def up(config: ConfigOption = None) -> None:
+    """Watch the inboxes and process what lands: starts Prefect, Dask, runner and sensor until Ctrl-C."""
+    from .up import run_service
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    loaded, found = _configure(config)
+    run_service(loaded, found)
+
+
+@app.command()
+def demo(
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep everything there; otherwise in a new scratch folder.")
+    ] = None,
+) -> None:
+    """Show the main job: two recordings land in an inbox and are found in the catalogue."""
+    from .demo import run_demo
+
+    raise typer.Exit(run_demo(folder))
+
+
+@app.command()
+def process(
+    paths: Annotated[list[Path], typer.Argument(help="Recordings.", metavar="PATH...")],
+    crop: Annotated[str | None, typer.Option(help="X,Y,WIDTH,HEIGHT in pixels, instead of the inbox's.")] = None,
+    images: Annotated[bool, typer.Option("--images", help="Write HOG pictures too.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Process recordings now, in the foreground, with the same flow and without a server of one's own."""
+    loaded, _ = _configure(config)
+    chosen = _parse_crop(crop)
+    _prepare_prefect(loaded, verbose=verbose)
+    from .foreground import process_in_foreground
+
+    statuses, records = [], []
+    for path in (path.absolute() for path in paths):
+        state = process_in_foreground(loaded, path, loaded.recipe_for(path, crop=chosen, with_images=images))
+        record = _last_record(loaded, path)
+        records.append(record)
+        statuses.append(_status_of_run(record))
+        if statuses[-1] != DONE:
+            aside.print(f"[red]facehog:[/] {record.reason if record else state.message}")
+        elif record and not as_json:
+            console.print(f"{path.name}: {record.reason}")
+            console.print(f"  {record.store}")
+    if as_json:
+        print_json([record.as_dict() for record in records if record])
+    raise typer.Exit(max(statuses))
+
+
+def _parse_crop(text: str | None) -> Crop | None:
+    try:
+        return Crop.parse(text) if text else None
+    except ValueError as error:
+        raise ConfigError("--crop", str(error), "Such as --crop 53,22,916,475.") from error
+
+
+def _prepare_prefect(config: Config, *, verbose: bool) -> None:
+    """Set Prefect up before it is imported: the service's server if one is up, else a temporary one."""
+    api_url = config.prefect.api_url or find_service(config).get("api_url")
+    home = config.state_dir / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    apply_environment(describe_environment(home, api_url))
+    apply_environment({"PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL"})
+
+
+def find_service(config: Config) -> dict[str, str]:
+    """Return the addresses of the service that is up for this configuration; empty if none is."""
+    try:
+        addresses: dict[str, str] = json.loads((config.state_dir / "service.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    return addresses
+
+
+def _last_record(config: Config, path: Path) -> RunRecord | None:
+    with Catalogue(config.catalogue) as catalogue:
+        return next((record for record in catalogue.find({"path": _literally(path)})), None)
+
+
+def _literally(path: Path) -> str:
+    """Return a pattern that matches one path alone."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in str(path))
+
+
+def _status_of_run(record: RunRecord | None) -> int:
+    match record.state if record else Fate.FAILED:
+        case Fate.FINISHED | Fate.DUPLICATE:
+            return DONE
+        case Fate.QUARANTINED:
+            return REFUSED
+        case _:
+            return FAILED
+
+
+@app.command()
+def probe(path: Annotated[Path, typer.Argument(help="A recording.")], as_json: JsonOption = False) -> None:
+    """Say what a recording is, without decoding it."""
+    info, index = probe_recording(path)
+    if as_json:
+        print_json(info.as_dict() | {"keyframes": index.is_keyframe.nonzero()[0].tolist()})
+        return
+    print_pairs(info.as_dict().items())
+    keyframes = index.is_keyframe.nonzero()[0]
+    print_pairs([("keyframes", f"{len(keyframes)}, the first at frames {', '.join(map(str, keyframes[:8]))}")])
+
+
+@app.command()
+def find(
+    filters: Annotated[list[str] | None, typer.Argument(metavar="[FILTER...]")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List recordings and runs, newest first.
+
+    All filters must hold: state=finished (or failed,quarantined), name=*m12*, path=/data/*, run=1f0c,
+    digest=1f0c, since=2026-11-21, until=2026-11-21T08:00 (UTC).
+    """
+    loaded, _ = _configure(config)
+    with Catalogue(loaded.catalogue) as catalogue:
+        records = catalogue.find(_parse_filters(filters or []))
+    if as_json:
+        print_json([record.as_dict() for record in records])
+    elif records:
+        print_records(records)
+    else:
+        aside.print("nothing is found")
+
+
+def _parse_filters(texts: list[str]) -> dict[str, str]:
+    parsed = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not value:
+            raise ConfigError(text, "a filter is NAME=VALUE", "Such as state=finished.")
+        parsed[name] = value
+    return parsed
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="Name of a run, or its beginning.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all that is known of a run."""
+    loaded, _ = _configure(config)
+    with Catalogue(loaded.catalogue) as catalogue:
+        record = catalogue.run(run)
+    if as_json:
+        print_json(record.as_dict())
+    else:
+        print_run(record)
+
+
+@app.command()
+def why(
+    path: Annotated[Path, typer.Argument(help="A file that is or was in an inbox.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what became of a file, and why."""
+    loaded, _ = _configure(config)
+    with Catalogue(loaded.catalogue) as catalogue:
+        story = catalogue.story(path.absolute())
+    if not story:
+        raise CatalogueError(
+            path,
+            "no inbox has seen this file",
+            "See `facehog doctor` for the inboxes, or `facehog process` it.",
+        )
+    if as_json:
+        print_json([{"at": step.at.isoformat(), "state": step.state, "reason": step.reason} for step in story])
+        return
+    for step in story:
+        console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {step.reason}", markup=True)
+
+
+@app.command()
+def verify(
+    run: Annotated[str | None, typer.Argument(help="Name of a run, or its beginning.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every finished run.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that stores hold what was written, byte for byte, and that their recordings are unchanged."""
+    if (run is None) == (not every):
+        raise ConfigError("verify", "nothing or too much is named", "Give a RUN, or --all.")
+    loaded, _ = _configure(config)
+    with Catalogue(loaded.catalogue) as catalogue:
+        records = catalogue.find({"state": Fate.FINISHED}) if every else [catalogue.run(run or "")]
+    stored = [record for record in records if record.store]
+    if not stored:
+        raise CatalogueError(run or "--all", "there is no finished run", "See `facehog find`.")
+    verdicts = [_verify(record) for record in stored]
+    if as_json:
+        print_json([asdict(verdict) | {"store": str(verdict.store)} for verdict in verdicts])
+    raise typer.Exit(DONE if all(verdict.is_sound for verdict in verdicts) else FAILED)
+
+
+def _verify(record: RunRecord) -> Verdict:
+    assert record.store is not None
+    with aside.status(f"reads {record.path.name}") as status:
+        for found in verify_store(record.store, record):
+            if isinstance(found, Verdict):
+                break
+            status.update(f"{record.path.name}: {found} of {record.n_frames} frames")
+    for problem in found.problems:
+        aside.print(f"[red]{record.run_id}[/]: {problem}")
+    if found.is_sound:
+        aside.print(f"[green]{record.run_id}[/]: {record.n_frames} frames are as written; source {found.source}")
+    return found
+
+
+@app.command()
+def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check this machine and the configuration, and say what to do about what is wrong."""
+    from .doctor import examine
+
+    loaded, found = _configure(config)
+    findings = examine(loaded, found)
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            mark = {"good": "[green]good[/]", "look": "[yellow]look[/]", "bad": "[red]bad [/]"}[finding.verdict]
+            console.print(f"{mark}  {finding.subject}: {finding.fact}", markup=True)
+            if finding.remedy:
+                console.print(f"      {finding.remedy}")
+    raise typer.Exit(FAILED if any(finding.verdict == "bad" for finding in findings) else DONE)
+
+
+if __name__ == "__main__":
+    main()

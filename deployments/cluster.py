@@ -1,0 +1,54 @@
+"""The Dask cluster of the service: a process of its own, that writes a scheduler file when it is ready."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import threading
+from pathlib import Path
+
+from distributed import LocalCluster
+
+from flows.cluster import LOOPBACK, count_cores
+
+
+def run_cluster(n_workers: int, scheduler_file: Path) -> None:
+    """Run scheduler and workers until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    n_workers : int
+        Worker processes, with one thread each: a decoder and a kernel keep a core busy.
+    scheduler_file : Path
+        Where the scheduler's address is written, as ``dask scheduler --scheduler-file`` does.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        processes=True,
+        host=LOOPBACK,
+        dashboard_address=f"{LOOPBACK}:0",
+    ) as cluster:
+        unfinished = scheduler_file.with_suffix(".unfinished")
+        identity = {"address": cluster.scheduler_address, "dashboard": cluster.dashboard_link}
+        unfinished.write_text(json.dumps(identity), "utf-8")
+        unfinished.replace(scheduler_file)
+        stop.wait()
+        scheduler_file.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n-workers", type=int, default=count_cores())
+    parser.add_argument("--scheduler-file", type=Path, required=True)
+    given = parser.parse_args()
+    run_cluster(given.n_workers, given.scheduler_file)
+
+
+if __name__ == "__main__":
+    main()

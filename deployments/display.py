@@ -1,0 +1,113 @@
+"""How answers look on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from facehog_core.provenance import RunRecord
+from facehog_core.schema import Fate
+
+# Errors and progress go to the side, so that what is asked for can be piped.
+# A pipe has no width of its own: tables are not to be folded there.
+PIPE_COLUMNS = 240
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+aside = Console(stderr=True, soft_wrap=True, highlight=False)
+
+COLOURS = {
+    Fate.WAITING: "cyan",
+    Fate.QUEUED: "cyan",
+    Fate.RUNNING: "blue",
+    Fate.FINISHED: "green",
+    Fate.DUPLICATE: "green",
+    Fate.FAILED: "red",
+    Fate.QUARANTINED: "yellow",
+}
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def paint(state: str) -> str:
+    """Return a state in its colour."""
+    return f"[{COLOURS[Fate(state)]}]{state}[/]"
+
+
+def tell_time(moment: datetime | None) -> str:
+    """Return a time as the user's clock shows it."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
+
+def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
+    """Print names and values below each other."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, escape(str(value)))
+    console.print(table)
+
+
+def print_records(records: Sequence[RunRecord]) -> None:
+    """Print files and runs as a table."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("state", "recording", "run", "frames", "changed", "why"):
+        table.add_column(name, no_wrap=name not in ("recording", "why"), overflow="fold")
+    for record in records:
+        table.add_row(
+            paint(record.state),
+            escape(record.path.name),
+            record.run_id or "",
+            "" if record.n_frames is None else str(record.n_frames),
+            tell_time(record.changed_at),
+            escape(record.reason),
+        )
+    console.print(table)
+
+
+def print_run(record: RunRecord) -> None:
+    """Print all that is known of a run."""
+    console.print(f"[bold]{escape(record.path.name)}[/]  {paint(record.state)}: {escape(record.reason)}")
+    stream, recipe = record.stream, record.recipe
+    took = (
+        f"{(record.finished_at - record.started_at).total_seconds():.1f} s"
+        if record.finished_at and record.started_at
+        else ""
+    )
+    pairs = [
+        ("run", record.run_id),
+        ("attempt", record.attempt),
+        ("recording", record.path),
+        ("size", f"{record.size_bytes} bytes"),
+        ("content (xxh3_128)", record.digest),
+        *((f"stream {name}", value) for name, value in stream.items() if name not in SHOWN_ALREADY),
+        ("crop (x, y, width, height)", recipe.get("crop") or "whole frame"),
+        *((f"hog {name}", value) for name, value in recipe.get("hog", {}).items()),
+        ("frames", record.n_frames if record.n_frames is not None else ""),
+        ("corrupt frames", record.n_corrupt if record.n_corrupt is not None else ""),
+        ("grey", ", ".join(record.grey)),
+        ("store", record.store or ""),
+        *(
+            (f"array {name}", f"{array['dtype']} {dict(zip(array['dims'], array['shape'], strict=True))}")
+            for name, array in record.arrays.items()
+        ),
+        ("started", tell_time(record.started_at)),
+        ("finished", tell_time(record.finished_at)),
+        ("took", took),
+        ("Prefect flow run", record.flow_run_id or ""),
+        *((f"software {name}", value) for name, value in record.software.items()),
+        *((f"host {name}", value) for name, value in record.host.items()),
+    ]
+    print_pairs((name, value) for name, value in pairs if value != "")
+
+
+SHOWN_ALREADY = ("path", "size_bytes", "digest")

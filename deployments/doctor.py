@@ -1,0 +1,231 @@
+"""What this machine and the configuration are like, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Literal
+
+import av
+import httpx
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.errors import CatalogueError
+from facehog_core.filesystems import is_network, name_filesystem
+from facehog_core.intake import scan_inbox
+from facehog_core.provenance import PACKAGES, describe_host, describe_software
+from flows.cluster import LOOPBACK, count_cores
+
+from .config import Config, InboxConfig
+
+# A store takes 25 kB a frame at the default parameters: 1 GB is 40,000 frames.
+LITTLE_SPACE_BYTES = 5 * 10**9
+# A share's clock that is off by more makes its times useless to compare with ours; seconds.
+CLOCK_TOLERANCE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at.
+
+    Parameters
+    ----------
+    verdict : {"good", "look", "bad"}
+    subject, fact : str
+    remedy : str, optional
+        What to do about it.
+    """
+
+    verdict: Literal["good", "look", "bad"]
+    subject: str
+    fact: str
+    remedy: str = ""
+
+
+def examine(config: Config, config_file: Path | None) -> list[Finding]:
+    """Look at everything that facehog needs.
+
+    Parameters
+    ----------
+    config : Config
+    config_file : Path or None
+        Where it was read.
+    """
+    return [
+        _examine_config(config_file),
+        *_examine_software(),
+        *(finding for inbox in config.inbox for finding in _examine_inbox(inbox)),
+        *_examine_store(config),
+        _examine_catalogue(config),
+        _examine_prefect(config),
+        *_examine_dask(config),
+    ]
+
+
+def _examine_config(path: Path | None) -> Finding:
+    if path:
+        return Finding(verdict="good", subject="configuration", fact=str(path))
+    return Finding(
+        verdict="look",
+        subject="configuration",
+        fact="there is none here: the defaults hold",
+        remedy="`facehog init` writes one.",
+    )
+
+
+def _examine_software() -> Iterator[Finding]:
+    software, host = describe_software(), describe_host()
+    yield Finding(
+        verdict="good",
+        subject="software",
+        fact=", ".join(f"{name} {software[name]}" for name in ("python", *PACKAGES)),
+    )
+    yield Finding(
+        verdict="good",
+        subject="orchestration",
+        fact=", ".join(f"{name} {host[name]}" for name in ("prefect", "prefect-dask", "dask", "sqlalchemy")),
+    )
+    libraries = ", ".join(f"{name} {software[name]}" for name in software if name.startswith("lib"))
+    has_h264 = "h264" in av.codecs_available
+    yield Finding(
+        verdict="good" if has_h264 else "bad",
+        subject="FFmpeg",
+        fact=libraries + (", decodes H264" if has_h264 else ", without H264"),
+        remedy="" if has_h264 else "Install PyAV from its wheel: pip install --force-reinstall av.",
+    )
+    yield Finding(verdict="good", subject="machine", fact=f"{platform.platform()}, {count_cores()} cores")
+
+
+def _examine_inbox(inbox: InboxConfig) -> Iterator[Finding]:
+    subject = f"inbox {inbox.path}"
+    try:
+        found = scan_inbox(inbox.path, inbox.patterns)
+    except OSError as error:
+        yield Finding(
+            verdict="bad",
+            subject=subject,
+            fact=f"cannot be listed: {error.strerror}",
+            remedy="Make it, mount the share, or mend `path` under [[inbox]]; `facehog up` goes on looking.",
+        )
+        return
+    kind = name_filesystem(inbox.path)
+    way = "looks alone (events of a share are not to be had)" if is_network(kind) else "events and looks"
+    yield Finding(
+        verdict="good", subject=subject, fact=f"{len(found)} recordings; {kind} file system, watched by {way}"
+    )
+    if (skew_s := _measure_skew(inbox.path)) is not None and abs(skew_s) > CLOCK_TOLERANCE_S:
+        yield Finding(
+            verdict="look",
+            subject=subject,
+            fact=f"its clock is {skew_s:+.1f} s off ours",
+            remedy="Files settle by our own clock, so nothing is lost; mend the share's clock all the same.",
+        )
+
+
+def _measure_skew(folder: Path) -> float | None:
+    """Return how far a folder's clock goes before ours, in seconds; None where we may not write."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".facehog-clock-") as file:
+            return os.fstat(file.fileno()).st_mtime - time.time()
+    except OSError:
+        return None
+
+
+def _examine_store(config: Config) -> Iterator[Finding]:
+    place = config.store
+    while not place.exists():
+        place = place.parent
+    free_bytes = shutil.disk_usage(place).free
+    little = free_bytes < LITTLE_SPACE_BYTES
+    yield Finding(
+        verdict="look" if little else "good",
+        subject=f"store {config.store}",
+        fact=f"{free_bytes / 1e9:.0f} GB free, {name_filesystem(place)} file system",
+        remedy="A recording takes about 25 kB a frame: make room, or set `store` elsewhere." if little else "",
+    )
+    if not os.access(place, os.W_OK):
+        yield Finding(
+            verdict="bad",
+            subject=f"store {config.store}",
+            fact="may not be written",
+            remedy="Set its rights, or `store`.",
+        )
+
+
+def _examine_catalogue(config: Config) -> Finding:
+    subject = f"catalogue {config.catalogue}"
+    try:
+        with Catalogue(config.catalogue) as catalogue:
+            files = catalogue.files().values()
+    except CatalogueError as error:
+        is_new = "no catalogue yet" in error.fact
+        return Finding(verdict="look" if is_new else "bad", subject=subject, fact=error.fact, remedy=error.remedy)
+    counts = {state: sum(file.state == state for file in files) for state in {file.state for file in files}}
+    told = ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "empty"
+    return Finding(verdict="good", subject=subject, fact=told)
+
+
+def _examine_prefect(config: Config) -> Finding:
+    from .cli import find_service
+
+    api_url = config.prefect.api_url or os.environ.get("PREFECT_API_URL") or find_service(config).get("api_url")
+    if api_url is None:
+        return _examine_port(config.prefect.port)
+    try:
+        answer = httpx.get(f"{api_url}/health", timeout=5)
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        return Finding(
+            verdict="bad",
+            subject=f"Prefect {api_url}",
+            fact=f"does not answer: {error}",
+            remedy="Start the server, or mend `api_url` under [prefect].",
+        )
+    fact = "answers" + _tell_skew(answer)
+    return Finding(verdict="good", subject=f"Prefect {api_url}", fact=fact)
+
+
+def _tell_skew(answer: httpx.Response) -> str:
+    if "date" not in answer.headers:
+        return ""
+    skew_s = parsedate_to_datetime(answer.headers["date"]).timestamp() - time.time()
+    return "" if abs(skew_s) <= CLOCK_TOLERANCE_S else f"; its clock is {skew_s:+.0f} s off ours"
+
+
+def _examine_port(port: int) -> Finding:
+    subject = f"Prefect port {port or 'any'}"
+    with socket.socket() as probe:
+        if probe.connect_ex((LOOPBACK, port)) == 0:
+            return Finding(
+                verdict="bad",
+                subject=subject,
+                fact="another program listens there, and facehog is not up",
+                remedy="Set `port` under [prefect] to another one, or to 0 for a free one.",
+            )
+    return Finding(verdict="good", subject=subject, fact="free; facehog is not up")
+
+
+def _examine_dask(config: Config) -> Iterator[Finding]:
+    address = config.dask.scheduler
+    if address is None or "://" not in address:
+        return
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        yield Finding(
+            verdict="bad",
+            subject=f"Dask {address}",
+            fact=f"does not answer: {error}",
+            remedy="Start the scheduler, or mend `scheduler` under [dask].",
+        )
+    else:
+        yield Finding(verdict="good", subject=f"Dask {address}", fact="answers")

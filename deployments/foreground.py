@@ -1,0 +1,93 @@
+"""Process recordings in the foreground, with the same flow as the service."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect.client.schemas.objects import State
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.errors import CatalogueError
+from facehog_core.recipe import Recipe
+from facehog_core.store import RunPaths, measure_progress
+from flows.process_recording import process_recording
+
+from .config import Config
+from .display import aside
+
+# Between two looks at a run's receipts, seconds.
+LOOK_S = 0.3
+
+
+def process_in_foreground(config: Config, path: Path, recipe: Recipe) -> State[object]:
+    """Run the flow in this process, and show how far it is.
+
+    Parameters
+    ----------
+    config : Config
+    path : Path
+        The recording.
+    recipe : Recipe
+
+    Returns
+    -------
+    State
+        Of the flow run.
+    """
+    with _show_progress(config, path):
+        state: State[object] = process_recording(
+            path=path,
+            store=config.store,
+            catalogue=config.catalogue,
+            recipe=recipe.as_dict(),
+            cluster=config.cluster().as_dict(),
+            return_state=True,
+        )
+    return state
+
+
+@contextmanager
+def _show_progress(config: Config, path: Path) -> Iterator[None]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames, {task.fields[rate]} a second,"),
+        TimeRemainingColumn(),
+    )
+    stop = threading.Event()
+    with Progress(*columns, console=aside, transient=True) as progress:
+        bar = progress.add_task(path.name, total=None, rate="-")
+        watcher = threading.Thread(target=_follow, args=(config, path, progress, bar, stop), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            watcher.join()
+
+
+def _follow(config: Config, path: Path, progress: Progress, bar: int, stop: threading.Event) -> None:
+    """Copy a run's progress, which stands on the disk, into a bar."""
+    while not stop.wait(LOOK_S):
+        done = read_progress(config, path)
+        if done is not None:
+            speed = progress.tasks[bar].speed
+            progress.update(bar, completed=done[0], total=done[1], rate="-" if speed is None else f"{speed:.0f}")
+
+
+def read_progress(config: Config, path: Path) -> tuple[int, int] | None:
+    """Return how many frames of a running recording are described, and of how many; None if not running."""
+    try:
+        with Catalogue(config.catalogue) as catalogue:
+            file = catalogue.file(path)
+    except CatalogueError:
+        return None
+    if file is None or file.run_id is None:
+        return None
+    found = measure_progress(RunPaths(root=config.store, recording=path.name, run_id=file.run_id))
+    return (found.n_done, found.n_frames) if found else None

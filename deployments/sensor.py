@@ -1,0 +1,171 @@
+"""Watch the inboxes and ask for a run of each recording that has settled.
+
+What a scan finds, against what the catalogue knows, is the truth. Events of the file system only make the
+next look come sooner: shares often send none, and a start, a crash or a full queue loses some.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+from prefect.exceptions import PrefectException
+from watchdog.events import (
+    EVENT_TYPE_CLOSED_NO_WRITE,
+    EVENT_TYPE_OPENED,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.filesystems import is_network, name_filesystem
+from facehog_core.intake import Looks
+from facehog_core.reconcile import Inbox, Launcher, reconcile
+from facehog_core.schema import Fate
+
+from .config import load_config
+from .runner import make_launcher
+
+log = logging.getLogger(__name__)
+
+# After an event, so that a burst of them makes one look; seconds.
+GATHER_S = 0.2
+# Reading a file, as facehog itself does, is no news.
+_NO_NEWS = (EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE)
+
+
+class Sensor:
+    """Looks at inboxes again and again.
+
+    Parameters
+    ----------
+    inboxes : sequence of Inbox
+    catalogue : Catalogue
+    launcher : Launcher
+        Whoever runs what is asked for.
+    interval_s : float
+        Between two looks, in seconds, when nothing wakes it.
+    """
+
+    def __init__(self, inboxes: Sequence[Inbox], catalogue: Catalogue, launcher: Launcher, interval_s: float) -> None:
+        self._inboxes = inboxes
+        self._catalogue = catalogue
+        self._launcher = launcher
+        self._interval_s = interval_s
+        self._looks = {inbox.path: Looks(inbox.settle_s) for inbox in inboxes}
+        self._troubles: dict[Path, str] = {}
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Look at the inboxes until `stop` is called."""
+        events = _Events(self._wake.set)
+        try:
+            while not self._stopped.is_set():
+                self._wake.clear()
+                for inbox in self._inboxes:
+                    self._look(inbox)
+                    events.watch(inbox.path)
+                if self._wake.wait(self._pause_s()):
+                    self._stopped.wait(GATHER_S)
+        finally:
+            events.stop()
+
+    def stop(self) -> None:
+        """Make `run` return after the look that it is at."""
+        self._stopped.set()
+        self._wake.set()
+
+    def _look(self, inbox: Inbox) -> None:
+        try:
+            reconcile(inbox, self._catalogue, self._looks[inbox.path], self._launcher, time.monotonic())
+        except OSError as error:
+            self._note_trouble(inbox.path, f"cannot be looked at: {error.strerror or error}")
+        except (httpx.HTTPError, PrefectException) as error:
+            self._note_trouble(inbox.path, f"Prefect does not take runs: {type(error).__name__}: {error}")
+        else:
+            self._note_trouble(inbox.path, None)
+
+    def _note_trouble(self, inbox: Path, trouble: str | None) -> None:
+        """Log what is wrong with an inbox once, and once that it is over."""
+        before = self._troubles.get(inbox)
+        if trouble == before:
+            return
+        if trouble is None:
+            del self._troubles[inbox]
+            log.info("%s: is well again", inbox)
+        else:
+            self._troubles[inbox] = trouble
+            log.warning("%s: %s; tries again every %g s", inbox, trouble, self._interval_s)
+
+    def _pause_s(self) -> float:
+        """Return how long to sleep: less where a file waits to have stood still for long enough."""
+        if any(file.state is Fate.WAITING for file in self._catalogue.files().values()):
+            settles_s = min(inbox.settle_s for inbox in self._inboxes)
+            return min(self._interval_s, max(settles_s / 4, GATHER_S))
+        return self._interval_s
+
+
+class _Events(FileSystemEventHandler):
+    """Calls back when something happens in a folder on a local disk.
+
+    On network file systems the system tells of our own changes alone: there the looks have to do.
+    """
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+        self._observer = Observer()
+        self._observer.start()
+        self._watched: dict[Path, int] = {}
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type not in _NO_NEWS:
+            self._callback()
+
+    def watch(self, folder: Path) -> None:
+        """Watch a folder, anew if it has been removed and made again in the meantime."""
+        try:
+            inode = folder.stat().st_ino
+            if self._watched.get(folder) == inode or is_network(name_filesystem(folder)):
+                return
+            self._observer.unschedule_all()
+            self._watched[folder] = inode
+            for known in self._watched:
+                self._observer.schedule(self, str(known), recursive=True)
+        except OSError as error:
+            self._watched.pop(folder, None)
+            log.debug("%s: no events: %s", folder, error)
+
+    def stop(self) -> None:
+        self._observer.stop()
+        self._observer.join()
+
+
+def main() -> None:
+    """Read the command line, and watch until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--scheduler")
+    parser.add_argument("--ready-file", type=Path, required=True)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    config = load_config(given.config)
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        launcher = make_launcher(config, given.scheduler)
+        sensor = Sensor(config.inboxes(), catalogue, launcher, config.sensor.interval_s)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sensor.stop())
+        given.ready_file.touch()
+        sensor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""How a recording is cut into the work of tasks: arithmetic only, no file is opened.
+
+Two borders meet here. A decoder can only start at a keyframe, so a chunk that starts elsewhere decodes the
+frames before it for nothing. And Zarr's shard is the unit that one writer owns: two tasks that write into one
+shard lose data silently. So a chunk is a whole number of shards, and the shard's length is chosen such that
+its borders fall near keyframes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Frames in a chunk of bytes that a reader fetches at once: 0.7 MB of descriptors at the default parameters.
+FRAMES_PER_INNER_CHUNK = 50
+# 1,000 frames are 5 to 10 s of work for one core at 1280 x 1024 and 50 MB of results in memory: long beside
+# the 0.1 s that Prefect and Dask take for a task, short beside a recording.
+FRAMES_PER_SHARD = 1000
+# Short recordings are cut finer, so that they still spread over the cores.
+LEAST_FRAMES_PER_SHARD = 250
+SHARDS_OF_A_SHORT_RECORDING = 8
+# When chunks would decode more than half of the frames again, one decoder for all is faster on two cores.
+MOST_DECODED_AGAIN = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Chunk:
+    """Consecutive frames ``[start, stop)``, the work of one task.
+
+    Parameters
+    ----------
+    start, stop : int
+        First frame, and the frame after the last.
+    """
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise ValueError(f"a chunk needs 0 <= start < stop, got [{self.start}, {self.stop})")
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __str__(self) -> str:
+        return f"{self.start}-{self.stop}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkPlan:
+    """How a recording is cut into shards, and the shards dealt out to chunks.
+
+    Parameters
+    ----------
+    n_frames : int
+        Frames of the recording.
+    frames_per_shard : int
+        Frames in each shard but the last; a multiple of `frames_per_inner_chunk`.
+    frames_per_inner_chunk : int
+        Frames that are compressed together within a shard.
+    shards_per_chunk : int
+        Consecutive shards that one task fills with one decoder.
+    n_decoded_again : int
+        Frames that are decoded a second time because chunks do not start at keyframes.
+    """
+
+    n_frames: int
+    frames_per_shard: int
+    frames_per_inner_chunk: int
+    shards_per_chunk: int = 1
+    n_decoded_again: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_frames", "frames_per_shard", "frames_per_inner_chunk", "shards_per_chunk"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.frames_per_shard % self.frames_per_inner_chunk:
+            multiple = f"a multiple of {self.frames_per_inner_chunk}"
+            raise ValueError(f"frames_per_shard must be {multiple}, got {self.frames_per_shard}")
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self._spans(0, self.n_frames, self.frames_per_shard * self.shards_per_chunk)
+
+    def __len__(self) -> int:
+        return -(-self.n_frames // (self.frames_per_shard * self.shards_per_chunk))
+
+    def shards_of(self, chunk: Chunk) -> Iterator[Chunk]:
+        """Yield the spans of the shards that a chunk fills, in order."""
+        return self._spans(chunk.start, chunk.stop, self.frames_per_shard)
+
+    def _spans(self, start: int, stop: int, step: int) -> Iterator[Chunk]:
+        for first in range(start, stop, step):
+            yield Chunk(start=first, stop=min(first + step, stop))
+
+    @property
+    def decoded_again(self) -> float:
+        """Frames decoded a second time, as a share of all frames."""
+        return self.n_decoded_again / self.n_frames
+
+
+def count_decoded_again(n_frames: int, keyframes: Sequence[int], frames_per_chunk: int) -> int:
+    """Count the frames that chunks of this length decode only to get to their first frame.
+
+    Parameters
+    ----------
+    n_frames : int
+        Frames of the recording.
+    keyframes : sequence of int
+        Frames at which a decoder can start, ascending.
+    frames_per_chunk : int
+        Length of the chunks.
+    """
+    starts = np.arange(0, n_frames, frames_per_chunk)
+    at_or_before = np.searchsorted(np.asarray(keyframes), starts, side="right") - 1
+    # A recording may begin with frames that lean on no keyframe: those are decoded from frame 0.
+    origins = np.where(at_or_before < 0, 0, np.asarray(keyframes)[np.maximum(at_or_before, 0)])
+    return int((starts - origins).sum())
+
+
+def plan_chunks(
+    n_frames: int, keyframes: Sequence[int], *, is_seekable: bool = True, frames_per_shard: int | None = None
+) -> ChunkPlan:
+    """Choose the shards and chunks of a recording.
+
+    The plan depends on the recording alone, not on the number of workers, so that a run that was stopped on
+    one machine goes on with the same shards on another.
+
+    Parameters
+    ----------
+    n_frames : int
+        Frames of the recording.
+    keyframes : sequence of int
+        Frames at which a decoder can start, ascending and not empty.
+    is_seekable : bool, optional
+        Whether a decoder can start elsewhere than at the beginning. Where it cannot, one chunk does all.
+    frames_per_shard : int, optional
+        Length of a shard, instead of the one that is found best.
+
+    Returns
+    -------
+    ChunkPlan
+    """
+    target = min(max(n_frames // SHARDS_OF_A_SHORT_RECORDING, LEAST_FRAMES_PER_SHARD), FRAMES_PER_SHARD)
+    inner = FRAMES_PER_INNER_CHUNK if frames_per_shard is None else _largest_divisor(frames_per_shard)
+    candidates = (
+        range(_up_to_multiple(target // 2, inner), _up_to_multiple(target * 3 // 2, inner) + 1, inner)
+        if frames_per_shard is None
+        else [frames_per_shard]
+    )
+
+    def cost(length: int) -> tuple[int, int]:
+        return count_decoded_again(n_frames, keyframes, length), abs(length - target)
+
+    best = min(candidates, key=cost)
+    again = count_decoded_again(n_frames, keyframes, best)
+    shares = is_seekable and again <= MOST_DECODED_AGAIN * n_frames
+    return ChunkPlan(
+        n_frames=n_frames,
+        frames_per_shard=best,
+        frames_per_inner_chunk=inner,
+        shards_per_chunk=1 if shares else -(-n_frames // best),
+        n_decoded_again=again if shares else 0,
+    )
+
+
+def _up_to_multiple(value: int, of: int) -> int:
+    return -(-value // of) * of
+
+
+def _largest_divisor(frames_per_shard: int) -> int:
+    """Return the longest inner chunk up to the usual one that divides a shard of this length."""
+    return next(n for n in range(FRAMES_PER_INNER_CHUNK, 0, -1) if frames_per_shard % n == 0)

@@ -1,0 +1,141 @@
+"""Where the numbers come from: the software, the host, and the record of a run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+# Whatever a stored number passes through.
+PACKAGES = ("facehog", "av", "numpy", "numba", "llvmlite", "zarr", "numcodecs", "xxhash")
+# What ran it, without a say in the numbers.
+ORCHESTRATION = ("prefect", "prefect-dask", "dask", "distributed", "sqlalchemy", "pims", "scikit-image")
+
+
+@cache
+def describe_software() -> dict[str, str]:
+    """Return the version of everything that shapes a stored number, FFmpeg's libraries among it."""
+    import av
+
+    libraries = {
+        name: ".".join(map(str, number))
+        for name, number in av.library_versions.items()
+        if name in ("libavcodec", "libavformat", "libswscale")
+    }
+    return {
+        "python": platform.python_version(),
+        **{name: find_version(name) for name in PACKAGES},
+        **libraries,
+    }
+
+
+def describe_host() -> dict[str, str]:
+    """Return the machine and what runs on it beside the numbers' own software."""
+    return {
+        "name": socket.gethostname(),
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": str(os.cpu_count()),
+        **{name: find_version(name) for name in ORCHESTRATION},
+    }
+
+
+def find_version(package: str) -> str:
+    """Return the version of an installed package, or ``"not installed"``."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def now() -> datetime:
+    """Return the time, in UTC and whole milliseconds."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What the catalogue knows of one recording and one run of it.
+
+    Parameters
+    ----------
+    path : Path
+        Where the recording was.
+    state : str
+        One of the fates of `facehog_core.catalogue.Fate`.
+    reason : str
+        Why it is in that state, in words.
+    changed_at : datetime
+        Since when (UTC).
+    run_id : str or None
+        Name of the run; None for a file that no run has taken up.
+    digest : str or None
+        xxh3_128 of the recording's content.
+    size_bytes : int
+        Its size.
+    stream : dict
+        What container and stream say; empty where they could not be read.
+    recipe : dict
+        What was done to it.
+    software, host : dict
+        By what, and where.
+    attempt : int
+        How often the run was started.
+    started_at, finished_at : datetime or None
+        When (UTC).
+    n_frames, n_corrupt : int or None
+        Frames described, and those of them that the decoder flagged.
+    grey : list of str
+        The ways by which frames were made grey.
+    store : Path or None
+        The sealed store.
+    store_size_bytes : int or None
+        Size of its arrays on disk.
+    arrays : dict of str to dict
+        Shape, dims and dtype of its arrays.
+    flow_run_id : str or None
+        Prefect's name for the flow run.
+    """
+
+    path: Path
+    state: str
+    reason: str
+    changed_at: datetime
+    size_bytes: int
+    run_id: str | None = None
+    digest: str | None = None
+    stream: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    software: dict[str, str] = field(default_factory=dict)
+    host: dict[str, str] = field(default_factory=dict)
+    attempt: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    n_frames: int | None = None
+    n_corrupt: int | None = None
+    grey: list[str] = field(default_factory=list)
+    store: Path | None = None
+    store_size_bytes: int | None = None
+    arrays: dict[str, Any] = field(default_factory=dict)
+    flow_run_id: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case Path():
+            return str(value)
+        case _:
+            return value

@@ -1,0 +1,80 @@
+"""What is done to a recording: the choices that shape the numbers, and a name for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import xxhash
+
+from .crop import Crop
+from .hog import HogParams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The choices that shape a run's results.
+
+    Parameters
+    ----------
+    hog : HogParams, optional
+        Parameters of the descriptors.
+    crop : Crop, optional
+        The part of each frame that is described; the whole frame if left out.
+    with_images : bool, optional
+        Whether HOG pictures are written to the store too.
+    """
+
+    hog: HogParams = field(default_factory=HogParams)
+    crop: Crop | None = None
+    with_images: bool = False
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Rebuild a recipe from `as_dict`."""
+        crop = values["crop"]
+        return cls(
+            hog=HogParams(**values["hog"]),
+            crop=None if crop is None else Crop.from_sequence(crop),
+            with_images=values["with_images"],
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain values, for JSON and for Prefect's parameters."""
+        return {
+            "hog": self.hog.as_dict(),
+            "crop": None if self.crop is None else self.crop.as_list(),
+            "with_images": self.with_images,
+        }
+
+    def frame_shape(self, width: int, height: int) -> tuple[int, int]:
+        """Return the size (row, col) of what is described of a frame of this size in pixels."""
+        return self.crop.shape if self.crop else (height, width)
+
+    @property
+    def digest(self) -> str:
+        """A name of 16 hexadecimal digits that two recipes share only if they are the same."""
+        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+        return xxhash.xxh3_64_hexdigest(text.encode())
+
+
+def name_run(source_digest: str, recipe: Recipe) -> str:
+    """Name the run of a recipe on a recording's content.
+
+    The name follows from the two alone: whoever starts a run that was stopped finds what it left.
+
+    Parameters
+    ----------
+    source_digest : str
+        Digest of the recording's content.
+    recipe : Recipe
+        What is done to it.
+
+    Returns
+    -------
+    str
+        12 digits of the source's digest, a dash, 8 of the recipe's.
+    """
+    return f"{source_digest[:12]}-{recipe.digest[:8]}"

@@ -1,0 +1,121 @@
+"""Prove that a store still holds what was written, and that it was made from the recording it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from .hog import normalise_blocks
+from .provenance import RunRecord
+from .recipe import Recipe
+from .store import ShardHogs, ShardReceipt, find_damage, open_group, read_record
+from .video import digest_file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found of one store.
+
+    Parameters
+    ----------
+    store : Path
+    problems : list of str
+        One sentence for each; empty if all is as it was written.
+    source : str
+        What was found of the recording: ``"unchanged"``, or why that cannot be said.
+    """
+
+    store: Path
+    problems: list[str]
+    source: str
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify_store(path: Path, expected: RunRecord | None = None) -> Iterator[int | Verdict]:
+    """Check a store: bytes, values, that the descriptors follow from the histograms, and the source.
+
+    Parameters
+    ----------
+    path : Path
+        A sealed store.
+    expected : RunRecord, optional
+        What the catalogue says of the run.
+
+    Yields
+    ------
+    int
+        The frames that are checked so far.
+    Verdict
+        At last.
+
+    Raises
+    ------
+    StoreError
+        If there is no sealed store of facehog.
+    """
+    group = open_group(path)
+    told = read_record(path)
+    receipts = [ShardReceipt.from_dict(shard) for shard in group.attrs["shards"]]  # type: ignore[union-attr,arg-type]
+    problems: list[str] = []
+    for receipt in receipts:
+        problems += _check_shard(path, group, receipt)
+        yield receipt.stop
+    problems += _compare(told, expected) if expected else []
+    source, source_problems = _check_source(told)
+    yield Verdict(store=path, problems=problems + source_problems, source=source)
+
+
+def _check_shard(path: Path, group: zarr.Group, receipt: ShardReceipt) -> list[str]:
+    span = f"frames {receipt.start}-{receipt.stop}"
+    if damage := find_damage(path, receipt.files):
+        return [f"{span}: {text}" for text in damage]
+    try:
+        hogs = _read_shard(group, receipt)
+    except (ValueError, RuntimeError) as error:  # What zarr and its codecs raise for a bad checksum or chunk.
+        return [f"{span}: cannot be decoded: {error}"]
+    if hogs.digest != receipt.digest:
+        return [f"{span}: other values are read than were computed"]
+    recipe = Recipe.from_dict(group.attrs["recipe"])  # type: ignore[arg-type]
+    if not np.array_equal(normalise_blocks(hogs.histograms, recipe.hog), hogs.descriptors):
+        return [f"{span}: the descriptors do not follow from the histograms"]
+    return []
+
+
+def _read_shard(group: zarr.Group, receipt: ShardReceipt) -> ShardHogs:
+    def read(name: str) -> Any:
+        return group[name][receipt.start : receipt.stop]  # type: ignore[index]
+
+    return ShardHogs(
+        histograms=read("histograms"),
+        descriptors=read("descriptors"),
+        corrupt=read("corrupt"),
+        grey=receipt.grey,
+    )
+
+
+def _compare(told: RunRecord, expected: RunRecord) -> list[str]:
+    names = ("run_id", "digest", "size_bytes", "recipe", "software", "n_frames", "n_corrupt")
+    return [
+        f"{name}: the store says {getattr(told, name)!r}, the catalogue {getattr(expected, name)!r}"
+        for name in names
+        if getattr(told, name) != getattr(expected, name)
+    ]
+
+
+def _check_source(told: RunRecord) -> tuple[str, list[str]]:
+    try:
+        digest = digest_file(told.path)
+    except OSError as error:
+        return f"cannot be read ({error.strerror}): {told.path}", []
+    if digest == told.digest:
+        return "unchanged", []
+    return "changed", [f"{told.path} is not the file any more that was described: its content has changed"]

@@ -1,0 +1,1 @@
+"""The stories that Prefect runs: one recording, and the inboxes' nightly reconciliation."""

@@ -1,0 +1,121 @@
+"""What a flow run tells the catalogue about itself, in order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.intake import Signature
+from facehog_core.provenance import RunRecord, describe_host, describe_software, now
+from facehog_core.recipe import Recipe, name_run
+from facehog_core.schema import Fate
+from facehog_core.store import read_record
+from facehog_core.video import VideoInfo, digest_file
+from tasks.record import record_provenance
+
+
+class Ledger:
+    """Keeps the catalogue true while a recording is processed.
+
+    Parameters
+    ----------
+    records : Catalogue
+    url : str
+        Where the catalogue is, for the task that records.
+    path : Path
+        The recording.
+    recipe : Recipe
+    attempt : int
+        Counts from 1.
+    flow_run_id : str
+        Prefect's name for the flow run.
+
+    Raises
+    ------
+    OSError
+        If the recording cannot be looked at.
+    """
+
+    def __init__(
+        self, records: Catalogue, url: str, path: Path, recipe: Recipe, attempt: int, flow_run_id: str
+    ) -> None:
+        self._records = records
+        self._url = url
+        self._recipe = recipe
+        signature = Signature.of(path)
+        started_at = now()
+        self.record = RunRecord(
+            path=path,
+            state=Fate.RUNNING,
+            reason="is being read",
+            changed_at=started_at,
+            size_bytes=signature.size_bytes,
+            recipe=recipe.as_dict(),
+            software=describe_software(),
+            host=describe_host(),
+            attempt=attempt,
+            started_at=started_at,
+            flow_run_id=flow_run_id,
+        )
+        records.set_fate(
+            path,
+            Fate.RUNNING,
+            self.record.reason,
+            signature=signature,
+            attempt=attempt,
+            flow_run_id=flow_run_id,
+        )
+
+    def begin(self, info: VideoInfo) -> str:
+        """Record that the recording is known, and return the name of its run."""
+        run_id = name_run(info.digest, self._recipe)
+        self._write(
+            run_id=run_id,
+            digest=info.digest,
+            size_bytes=info.size_bytes,
+            stream=info.as_dict(),
+            reason=f"{info.n_frames} frames are being described",
+        )
+        return run_id
+
+    def finish(self, store: Path) -> RunRecord:
+        """Record what a sealed store says of itself.
+
+        Returns
+        -------
+        RunRecord
+            Of the run that made the store. Where that read another file with the same bytes, this file is
+            recorded as its duplicate.
+        """
+        made = read_record(store)
+        is_own = made.path == self.record.path
+        if is_own or not self._records.knows_run(made.run_id):
+            record_provenance(self._url, made)
+        if not is_own:
+            self._records.set_fate(
+                self.record.path,
+                Fate.DUPLICATE,
+                f"holds the same bytes as {made.path}, which is finished",
+                run_id=made.run_id,
+            )
+        return made
+
+    def wait(self, reason: str) -> None:
+        """Record that the file is not what it was, and is to be looked at again."""
+        self._records.set_fate(self.record.path, Fate.WAITING, reason)
+
+    def refuse(self, state: Fate, reason: str) -> None:
+        """Record why the run ends without a store."""
+        if self.record.run_id is None:
+            try:
+                digest = digest_file(self.record.path)
+            except OSError:  # It cannot even be read: there is no content to record.
+                self._records.set_fate(self.record.path, state, reason)
+                return
+            self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe))
+        self._write(state=state, reason=reason, finished_at=now())
+
+    def _write(self, **news: object) -> None:
+        self.record = replace(self.record, **news, changed_at=now())
+        record_provenance(self._url, self.record)

@@ -1,0 +1,166 @@
+"""The story of one recording: probe, plan, describe in chunks, seal, record."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, runtime
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.client.schemas.objects import State
+from prefect.futures import as_completed
+from prefect.states import Completed, Failed
+from prefect_dask import DaskTaskRunner
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.chunking import ChunkPlan
+from facehog_core.errors import ChangedError, FacehogError, RecordingRefusedError
+from facehog_core.locks import hold
+from facehog_core.provenance import now
+from facehog_core.recipe import Recipe
+from facehog_core.schema import Fate
+from facehog_core.store import RunPaths, ShardReceipt, discard_partial
+from facehog_core.video import VideoInfo
+from tasks.chunk import process_chunk
+from tasks.plan import plan_chunks
+from tasks.probe import probe_recording
+from tasks.seal import seal
+
+from .cluster import Cluster
+from .ledger import Ledger
+from .summary import summarise
+
+
+def _name_flow_run() -> str:
+    return Path(runtime.flow_run.parameters["path"]).name
+
+
+@flow(name="process-recording", flow_run_name=_name_flow_run)
+def process_recording(
+    path: Path,
+    store: Path,
+    catalogue: str,
+    recipe: dict[str, Any] | None = None,
+    cluster: dict[str, Any] | None = None,
+    attempt: int = 1,
+) -> State[Any]:
+    """Turn a recording into a sealed store and a row of the catalogue.
+
+    Parameters
+    ----------
+    path : Path
+        The recording; it is only read.
+    store : Path
+        Folder of all stores.
+    catalogue : str
+        URL of the catalogue.
+    recipe : dict, optional
+        `facehog_core.recipe.Recipe.as_dict`; the defaults if left out.
+    cluster : dict, optional
+        `flows.cluster.Cluster.as_dict`; threads of this process if left out.
+    attempt : int, optional
+        Counts from 1.
+
+    Returns
+    -------
+    State
+        Completed, also for a duplicate; Failed, named Quarantined where the file is refused for what it is.
+    """
+    chosen = Recipe.from_dict(recipe) if recipe else Recipe()
+    with Catalogue(catalogue, create=True) as records, hold(records.location, str(path)):
+        try:
+            ledger = Ledger(records, catalogue, path, chosen, attempt, str(runtime.flow_run.id))
+        except OSError as error:
+            return _miss(records, path, f"cannot be read: {error.strerror}")
+        try:
+            with Cluster(**cluster or {}).make_runner() as runner:
+                return _process(runner, records, ledger, path, store, chosen)
+        except ChangedError as error:
+            ledger.wait(str(error))
+            return Failed(name="Changed", message=str(error))
+        except RecordingRefusedError as error:
+            ledger.refuse(Fate.QUARANTINED, str(error))
+            return Failed(name="Quarantined", message=str(error))
+        except FacehogError as error:
+            ledger.refuse(Fate.FAILED, str(error))
+            return Failed(message=str(error))
+        except Exception as error:
+            # The row comes before the traceback: whoever asks the catalogue must not find a run that is
+            # said to go on.
+            ledger.refuse(Fate.FAILED, f"{type(error).__name__}: {error}")
+            raise
+
+
+def _process(
+    runner: DaskTaskRunner, records: Catalogue, ledger: Ledger, path: Path, store: Path, recipe: Recipe
+) -> State[Any]:
+    info = runner.submit(probe_recording, {"path": path}).result()
+    paths = RunPaths(root=store, recording=path.name, run_id=ledger.begin(info))
+    # The same bytes may have landed under two names at once: the second waits here and finds them done.
+    with hold(records.location, paths.run_id):
+        if (made := _find_made(paths)) is None:
+            _make(runner, ledger, paths, info, recipe)
+            made = paths.final
+        record = ledger.finish(made)
+    create_markdown_artifact(summarise(record), key=f"run-{record.run_id}", description=path.name)
+    if record.path != path:
+        return Completed(name="Duplicate", message=f"the same bytes as {record.path}")
+    return Completed(message=f"{record.n_frames} frames are in {made}")
+
+
+def _find_made(paths: RunPaths) -> Path | None:
+    """Look for the run's store, also under the name of another file with the same bytes."""
+    return next(paths.root.glob(f"*/{paths.run_id}.zarr"), None)
+
+
+def _make(runner: DaskTaskRunner, ledger: Ledger, paths: RunPaths, info: VideoInfo, recipe: Recipe) -> None:
+    told = ledger.record
+    try:
+        plan = runner.submit(
+            plan_chunks,
+            {"paths": paths, "info": info, "recipe": recipe, "attributes": {"software": told.software}},
+        ).result()
+        receipts = _describe(runner, paths, plan)
+    except RecordingRefusedError:
+        discard_partial(paths)
+        raise
+    attributes = {
+        "host": told.host,
+        "attempt": told.attempt,
+        "flow_run_id": told.flow_run_id,
+        "started_at": told.started_at.isoformat(),
+        "finished_at": now().isoformat(),
+    }
+    runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes}).result()
+
+
+def _describe(runner: DaskTaskRunner, paths: RunPaths, plan: ChunkPlan) -> list[ShardReceipt]:
+    """Deal the chunks out, and gather their receipts as they come."""
+    log = get_run_logger()
+    progress = create_progress_artifact(
+        progress=0.0, key=f"progress-{paths.run_id}", description=f"{paths.recording}: frames described"
+    )
+    futures = [runner.submit(process_chunk, {"paths": paths, "chunk": chunk}) for chunk in plan]
+    receipts: list[ShardReceipt] = []
+    started_s = time.monotonic()
+    try:
+        for future in as_completed(futures):
+            receipts += future.result()
+            n_done = sum(receipt.stop - receipt.start for receipt in receipts)
+            update_progress_artifact(progress, progress=100 * n_done / plan.n_frames)
+            rate = n_done / (time.monotonic() - started_s)
+            log.info("%d of %d frames, %.0f a second", n_done, plan.n_frames, rate)
+    except BaseException:
+        # The cluster may be shared: chunks that nobody waits for must not keep it busy.
+        for future in futures:
+            future.wrapped_future.cancel()
+        raise
+    return receipts
+
+
+def _miss(records: Catalogue, path: Path, reason: str) -> State[Any]:
+    """Conclude a run whose file cannot be looked at."""
+    if records.file(path):
+        records.set_fate(path, Fate.FAILED, reason)
+    return Failed(message=f"{path} {reason}")

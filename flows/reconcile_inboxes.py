@@ -1,0 +1,76 @@
+"""The nightly look at all inboxes: finds what a sensor that was down or deaf has missed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.intake import Looks
+from facehog_core.recipe import Recipe
+from facehog_core.reconcile import Inbox, reconcile
+
+from .cluster import Cluster
+from .launcher import PrefectLauncher
+
+
+@flow(name="reconcile-inboxes")
+def reconcile_inboxes(
+    inboxes: list[dict[str, Any]], store: Path, catalogue: str, cluster: dict[str, Any] | None = None
+) -> int:
+    """Take up every recording of the inboxes that has settled and is not known yet.
+
+    Parameters
+    ----------
+    inboxes : list of dict
+        Each with path, patterns, settle_s and recipe (`facehog_core.recipe.Recipe.as_dict`).
+    store : Path
+        Folder of all stores.
+    catalogue : str
+        URL of the catalogue.
+    cluster : dict, optional
+        `flows.cluster.Cluster.as_dict`.
+
+    Returns
+    -------
+    int
+        Number of runs asked for.
+    """
+    given = Cluster(**cluster or {})
+    return sum(reconcile_inbox(_read_inbox(values), store, catalogue, given) for values in inboxes)
+
+
+@task(task_run_name="reconcile-{inbox.path.name}", cache_policy=NO_CACHE)
+def reconcile_inbox(inbox: Inbox, store: Path, catalogue: str, cluster: Cluster) -> int:
+    """Look at one inbox until what stands still in it has been seen to do so."""
+    looks = Looks(inbox.settle_s)
+    with Catalogue(catalogue, create=True) as records:
+        launcher = PrefectLauncher(store=store, catalogue=catalogue, location=records.location, cluster=cluster)
+        n_asked = reconcile(inbox, records, looks, launcher, time.monotonic())
+        time.sleep(inbox.settle_s)
+        n_asked += reconcile(inbox, records, looks, launcher, time.monotonic())
+    get_run_logger().info("%s: %d runs asked for", inbox.path, n_asked)
+    return n_asked
+
+
+def describe_inbox(inbox: Inbox) -> dict[str, Any]:
+    """Return an inbox as plain values, for Prefect's parameters."""
+    return {
+        "path": str(inbox.path),
+        "patterns": list(inbox.patterns),
+        "settle_s": inbox.settle_s,
+        "recipe": inbox.recipe.as_dict(),
+    }
+
+
+def _read_inbox(values: dict[str, Any]) -> Inbox:
+    return Inbox(
+        path=Path(values["path"]),
+        patterns=values["patterns"],
+        settle_s=values["settle_s"],
+        recipe=Recipe.from_dict(values["recipe"]),
+    )

@@ -1,0 +1,31 @@
+"""A run on one page, for the Prefect UI."""
+
+from __future__ import annotations
+
+from facehog_core.provenance import RunRecord
+
+
+def summarise(record: RunRecord) -> str:
+    """Write a finished run up as Markdown."""
+    stream, hog = record.stream, record.recipe["hog"]
+    seconds = (
+        (record.finished_at - record.started_at).total_seconds() if record.finished_at and record.started_at else 0.0
+    )
+    rows = [
+        ("recording", f"`{record.path}`"),
+        ("frames", f"{record.n_frames}, of them {record.n_corrupt} corrupt"),
+        ("picture", f"{stream['width']} x {stream['height']} pixels, {stream['codec']} {stream['profile']}"),
+        ("crop (x, y, width, height)", record.recipe["crop"] or "whole frame"),
+        ("HOG", ", ".join(f"{name} {value}" for name, value in hog.items())),
+        ("grey", ", ".join(record.grey)),
+        ("took", f"{seconds:.1f} s, {(record.n_frames or 0) / max(seconds, 1e-3):.0f} frames a second"),
+        ("store", f"`{record.store}`, {(record.store_size_bytes or 0) / 1e6:.1f} MB"),
+        ("run", f"`{record.run_id}`, attempt {record.attempt}"),
+        ("content (xxh3_128)", f"`{record.digest}`"),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return (
+        f"## {record.path.name}\n\n| | |\n|---|---|\n{table}\n\n"
+        f"```python\nimport facehog_core\nsession = facehog_core.open_session({str(record.store)!r})\n"
+        "session.descriptors  # frame x feature\n```\n"
+    )

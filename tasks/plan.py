@@ -1,0 +1,36 @@
+"""Cut a recording into chunks and lay out its store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from facehog_core.chunking import ChunkPlan
+from facehog_core.extract import plan_run
+from facehog_core.recipe import Recipe
+from facehog_core.store import RunPaths
+from facehog_core.video import VideoInfo
+
+from .retrying import can_pass
+
+
+@task(
+    task_run_name="plan-{paths.run_id}",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=can_pass,
+    cache_policy=NO_CACHE,
+)
+def plan_chunks(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: dict[str, Any]) -> ChunkPlan:
+    """Plan the run and make its working store, or keep what an earlier attempt left."""
+    plan = plan_run(paths, info, recipe, attributes)
+    get_run_logger().info(
+        "%d frames in %d chunks of %d; %.1f %% are decoded twice",
+        plan.n_frames,
+        len(plan),
+        plan.frames_per_shard * plan.shards_per_chunk,
+        100 * plan.decoded_again,
+    )
+    return plan

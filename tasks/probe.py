@@ -1,0 +1,35 @@
+"""Probe a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from facehog_core.video import VideoInfo, probe
+
+from .retrying import can_pass
+
+
+@task(
+    task_run_name="probe-{path.name}",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=can_pass,
+    cache_policy=NO_CACHE,
+)
+def probe_recording(path: Path) -> VideoInfo:
+    """Read what the recording is, and check that it can be processed."""
+    info, _ = probe(path)
+    get_run_logger().info(
+        "%s: %d frames of %d x %d, %s %s, %.1f MB",
+        path.name,
+        info.n_frames,
+        info.width,
+        info.height,
+        info.codec,
+        info.profile,
+        info.size_bytes / 1e6,
+    )
+    return info

@@ -1,0 +1,22 @@
+"""Check a store and publish it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from facehog_core.store import RunPaths, ShardReceipt, seal_store
+
+
+@task(
+    task_run_name="seal-{paths.run_id}",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    cache_policy=NO_CACHE,
+)
+def seal(paths: RunPaths, receipts: list[ShardReceipt], attributes: dict[str, Any]) -> Path:
+    """Check every byte against the receipts and give the store its final name."""
+    return seal_store(paths, receipts, attributes)
