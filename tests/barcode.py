@@ -69,8 +69,9 @@ def write_recording(
 def _frame(luma: NDArray[np.uint8], pixel_format: str, chroma: int) -> av.VideoFrame:
     height, width = luma.shape
     frame = av.VideoFrame(width, height, pixel_format)
-    y, *others = (np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in frame.planes)
-    y[:, :width] = luma
-    for plane in others:
-        plane[:] = chroma
+    depth = 10 if "10le" in pixel_format else 8
+    for number, plane in enumerate(frame.planes):
+        lines = np.frombuffer(plane, np.uint16 if depth > 8 else np.uint8).reshape(plane.height, -1)
+        samples = luma if number == 0 else np.array(chroma)
+        lines[:, : plane.width] = samples.astype(lines.dtype) << depth - 8
     return frame
