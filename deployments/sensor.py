@@ -35,6 +35,7 @@ from .runner import make_launcher
 
 log = logging.getLogger(__name__)
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 # After an event, so that a burst of them makes one look; seconds.
 GATHER_S = 0.2
 # Reading a file, as facehog itself does, is no news.
@@ -155,7 +156,7 @@ def main() -> None:
     parser.add_argument("--scheduler")
     parser.add_argument("--ready-file", type=Path, required=True)
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config = load_config(given.config)
     with Catalogue(config.catalogue, create=True) as catalogue:

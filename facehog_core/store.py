@@ -592,7 +592,7 @@ def read_record(path: Path) -> RunRecord:
     )
 
 
-def _describe_array(array: zarr.Array) -> dict[str, Any]:
+def _describe_array(array: zarr.Array[Any]) -> dict[str, Any]:
     dims = getattr(array.metadata, "dimension_names", None) or ()
     return {"shape": list(array.shape), "dtype": str(array.dtype), "dims": list(dims)}
 

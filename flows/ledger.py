@@ -67,9 +67,8 @@ class Ledger:
             flow_run_id=flow_run_id,
         )
 
-    def begin(self, info: VideoInfo) -> str:
-        """Record that the recording is known, and return the name of its run."""
-        run_id = name_run(info.digest, self._recipe)
+    def begin(self, info: VideoInfo, run_id: str) -> None:
+        """Record that the recording is known and its run begins."""
         self._write(
             run_id=run_id,
             digest=info.digest,
@@ -77,7 +76,6 @@ class Ledger:
             stream=info.as_dict(),
             reason=f"{info.n_frames} frames are being described",
         )
-        return run_id
 
     def finish(self, store: Path) -> RunRecord:
         """Record what a sealed store says of itself.

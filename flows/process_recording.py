@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from facehog_core.chunking import ChunkPlan
 from facehog_core.errors import ChangedError, FacehogError, RecordingRefusedError
 from facehog_core.locks import hold
 from facehog_core.provenance import now
-from facehog_core.recipe import Recipe
+from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
 from facehog_core.store import RunPaths, ShardReceipt, discard_partial
 from facehog_core.video import VideoInfo
@@ -96,10 +95,11 @@ def _process(
     runner: DaskTaskRunner, records: Catalogue, ledger: Ledger, path: Path, store: Path, recipe: Recipe
 ) -> State[Any]:
     info = runner.submit(probe_recording, {"path": path}).result()
-    paths = RunPaths(root=store, recording=path.name, run_id=ledger.begin(info))
+    paths = RunPaths(root=store, recording=path.name, run_id=name_run(info.digest, recipe))
     # The same bytes may have landed under two names at once: the second waits here and finds them done.
     with hold(records.location, paths.run_id):
         if (made := _find_made(paths)) is None:
+            ledger.begin(info, paths.run_id)
             _make(runner, ledger, paths, info, recipe)
             made = paths.final
         record = ledger.finish(made)
@@ -143,14 +143,12 @@ def _describe(runner: DaskTaskRunner, paths: RunPaths, plan: ChunkPlan) -> list[
     )
     futures = [runner.submit(process_chunk, {"paths": paths, "chunk": chunk}) for chunk in plan]
     receipts: list[ShardReceipt] = []
-    started_s = time.monotonic()
     try:
         for future in as_completed(futures):
             receipts += future.result()
             n_done = sum(receipt.stop - receipt.start for receipt in receipts)
             update_progress_artifact(progress, progress=100 * n_done / plan.n_frames)
-            rate = n_done / (time.monotonic() - started_s)
-            log.info("%d of %d frames, %.0f a second", n_done, plan.n_frames, rate)
+            log.info("%d of %d frames", n_done, plan.n_frames)
     except BaseException:
         # The cluster may be shared: chunks that nobody waits for must not keep it busy.
         for future in futures:
