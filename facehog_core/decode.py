@@ -8,6 +8,7 @@ refresh needs some frames to recover), decoding starts further in front, in the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from .container import COPY_AGAIN, iter_packets, open_container
-from .errors import ChangedError, DamagedError, RecordingRefusedError
+from .errors import DamagedError, RecordingRefusedError
 from .grey import luma_of
-from .video import FrameIndex, VideoInfo, is_unchanged
+from .video import FrameIndex, VideoInfo, check_unchanged
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,32 +89,22 @@ def iter_frames(
     """
     if not 0 <= start <= stop <= index.n_frames:
         raise ValueError(f"no span [{start}, {stop}) in a recording of {index.n_frames} frames")
-    if not is_unchanged(info):
-        fact = "it is not the file that was probed: its size or time changed, or it is gone"
-        raise ChangedError(info.path, fact, "It will be looked at again when it has settled.")
+    check_unchanged(info)
     return _decode(info, index, start, stop, n_threads)
 
 
-def _decode(
-    info: VideoInfo, index: FrameIndex, start: int, stop: int, n_threads: int
-) -> Generator[DecodedFrame]:
+def _decode(info: VideoInfo, index: FrameIndex, start: int, stop: int, n_threads: int) -> Generator[DecodedFrame]:
     wanted = start
-    cause: av.FFmpegError | None = None
     for origin in _origins(index, start) if start < stop else ():
-        try:
-            with closing(_decode_from(origin, info, index, wanted, stop, n_threads)) as frames:
-                for decoded in frames:
-                    yield decoded
-                    wanted = decoded.index + 1
-        except av.FFmpegError as error:
-            if isinstance(error, OSError):
-                raise
-            cause = error
+        with closing(_decode_from(origin, info, index, wanted, stop, n_threads)) as frames:
+            for decoded in frames:
+                yield decoded
+                wanted = decoded.index + 1
         if wanted == stop:
             return
     if wanted < stop:
         fact = f"frame {wanted} of {index.n_frames} cannot be decoded"
-        raise DamagedError(info.path, fact, COPY_AGAIN) from cause
+        raise DamagedError(info.path, fact, COPY_AGAIN)
 
 
 def _origins(index: FrameIndex, start: int) -> list[int]:
@@ -135,7 +128,7 @@ def _decode_from(
         stream.codec_context.thread_type = "FRAME" if n_threads > 1 else "NONE"
         wanted = start
         packets = _packets_from(origin, container, stream, index)
-        for position, frame in enumerate(frame for packet in packets for frame in packet.decode()):
+        for position, frame in enumerate(_pictures(packets, info.path)):
             number = index.frame_at(frame.pts) if index.is_seekable else position
             if number is None or number < wanted:
                 continue  # decoded only for what follows
@@ -149,6 +142,21 @@ def _decode_from(
                 return
 
 
+def _pictures(packets: Iterator[Packet[VideoStream]], path: str) -> Iterator[VideoFrame]:
+    """Yield what the decoder makes of packets, until it fails."""
+    while True:
+        try:
+            pictures = next(packets).decode()
+        except StopIteration:
+            return
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            _log.warning("%s: decoding stops: %s", path, error.strerror)
+            return
+        yield from pictures
+
+
 def _packets_from(
     origin: int, container: InputContainer, stream: VideoStream, index: FrameIndex
 ) -> Iterator[Packet[VideoStream]]:
@@ -158,7 +166,10 @@ def _packets_from(
         return
     keyframe_pts = int(index.pts[origin])
     for near in (origin, index.keyframe_at_or_before(origin - 1)):
-        container.seek(int(index.pts[near]), stream=stream)
+        try:
+            container.seek(int(index.pts[near]), stream=stream)
+        except av.FFmpegError:
+            continue
         packets = iter_packets(container, stream)
         for packet in packets:
             if packet.pts == keyframe_pts:

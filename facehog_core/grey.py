@@ -119,9 +119,7 @@ def grey_levels(frame: VideoFrame) -> NDArray[np.float64] | None:
     """
     if frame.format.name not in _CHROMA_BYTES:
         return None
-    return _seen_levels(
-        frame.format.name, frame.color_range, frame.colorspace, frame.width, frame.height % 2 == 1
-    )
+    return _seen_levels(frame.format.name, frame.color_range, frame.colorspace, frame.width, frame.height % 2 == 1)
 
 
 # For odd widths and heights swscale goes other ways, which round differently, and its vector code may treat
@@ -144,9 +142,7 @@ def _seen_levels(
     return exact
 
 
-def _neutral_frame(
-    luma: NDArray[np.uint8], pixel_format: str, color_range: int, colorspace: int
-) -> VideoFrame:
+def _neutral_frame(luma: NDArray[np.uint8], pixel_format: str, color_range: int, colorspace: int) -> VideoFrame:
     height, width = luma.shape
     frame = VideoFrame(width, height, pixel_format)
     frame.color_range, frame.colorspace = color_range, colorspace

@@ -120,8 +120,9 @@ class RecordingReader(pims.FramesSequence):  # type: ignore[misc]
             return pims.Frame(grey_of(decoded.frame).to_uint8(), frame_no=i, metadata=metadata)
 
     def _decode(self, i: int) -> DecodedFrame:
+        keyframe = self.index.keyframe_at_or_before(i)
         # To go on costs no more than to start again, as long as no keyframe lies in between.
-        if self._decoder is None or not self.index.keyframe_at_or_before(i) <= self._next <= i:
+        if self._decoder is None or not keyframe <= self._next <= i:
             self._stop()
             self._decoder = iter_frames(self.info, self.index, i, len(self))
             self._next = i
@@ -221,8 +222,6 @@ def _block_lengths(index: FrameIndex, longest: int) -> tuple[int, ...]:
             lengths[-1] += n_frames
             continue
         n_blocks = -(-n_frames // longest)
-        lengths += [
-            n_frames * (block + 1) // n_blocks - n_frames * block // n_blocks for block in range(n_blocks)
-        ]
+        lengths += [n_frames * (block + 1) // n_blocks - n_frames * block // n_blocks for block in range(n_blocks)]
         has_room = n_blocks == 1
     return tuple(lengths)

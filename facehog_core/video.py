@@ -47,6 +47,8 @@ _COLORSPACES = {
 
 _HASH_BUFFER_BYTES = 1 << 20
 
+_WAIT = "It will be looked at again when it has settled."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
@@ -222,6 +224,33 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
             return _describe(container, stream, absolute, status, digest, index), index
 
 
+def read_index(info: VideoInfo) -> FrameIndex:
+    """Read the frame index of a recording that was probed, without reading it for its digest again.
+
+    Parameters
+    ----------
+    info : VideoInfo
+
+    Returns
+    -------
+    FrameIndex
+
+    Raises
+    ------
+    ChangedError
+        If the recording is not the file that was probed.
+    UnreadableError, TruncatedError
+        As `probe` does.
+    OSError
+        If the disk or share fails, not the file.
+    """
+    check_unchanged(info)
+    with _standing_still(info.path), open_container(info.path) as container:
+        stream = container.streams[info.stream_index]
+        assert isinstance(stream, VideoStream)
+        return _read_index(container, stream, info.path)
+
+
 def digest_file(path: str | os.PathLike[str]) -> str:
     """Return the XXH3 128 [1]_ of a file's content in hexadecimal digits.
 
@@ -251,6 +280,19 @@ def is_unchanged(info: VideoInfo) -> bool:
     return (status.st_size, status.st_mtime_ns) == (info.size_bytes, info.mtime_ns)
 
 
+def check_unchanged(info: VideoInfo) -> None:
+    """See that a recording is still the file that was probed.
+
+    Raises
+    ------
+    ChangedError
+        If it is not.
+    """
+    if not is_unchanged(info):
+        fact = "it is not the file that was probed: its size or time changed, or it is gone"
+        raise ChangedError(info.path, fact, _WAIT)
+
+
 @contextmanager
 def _standing_still(path: str) -> Iterator[os.stat_result]:
     """Give the file's status, and see that it is the same in the end.
@@ -270,7 +312,7 @@ def _check_same(path: str, before: os.stat_result) -> None:
     after = _status(path)
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         fact = f"it changed while it was being read (from {before.st_size:,} to {after.st_size:,} bytes)"
-        raise ChangedError(path, fact, "It will be looked at again when it has settled.")
+        raise ChangedError(path, fact, _WAIT)
 
 
 def _status(path: str) -> os.stat_result:
@@ -286,9 +328,7 @@ def _status(path: str) -> os.stat_result:
     return status
 
 
-_PACKET = np.dtype(
-    [("pts", np.int64), ("is_keyframe", np.bool_), ("is_hidden", np.bool_), ("is_cut_off", np.bool_)]
-)
+_PACKET = np.dtype([("pts", np.int64), ("is_keyframe", np.bool_), ("is_hidden", np.bool_), ("is_cut_off", np.bool_)])
 
 
 def _read_index(container: InputContainer, stream: VideoStream, path: str) -> FrameIndex:
@@ -328,9 +368,7 @@ def _read_packets(container: InputContainer, stream: VideoStream, path: str) -> 
         raise UnreadableError(path, "its frames cannot be listed to the end", COPY_AGAIN) from error
 
 
-def _check_complete(
-    packets: NDArray[np.void], container: InputContainer, stream: VideoStream, path: str
-) -> None:
+def _check_complete(packets: NDArray[np.void], container: InputContainer, stream: VideoStream, path: str) -> None:
     # MP4's header counts also frames that an edit list cuts away; its index, without them, is what the file
     # must hold. Other containers promise nothing: AVI's header counts ticks, MKV, TS and raw H264 count none.
     n_promised = len(stream.index_entries) if is_mov(container) else 0

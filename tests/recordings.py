@@ -12,6 +12,7 @@ from typing import NamedTuple
 import av
 import imageio_ffmpeg
 import numpy as np
+from hypothesis import settings
 
 from facehog_core.errors import (
     EmptyFileError,
@@ -65,6 +66,10 @@ REFUSED: dict[str, tuple[type[FacehogError], str]] = {
 }
 
 
+# For a law that is tried on each of many recordings: fewer examples for each.
+PER_RECORDING = settings(max_examples=max(settings.default.max_examples // 3, 1))
+
+
 class Facts(NamedTuple):
     """What a row of the shared INDEX.md says of a recording; it was written with other tools."""
 
@@ -81,9 +86,7 @@ class Facts(NamedTuple):
 
 def facts_of(path: Path) -> Facts:
     row = next(
-        line
-        for line in (path.parents[1] / "INDEX.md").read_text().splitlines()
-        if line.startswith(f"| {path.name} |")
+        line for line in (path.parents[1] / "INDEX.md").read_text().splitlines() if line.startswith(f"| {path.name} |")
     )
     cells = [cell.strip() for cell in row.split("|")]
     container, _, *profile, pixel_format, color_range = cells[5].split()

@@ -12,9 +12,9 @@ import numpy as np
 import psutil
 import pytest
 from barcode import read_number, write_recording
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import DERIVED, REAL, ffmpeg_frames, md5_of
+from recordings import DERIVED, PER_RECORDING, REAL, ffmpeg_frames, md5_of
 
 from facehog_core.decode import DecodedFrame, iter_frames
 from facehog_core.errors import ChangedError, DamagedError, RecordingRefusedError
@@ -91,6 +91,7 @@ def test_every_frame_is_the_one_that_ffmpeg_decodes(videos_dir: Path, name: str)
 
 
 @pytest.mark.parametrize("name", REAL + DERIVED)
+@settings(PER_RECORDING)
 @given(data=st.data())
 def test_any_span_is_a_part_of_the_whole(videos_dir: Path, name: str, data: st.DataObject) -> None:
     info, index = probe_once(videos_dir / name)

@@ -9,16 +9,12 @@ from hypothesis import strategies as st
 from facehog_core import errors
 from facehog_core.errors import FacehogError
 
-CLASSES = [
-    value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, FacehogError)
-]
+CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, FacehogError)]
 
 
 @pytest.mark.parametrize("kind", CLASSES)
 @given(path=st.text(), fact=st.text(), remedy=st.text())
-def test_an_error_comes_whole_out_of_a_pickle(
-    kind: type[FacehogError], path: str, fact: str, remedy: str
-) -> None:
+def test_an_error_comes_whole_out_of_a_pickle(kind: type[FacehogError], path: str, fact: str, remedy: str) -> None:
     error = kind(path, fact, remedy)
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind

@@ -28,7 +28,7 @@ from facehog_core.errors import (
     TruncatedError,
     UnreadableError,
 )
-from facehog_core.video import NO_PTS, FrameIndex, VideoInfo, digest_file, is_unchanged, probe
+from facehog_core.video import NO_PTS, FrameIndex, VideoInfo, digest_file, is_unchanged, probe, read_index
 
 RANGES = {"limited": "tv", "full": "pc", "untagged": "unspec"}
 
@@ -67,9 +67,7 @@ def test_frames_are_displayed_when_ffmpeg_displays_them(videos_dir: Path, name: 
 
 
 def test_the_digest_is_that_of_the_whole_content(tmp_path: Path) -> None:
-    content = np.random.default_rng(1).bytes(
-        3_000_001
-    )  # more than one buffer, and not a whole number of them
+    content = np.random.default_rng(1).bytes(3_000_001)  # more than one buffer, and not a whole number of them
     file = tmp_path / "content"
     file.write_bytes(content)
     assert digest_file(file) == xxhash.xxh3_128_hexdigest(content)
@@ -80,9 +78,7 @@ def test_info_goes_through_json_and_comes_back_equal(videos_dir: Path) -> None:
     assert VideoInfo(**json.loads(json.dumps(info.as_dict()))) == info
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("width", 0), ("height", -1), ("n_frames", 0), ("time_base", "0/1")]
-)
+@pytest.mark.parametrize(("field", "value"), [("width", 0), ("height", -1), ("n_frames", 0), ("time_base", "0/1")])
 def test_info_that_makes_no_sense_is_not_made(videos_dir: Path, field: str, value: object) -> None:
     info, _ = probe(videos_dir / REAL[0])
     with pytest.raises(ValueError, match=field):
@@ -98,9 +94,7 @@ def test_an_index_comes_whole_out_of_a_pickle(videos_dir: Path) -> None:
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=50), st.data())
-def test_the_keyframe_for_a_frame_is_the_last_one_at_or_before_it(
-    flags: list[bool], data: st.DataObject
-) -> None:
+def test_the_keyframe_for_a_frame_is_the_last_one_at_or_before_it(flags: list[bool], data: st.DataObject) -> None:
     index = FrameIndex(pts=np.arange(len(flags)) * 3, is_keyframe=np.array(flags), is_seekable=True)
     number = data.draw(st.integers(0, len(flags) - 1))
     expected = number
@@ -186,9 +180,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pyt
     "name",
     ["%03d.mp4", "concat:a|b.mp4", "-x.mp4", "file:x.mp4", "http:", "a b ü 鼠.mp4", "x?y=1#2.mp4", "none"],
 )
-def test_a_name_is_a_name_whatever_it_looks_like(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_name_is_a_name_whatever_it_looks_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     write_recording(tmp_path / "plain.mp4", 3).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     info, _ = probe(name)
@@ -196,9 +188,7 @@ def test_a_name_is_a_name_whatever_it_looks_like(
     assert info.path == str(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    "playlist", ["ffconcat version 1.0\nfile clip.ts\n", "#EXTM3U\n#EXTINF:1,\nclip.ts\n"]
-)
+@pytest.mark.parametrize("playlist", ["ffconcat version 1.0\nfile clip.ts\n", "#EXTM3U\n#EXTINF:1,\nclip.ts\n"])
 @pytest.mark.parametrize("name", ["list.mp4", "list.m3u8"])
 def test_a_playlist_does_not_lead_to_other_files(tmp_path: Path, playlist: str, name: str) -> None:
     write_recording(tmp_path / "clip.ts", 3)
@@ -280,9 +270,7 @@ def test_a_video_without_frames_is_empty(tmp_path: Path) -> None:
         ("plain.avi", {}),
     ],
 )
-def test_a_file_cut_off_is_truncated_not_short(
-    tmp_path: Path, name: str, muxer: dict[str, str], share: float
-) -> None:
+def test_a_file_cut_off_is_truncated_not_short(tmp_path: Path, name: str, muxer: dict[str, str], share: float) -> None:
     path = write_recording(tmp_path / name, 60, muxer=muxer)
     os.truncate(path, int(path.stat().st_size * share))
     with pytest.raises(TruncatedError):
@@ -313,6 +301,27 @@ def test_a_file_is_unchanged_until_it_is_touched_or_gone(tmp_path: Path) -> None
     assert not is_unchanged(info)
     path.unlink()
     assert not is_unchanged(info)
+
+
+def test_the_index_is_read_again_without_the_digest(videos_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info, index = probe(videos_dir / REAL[0])
+    monkeypatch.setattr(video, "digest_file", None)
+    again = read_index(info)
+    assert again.pts.tolist() == index.pts.tolist()
+    assert again.is_keyframe.tolist() == index.is_keyframe.tolist()
+    assert again.is_seekable
+    assert not is_open(videos_dir / REAL[0])
+
+
+def test_the_index_of_another_file_is_not_read(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "plain.mp4", 3)
+    info, _ = probe(path)
+    write_recording(path, 5)
+    with pytest.raises(ChangedError, match="not the file that was probed"):
+        read_index(info)
+    path.unlink()
+    with pytest.raises(ChangedError, match="gone"):
+        read_index(info)
 
 
 def test_probing_closes_the_file(videos_dir: Path) -> None:
