@@ -66,7 +66,7 @@ class HogParams:
         object.__setattr__(self, "orientations", int(self.orientations))
         for name in ("pixels_per_cell", "cells_per_block"):
             object.__setattr__(self, name, _as_pair(name, getattr(self, name)))
-        if self.block_norm not in BLOCK_NORMS:
+        if self.block_norm not in list(BLOCK_NORMS):  # Not by hash: it may be anything that a file holds.
             raise ValueError(f"block_norm must be one of {', '.join(BLOCK_NORMS)}, got {self.block_norm!r}")
         if not isinstance(self.transform_sqrt, bool):
             raise ValueError(f"transform_sqrt must be true or false, got {self.transform_sqrt!r}")
@@ -132,10 +132,9 @@ def compute_hog(frames: NDArray[Any], params: HogParams) -> NDArray[np.float32]:
     ----------
     .. [1] Dalal & Triggs (2005), CVPR, doi:10.1109/CVPR.2005.177
     """
-    n_frames, *frame_shape = frames.shape
-    histograms = np.empty(
-        (n_frames, *params.n_cells((frame_shape[0], frame_shape[1])), params.orientations), np.float32
-    )
+    n_frames, n_rows, n_cols = frames.shape
+    params.n_blocks((n_rows, n_cols))  # Too small a frame is found now.
+    histograms = np.empty((n_frames, *params.n_cells((n_rows, n_cols)), params.orientations), np.float32)
     for frame, out in zip(frames, histograms, strict=True):
         compute_histograms(frame, params, out=out)
     return normalise_blocks(histograms, params)
@@ -178,13 +177,19 @@ def compute_histograms(
         out = np.empty(shape, np.float32)
     elif out.shape != shape or out.dtype != np.float32:
         raise ValueError(f"out must be float32 of shape {shape}, got {out.dtype} of shape {out.shape}")
-    if frame.dtype == np.float64:
-        # Any pixel may have a level of its own: the frame is the table, and each pixel looks up itself.
-        levels, frame = frame.ravel(), np.arange(frame.size, dtype=np.uint32).reshape(frame.shape)
-    elif levels is None:
-        levels = _STORED_LEVELS
-    elif levels.shape != (256,):
-        raise ValueError(f"levels must be 256, one for each uint8 value, got shape {levels.shape}")
+    if levels is None:
+        if frame.dtype == np.float64:
+            # Any pixel may have a level of its own: the frame is the table, and each pixel looks up itself.
+            levels, frame = frame.ravel(), np.arange(frame.size, dtype=np.uint32).reshape(frame.shape)
+        else:
+            levels = _STORED_LEVELS
+    elif frame.dtype != np.uint8 or levels.dtype != np.float64 or levels.shape != (256,):
+        raise ValueError(
+            f"levels must be 256 of float64 and go with a uint8 frame, "
+            f"got {levels.dtype} of shape {levels.shape} and a frame of {frame.dtype}"
+        )
+    if out.size == 0:
+        return out
 
     brightness = np.sqrt(levels) if params.transform_sqrt else levels
     for first, borders in _passes(params.orientations):
