@@ -91,6 +91,7 @@ class PrefectConfig(_Strict):
 
     port: Annotated[int, Field(ge=0, le=65535)] = 4200
     api_url: str | None = None
+    runner: bool = True
     max_runs: PositiveInt = 2
 
 
@@ -336,6 +337,7 @@ n_workers = "auto"                           # one for each core
 port = 4200                                  # of the server that `facehog up` starts; 0: a free one
 # api_url = "http://127.0.0.1:4200/api"      # a Prefect server that runs already
 max_runs = 2                                 # recordings that are processed at once
+runner = true                                # false: a worker of yours runs the deployments of prefect.yaml
 
 [sensor]
 interval_s = 10                              # seconds between two looks at the inboxes

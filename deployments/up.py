@@ -156,7 +156,7 @@ def _list_services(
         command = [*python, "deployments.cluster", "--n-workers", str(n_workers)]
         command += ["--scheduler-file", str(paths.scheduler)]
         services.append(Service("dask-cluster", command, paths.scheduler.exists))
-    for name in ("runner", "sensor"):
+    for name in ("runner", "sensor") if config.prefect.runner else ("sensor",):
         ready = paths.ready / name
         command = [*python, f"deployments.{name}", *given, *scheduler, "--ready-file", str(ready)]
         services.append(Service(name, command, ready.exists))

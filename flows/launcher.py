@@ -19,7 +19,7 @@ from facehog_core.locks import is_held
 from facehog_core.provenance import now
 from facehog_core.reconcile import Life, RunRequest
 
-from .cluster import Cluster
+from flows.cluster import Cluster
 
 DEPLOYMENT = "process-recording/inbox"
 # From a runner's taking up a run to the flow's first line: imports of a busy machine. Later than that

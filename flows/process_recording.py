@@ -26,9 +26,9 @@ from tasks.plan import plan_chunks
 from tasks.probe import probe_recording
 from tasks.seal import seal
 
-from .cluster import Cluster
-from .ledger import Ledger
-from .summary import summarise
+from flows.cluster import Cluster
+from flows.ledger import Ledger
+from flows.summary import summarise
 
 
 def _name_flow_run() -> str:

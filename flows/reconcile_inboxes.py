@@ -14,8 +14,8 @@ from facehog_core.intake import Looks
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox, reconcile
 
-from .cluster import Cluster
-from .launcher import PrefectLauncher
+from flows.cluster import Cluster
+from flows.launcher import PrefectLauncher
 
 
 @flow(name="reconcile-inboxes")

@@ -12,7 +12,7 @@ from facehog_core.decode import DecodedFrame
 from facehog_core.extract import compute_shard, extract_chunk
 from facehog_core.store import RunPaths, ShardHogs, ShardReceipt, Work, write_shard
 
-from .retrying import can_pass
+from tasks.retrying import can_pass
 
 
 # The inner tasks run in the worker that runs `process_chunk`: frames and histograms do not leave it. A failed

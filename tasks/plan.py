@@ -13,7 +13,7 @@ from facehog_core.recipe import Recipe
 from facehog_core.store import RunPaths
 from facehog_core.video import VideoInfo
 
-from .retrying import can_pass
+from tasks.retrying import can_pass
 
 
 @task(

@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from facehog_core.video import VideoInfo, probe
 
-from .retrying import can_pass
+from tasks.retrying import can_pass
 
 
 @task(
