@@ -48,7 +48,7 @@ def render_pictures(
 def _line_ends(params: HogParams, frame_shape: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Give the rows, shape (cell_row, orientation, 2), and the columns of the first and last pixel of each line.
 
-    A line is perpendicular to the middle of its bin: along the edge whose gradient is there.
+    A line lies across the gradients of its bin, along the edge that they show.
     """
     radius = min(params.pixels_per_cell) // 2 - 1
     middles = np.pi * (np.arange(params.orientations) + 0.5) / params.orientations
@@ -58,9 +58,8 @@ def _line_ends(params: HogParams, frame_shape: tuple[int, int]) -> tuple[NDArray
     def ends(axis: int, offsets: NDArray[np.float64]) -> NDArray[np.intp]:
         size = params.pixels_per_cell[axis]
         centres = np.arange(params.n_cells(frame_shape)[axis]) * size + size // 2
-        # Cut off as whole numbers only after the sum: at a vertical line's end, 1e-15 decides in some cells.
-        # In cells one pixel wide a horizontal line reaches out of the frame, where scikit-image gives up.
-        return np.clip((centres[:, None, None] + offsets).astype(np.intp), 0, frame_shape[axis] - 1)
+        # Truncated only after the sum, as in scikit-image: beside an axis 1e-16 decides, in some cells only.
+        return (centres[:, None, None] + offsets).astype(np.intp)
 
     return ends(0, across), ends(1, along)
 
@@ -92,11 +91,18 @@ def _add_line(
     long, short = max(n_rows, n_cols), min(n_rows, n_cols)
     excess = 2 * short - long
     for _ in range(long):
-        picture[row, col] += value
+        _add(picture, row, col, value)
         sidestep = excess >= 0
         if is_steep or sidestep:
             row += row_step
         if not is_steep or sidestep:
             col += col_step
         excess += 2 * short - (2 * long if sidestep else 0)
-    picture[row, col] += value
+    _add(picture, row, col, value)
+
+
+@compiled
+def _add(picture: NDArray[np.float32], row: int, col: int, value: np.float32) -> None:
+    # In cells one pixel wide a horizontal line reaches out of the frame, where scikit-image gives up.
+    if 0 <= row < picture.shape[0] and 0 <= col < picture.shape[1]:
+        picture[row, col] += value

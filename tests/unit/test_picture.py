@@ -64,8 +64,8 @@ def test_a_flat_frame_has_a_black_picture() -> None:
     assert not render(np.full((70, 70), 99.0), HogParams()).any()
 
 
-@pytest.mark.parametrize("pixels_per_cell", [(1, 1), (5, 1)])
-def test_lines_that_reach_out_of_the_frame_are_cut_where_scikit_image_gives_up(
+@pytest.mark.parametrize("pixels_per_cell", [(1, 1), (3, 1), (5, 1)])
+def test_a_line_that_leaves_the_frame_is_cut_where_scikit_image_gives_up(
     pixels_per_cell: tuple[int, int],
 ) -> None:
     params = HogParams(orientations=1, pixels_per_cell=pixels_per_cell)
