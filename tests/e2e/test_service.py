@@ -1,0 +1,309 @@
+"""`facehog up`, as a lab runs it: real processes, real files, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from barcode import write_recording
+
+from deployments.environment import describe_environment
+from deployments.processes import find_marked
+from facehog_core import Catalogue, open_session
+from facehog_core.catalogue import FileRecord
+from facehog_core.errors import CatalogueError
+from facehog_core.schema import Fate
+from facehog_core.store import RunPaths
+from facehog_core.synthetic import write_mouse_face
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(os.name == "nt", reason="stops services by POSIX signals"),
+]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# Far longer than anything here takes: no verdict hangs on the machine's speed.
+PATIENCE_S = 240.0
+
+CONFIG = """
+[[inbox]]
+path = "inbox"
+settle_s = 1
+
+[prefect]
+port = 0
+
+[sensor]
+interval_s = 1
+"""
+
+
+class Lab:
+    """A folder with an inbox, and a service that may run for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.inbox = folder / "inbox"
+        self.inbox.mkdir()
+        (folder / "facehog.toml").write_text(CONFIG, "utf-8")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def state_dir(self) -> Path:
+        return self.folder / ".facehog"
+
+    def start(self) -> None:
+        with (self.folder / "up.log").open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "deployments.cli", "up"],
+                cwd=self.folder,
+                env={**os.environ, "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.wait_for(lambda: (self.state_dir / "service.json").exists(), "the service to be up")
+
+    def stop(self) -> int:
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=PATIENCE_S)
+
+    def kill_everything(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+        for process in find_marked(str(self.state_dir)):
+            process.kill()
+            process.wait()
+
+    @property
+    def api_url(self) -> str:
+        return str(json.loads((self.state_dir / "service.json").read_text("utf-8"))["api_url"])
+
+    def ask(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        answer = httpx.post(f"{self.api_url}/{path}", json=body, timeout=30)
+        found: list[dict[str, Any]] = answer.raise_for_status().json()
+        return found
+
+    def file(self, path: Path) -> FileRecord | None:
+        try:
+            with Catalogue(f"sqlite:///{self.folder / 'catalogue.db'}") as catalogue:
+                return catalogue.file(path)
+        except CatalogueError:
+            return None
+
+    def wait_until_settled(self, *paths: Path) -> dict[Path, FileRecord]:
+        def settled() -> dict[Path, FileRecord] | None:
+            files = {path: file for path in paths if (file := self.file(path)) and file.state.is_settled}
+            return files if len(files) == len(paths) else None
+
+        found: dict[Path, FileRecord] = self.wait_for(settled, f"the fates of {[path.name for path in paths]}")
+        return found
+
+    def wait_for(self, look: Callable[[], Any], what: str) -> Any:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline_s:
+            if found := look():
+                return found
+            assert self.process is None or self.process.poll() is None, self.logs()
+            time.sleep(0.1)
+        raise AssertionError(f"waited in vain for {what}\n{self.logs()}")
+
+    def logs(self) -> str:
+        files = [self.folder / "up.log", *(self.state_dir / "logs").glob("*.log")]
+        return "\n".join(f"== {file.name}\n{file.read_text('utf-8', 'replace')[-3000:]}" for file in files)
+
+    def store_of(self, path: Path, run_id: str) -> RunPaths:
+        return RunPaths(root=self.folder / "store", recording=path.name, run_id=run_id)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A service that runs for the tests of this module, one after the other."""
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    # There before anybody looks.
+    write_recording(lab.inbox / "early.mp4", 20)
+    lab.start()
+    yield lab
+    if lab.process and lab.process.poll() is None:
+        lab.stop()
+
+
+def copy_slowly(source: Path, target: Path, n_pieces: int = 8) -> None:
+    content = source.read_bytes()
+    size = -(-len(content) // n_pieces)
+    with target.open("wb") as file:
+        for start in range(0, len(content), size):
+            file.write(content[start : start + size])
+            file.flush()
+            time.sleep(0.3)
+
+
+def test_a_recording_that_was_there_before_the_start_is_processed(lab: Lab) -> None:
+    files = lab.wait_until_settled(lab.inbox / "early.mp4")
+    assert files[lab.inbox / "early.mp4"].state is Fate.FINISHED
+
+
+def test_a_recording_that_is_copied_slowly_is_taken_up_once_and_whole(lab: Lab) -> None:
+    source = REPOSITORY / "deployments" / "recordings" / "aind_bvt_clip.mp4"
+    target = lab.inbox / source.name
+    copy_slowly(source, target)
+
+    file = lab.wait_until_settled(target)[target]
+    assert (file.state, file.attempt) == (Fate.FINISHED, 1)
+    session = open_session(lab.store_of(target, file.run_id or "").final)
+    assert session.sizes["frame"] == 501
+    with Catalogue(f"sqlite:///{lab.folder / 'catalogue.db'}") as catalogue:
+        states = [step.state for step in catalogue.story(target)]
+    assert states == [Fate.WAITING, Fate.QUEUED, Fate.RUNNING, Fate.RUNNING, Fate.FINISHED]
+
+
+def test_renamed_and_nested_recordings_are_found_and_what_is_not_meant_is_left(lab: Lab, tmp_path: Path) -> None:
+    part = write_recording(tmp_path / "whole.mp4", 21)
+    arriving = lab.inbox / "renamed.mp4.part"
+    shutil.copy(part, arriving)
+    (lab.inbox / "notes.txt").write_text("not a recording", "utf-8")
+    nested = lab.inbox / "new folder" / "100% 'odd'" / "-nested name.mp4"
+    nested.parent.mkdir(parents=True)
+    write_recording(tmp_path / "nested.mp4", 22).rename(nested)
+    renamed = arriving.rename(lab.inbox / "renamed.mp4")
+
+    files = lab.wait_until_settled(renamed, nested)
+    assert {file.state for file in files.values()} == {Fate.FINISHED}
+    assert lab.file(arriving) is None
+    assert lab.file(lab.inbox / "notes.txt") is None
+
+
+def test_a_bad_file_is_quarantined_and_harms_no_other(lab: Lab, tmp_path: Path) -> None:
+    bad = lab.inbox / "bad.mp4"
+    bad.write_text("this is a text", "utf-8")
+    good = lab.inbox / "good.mp4"
+    write_recording(tmp_path / "good.mp4", 23).rename(good)
+
+    files = lab.wait_until_settled(bad, good)
+    assert files[bad].state is Fate.QUARANTINED
+    assert "FFmpeg cannot read it" in files[bad].reason
+    assert files[good].state is Fate.FINISHED
+
+
+def test_a_bad_file_that_is_replaced_by_a_whole_one_is_processed(lab: Lab, tmp_path: Path) -> None:
+    path = lab.inbox / "bad.mp4"
+    write_recording(tmp_path / "whole.mp4", 24).replace(path)
+
+    lab.wait_for(lambda: (file := lab.file(path)) and file.state is Fate.FINISHED, "the replaced file")
+
+
+def test_the_nightly_deployment_gets_scheduled_runs(lab: Lab) -> None:
+    scheduled = {
+        "flows": {"name": {"any_": ["reconcile-inboxes"]}},
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+    }
+    assert lab.wait_for(lambda: lab.ask("flow_runs/filter", scheduled), "a run that cron scheduled")
+
+
+def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: Lab, tmp_path: Path) -> None:
+    for name in ("prefect.yaml", "flows", "tasks", "facehog_core"):
+        source = REPOSITORY / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    # Beside the service's own deployments of the same names, which are put back at the end.
+    before = {found["id"]: found for found in lab.ask("deployments/filter", {})}
+    text = (tmp_path / "prefect.yaml").read_text("utf-8")
+    renamed = text.replace("- name: inbox", "- name: own-inbox").replace("- name: nightly", "- name: own-nightly")
+    (tmp_path / "prefect.yaml").write_text(renamed, "utf-8")
+    environment = {
+        **os.environ,
+        **describe_environment(tmp_path / "home", lab.api_url),
+        "PREFECT_API_URL": lab.api_url,
+        "PWD": str(tmp_path),
+    }
+
+    def prefect(*words: str) -> None:
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    prefect("work-pool", "create", "--type", "process", "facehog")
+    prefect("deploy", "--all")
+    prefect("deploy", "--all")
+
+    names = {found["name"]: found for found in lab.ask("deployments/filter", {}) if found["id"] not in before}
+    assert set(names) == {"own-inbox", "own-nightly"}
+    assert names["own-inbox"]["entrypoint"] == "flows/process_recording.py:process_recording"
+    by_deployment = {"deployments": {"id": {"any_": [names["own-nightly"]["id"]]}}}
+    assert lab.wait_for(lambda: lab.ask("flow_runs/filter", by_deployment), "a run that cron scheduled")
+
+
+def test_everything_listens_on_loopback_alone(lab: Lab) -> None:
+    listening = [
+        connection.laddr.ip
+        for process in find_marked(str(lab.state_dir))
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening
+    assert set(listening) <= {"127.0.0.1", "::1"}
+
+
+def test_a_second_service_for_the_folder_is_refused_in_words(lab: Lab) -> None:
+    command = [sys.executable, "-m", "deployments.cli", "up"]
+    second = subprocess.run(command, cwd=lab.folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert second.returncode == 1
+    assert "is up already" in second.stderr
+
+
+def test_after_kill_9_of_everything_the_run_goes_on_from_its_finished_chunks(lab: Lab, tmp_path: Path) -> None:
+    target = lab.inbox / "long.mp4"
+    write_mouse_face(tmp_path / "long.mp4", n_frames=4000, width=640, height=512).rename(target)
+
+    def receipts() -> list[Path]:
+        return list((lab.folder / "store" / "long").glob("*.partial/receipts/*.json"))
+
+    lab.wait_for(receipts, "the first finished chunk")
+    lab.kill_everything()
+    kept = {path.stem for path in receipts()}
+    (working,) = (lab.folder / "store" / "long").glob("*.partial/store.zarr")
+    file = lab.file(target)
+    assert file is not None
+    assert file.state is Fate.RUNNING
+    assert not list((lab.folder / "store" / "long").glob("*.zarr")), "half of a store never has the final name"
+    written_ns = {path.relative_to(working): path.stat().st_mtime_ns for path in working.glob("descriptors/c/*/0")}
+    assert len(written_ns) >= len(kept)
+
+    # Lands while nobody looks.
+    write_recording(tmp_path / "missed.mp4", 25).rename(lab.inbox / "missed.mp4")
+    lab.start()
+    files = lab.wait_until_settled(target, lab.inbox / "missed.mp4")
+
+    assert {file.state for file in files.values()} == {Fate.FINISHED}
+    final = lab.store_of(target, files[target].run_id or "").final
+    session = open_session(final)
+    assert session.sizes["frame"] == 4000
+    assert not session.descriptors.isnull().any()
+    lengths = session.attrs["plan"]["frames_per_shard"]
+    for span in kept:
+        shard = Path("descriptors") / "c" / str(int(span.split("-")[0]) // lengths) / "0"
+        assert (final / shard).stat().st_mtime_ns == written_ns[shard], "a finished chunk is not redone"
+    under_way = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
+    lab.wait_for(lambda: not lab.ask("flow_runs/filter", under_way), "no run that Prefect believes in")
+
+
+def test_sigterm_stops_everything_and_leaves_no_process(lab: Lab) -> None:
+    family = find_marked(str(lab.state_dir))
+    assert len(family) >= 6, "server, scheduler, two workers, runner, sensor"
+    assert lab.stop() == 0
+    assert find_marked(str(lab.state_dir)) == []
+    assert not any(process.is_running() for process in family)

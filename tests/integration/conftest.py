@@ -1,0 +1,25 @@
+"""A Prefect server for the tests that run flows, on a database of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REAL_CLIP = Path(__file__).resolve().parents[2] / "deployments" / "recordings" / "aind_bvt_clip.mp4"
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """Run a temporary Prefect server."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def real_clip() -> Path:
+    """Return a head-fixed mouse's face: 501 frames, 720 x 540, monochrome (MIT)."""
+    return REAL_CLIP

@@ -1,0 +1,274 @@
+"""The flow on real files: what Prefect shows, what the catalogue says, what is on the disk."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from barcode import write_recording
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, TaskRunFilter
+from prefect.client.schemas.filters import TaskRunFilterFlowRunId as ByFlowRun
+from prefect.client.schemas.objects import State, TaskRun
+from skimage.feature import hog
+
+import tasks.chunk
+from facehog_core import Catalogue, Crop, Recipe, open_session
+from facehog_core.errors import StoreError
+from facehog_core.provenance import RunRecord
+from facehog_core.schema import Fate
+from facehog_core.store import read_record
+from flows.process_recording import process_recording
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A folder with a store and a catalogue, and a flow that runs on threads."""
+
+    folder: Path
+
+    @property
+    def catalogue(self) -> str:
+        return f"sqlite:///{self.folder / 'catalogue.db'}"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def process(self, path: Path, recipe: Recipe | None = None) -> State[Any]:
+        return process_recording(
+            path=path,
+            store=self.store,
+            catalogue=self.catalogue,
+            recipe=(recipe or Recipe()).as_dict(),
+            cluster={"n_workers": 2, "processes": False},
+            return_state=True,
+        )
+
+    def record(self, path: Path) -> RunRecord:
+        with Catalogue(self.catalogue) as catalogue:
+            (record,) = [record for record in catalogue.find() if record.path == path]
+        return record
+
+    def left_behind(self) -> list[Path]:
+        return list(self.store.rglob("*")) if self.store.exists() else []
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def task_runs(flow_run_id: Any) -> list[TaskRun]:
+    """Return the flow run's task runs, when the server has taken down how they ended: it does so later."""
+    by_flow_run = TaskRunFilter(flow_run_id=ByFlowRun(any_=[flow_run_id]))
+    deadline_s = time.monotonic() + 60
+    with get_client(sync_client=True) as client:
+        while True:
+            runs = client.read_task_runs(task_run_filter=by_flow_run)
+            if all(run.state and run.state.is_final() for run in runs) or time.monotonic() > deadline_s:
+                return runs
+            time.sleep(0.2)
+
+
+def test_a_real_recording_ends_as_a_sealed_store_and_a_finished_row(lab: Lab, real_clip: Path) -> None:
+    state = lab.process(real_clip, Recipe(crop=Crop(x=53, y=22, width=600, height=475)))
+
+    assert state.is_completed()
+    record = lab.record(real_clip)
+    assert (record.state, record.n_frames, record.n_corrupt) == (Fate.FINISHED, 501, 0)
+    assert record.store is not None
+    assert record.store.is_dir()
+    assert sorted(path.name for path in record.store.parent.iterdir()) == [record.store.name]
+    from_store = read_record(record.store)
+    assert from_store == record, "what the catalogue says of a run is in its store too"
+    # The clip is monochrome and full range: its grey is Y.
+    with av.open(str(real_clip)) as container:
+        frames = [frame.to_ndarray(format="rgb24")[..., 0] for frame in container.decode(video=0)]
+    session = open_session(record.store)
+    for number in (0, 249, 250, 251, 500):
+        grey = frames[number][22 : 22 + 475, 53 : 53 + 600]
+        expected = hog(grey, 8, (32, 32), (1, 1), "L2-Hys", transform_sqrt=True)
+        found = session.descriptors[number].values
+        # Cells with a pixel on a bin border may differ; there are few in a real frame.
+        assert np.mean(np.abs(found - expected) <= 1e-5) > 0.99, number
+
+
+def test_every_step_is_a_task_with_a_state_and_a_name_in_the_ui(lab: Lab, real_clip: Path) -> None:
+    state = lab.process(real_clip)
+
+    record = lab.record(real_clip)
+    runs = task_runs(record.flow_run_id)
+    names = {run.name for run in runs}
+    assert {f"probe-{real_clip.name}", f"plan-{record.run_id}", f"seal-{record.run_id}"} <= names
+    assert {"record-running", "record-finished"} <= names
+    for step in ("chunk", "compute-hog", "write-zarr"):
+        assert {f"{step}-0-250", f"{step}-250-500", f"{step}-500-501"} <= names
+    assert all(run.state and run.state.is_completed() for run in runs)
+    assert state.state_details.flow_run_id
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(state.state_details.flow_run_id).name == real_clip.name
+
+
+def test_the_progress_artifact_reaches_its_end_and_a_summary_is_left(lab: Lab, real_clip: Path) -> None:
+    lab.process(real_clip)
+
+    record = lab.record(real_clip)
+    by_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[record.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        artifacts = {artifact.type: artifact for artifact in client.read_artifacts(artifact_filter=by_run)}
+    assert artifacts["progress"].data == 100
+    assert str(record.store) in str(artifacts["markdown"].data)
+    assert "501" in str(artifacts["markdown"].data)
+
+
+def test_pictures_are_written_when_they_are_asked_for(lab: Lab, tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "few.mp4", 7)
+    lab.process(path, Recipe(with_images=True))
+    lab.process(path)
+
+    with Catalogue(lab.catalogue) as catalogue:
+        stores = [record.store for record in catalogue.find({"state": "finished"})]
+    with_pictures, rendered = sorted(
+        (open_session(store) for store in stores if store), key=lambda s: "images" not in s
+    )
+    assert np.array_equal(with_pictures.images.values, rendered.images.values)
+
+
+REFUSED = {
+    "m_zero_bytes.mp4": "no bytes",
+    "n_text_renamed.mp4": "FFmpeg cannot read it",
+    "o_audio_only.mp4": "no video stream",
+    "p_hevc.mp4": "hevc, not in H264",
+    "c_trunc60_moov_missing.mp4": "index (moov) is missing",
+    "d_trunc60_faststart.mp4": "ends",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_that_is_no_whole_h264_recording_is_quarantined(lab: Lab, videos_dir: Path, name: str) -> None:
+    path = videos_dir / "derived" / name
+    state = lab.process(path)
+
+    assert state.name == "Quarantined"
+    record = lab.record(path)
+    assert record.state == Fate.QUARANTINED
+    assert REFUSED[name] in record.reason
+    assert "\n" not in record.reason
+    assert record.reason.startswith(name)
+    assert lab.left_behind() == []
+
+
+@pytest.mark.parametrize(
+    ("crop", "fact"),
+    [
+        (Crop(x=700, y=0, width=100, height=100), "outside of the frame of 720 x 540"),
+        (Crop(x=0, y=0, width=31, height=100), "hold no block of 32 x 32"),
+    ],
+)
+def test_a_crop_that_does_not_fit_quarantines_the_recording(lab: Lab, real_clip: Path, crop: Crop, fact: str) -> None:
+    lab.process(real_clip, Recipe(crop=crop))
+
+    record = lab.record(real_clip)
+    assert record.state == Fate.QUARANTINED
+    assert fact in record.reason
+    assert record.stream["width"] == 720, "what was read of it is kept"
+    assert lab.left_behind() == []
+
+
+def test_a_refused_probe_is_not_tried_again(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "empty.mp4"
+    path.touch()
+    lab.process(path)
+
+    (probe,) = [run for run in task_runs(lab.record(path).flow_run_id) if run.name.startswith("probe")]
+    assert probe.run_count == 1
+
+
+def test_the_same_bytes_under_another_name_are_a_duplicate(lab: Lab, tmp_path: Path) -> None:
+    first = write_recording(tmp_path / "first.mp4", 5)
+    second = tmp_path / "second.mp4"
+    shutil.copy(first, second)
+    lab.process(first)
+    state = lab.process(second)
+
+    assert state.is_completed()
+    assert state.name == "Duplicate"
+    record = lab.record(second)
+    assert record.state == Fate.DUPLICATE
+    assert str(first) in record.reason
+    assert lab.record(first).state == Fate.FINISHED
+    assert record.run_id == lab.record(first).run_id
+    assert len(list(lab.store.rglob("*.zarr"))) == 1
+
+
+def test_a_finished_recording_is_not_made_again(lab: Lab, tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "once.mp4", 5)
+    lab.process(path)
+    store = lab.record(path).store
+    assert store is not None
+    made_ns = store.stat().st_mtime_ns
+    lab.process(path)
+
+    assert lab.record(path).state == Fate.FINISHED
+    assert store.stat().st_mtime_ns == made_ns
+
+
+def test_other_parameters_make_a_run_beside_the_old_one(lab: Lab, tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "twice.mp4", 5)
+    lab.process(path)
+    lab.process(path, Recipe(crop=Crop(x=0, y=0, width=64, height=64)))
+
+    with Catalogue(lab.catalogue) as catalogue:
+        runs = catalogue.find({"state": "finished"})
+    assert len({run.run_id for run in runs}) == 2
+    assert len(list(lab.store.rglob("*.zarr"))) == 2
+
+
+def test_a_run_that_fails_leaves_a_row_with_the_reason_and_goes_on_later(
+    lab: Lab, real_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_all_but_one(paths: Any, span: Any, hogs: Any) -> Any:
+        if span.start == 250:
+            raise StoreError(paths.working, "no space left on device", "Make room.")
+        return write_shard(paths, span, hogs)
+
+    write_shard = tasks.chunk.write_shard
+    monkeypatch.setattr(tasks.chunk, "write_shard", write_all_but_one)
+    monkeypatch.setattr(tasks.chunk.process_chunk, "retries", 0)
+    state = lab.process(real_clip)
+
+    assert state.is_failed()
+    record = lab.record(real_clip)
+    assert record.state == Fate.FAILED
+    assert "no space left on device" in record.reason
+    assert [path.name for path in lab.store.rglob("*.zarr")] == ["store.zarr"], "nothing has a final name"
+    assert list(lab.store.rglob("0-250.json"))
+
+    monkeypatch.setattr(tasks.chunk, "write_shard", write_shard)
+    monkeypatch.setattr(tasks.chunk, "compute_shard", _refuse_span(tasks.chunk.compute_shard, start=0))
+    assert lab.process(real_clip).is_completed(), "what was finished is not computed again"
+    assert lab.record(real_clip).state == Fate.FINISHED
+
+
+def _refuse_span(compute_shard: Any, start: int) -> Any:
+    def compute(frames: Any, span: Any, work: Any) -> Any:
+        assert span.start != start
+        return compute_shard(frames, span, work)
+
+    return compute
+
+
+def test_a_recording_that_is_gone_fails_in_words(lab: Lab, tmp_path: Path) -> None:
+    state = lab.process(tmp_path / "gone.mp4")
+
+    assert state.is_failed()
+    assert "cannot be read" in (state.message or "")
