@@ -104,7 +104,6 @@ def _grow_whiskers(canvas: Canvas, rng: Generator) -> _Whiskers:
 @compiled
 def _expose(
     scene: Singles,
-    freedom: Singles,
     x_weight: Singles,
     y_weight: Singles,
     shifts: Singles,
@@ -129,8 +128,8 @@ def _expose(
                     x[col] += x_shift * x_weight[part, col]
                     y[col] += y_shift * x_weight[part, col]
         for col in range(n_cols):
-            x[col] = min(max(np.float32(col) - x[col] * freedom[row, col], zero), last_col)
-            y[col] = min(max(np.float32(row) - y[col] * freedom[row, col], zero), last_row)
+            x[col] = min(max(np.float32(col) - x[col], zero), last_col)
+            y[col] = min(max(np.float32(row) - y[col], zero), last_row)
         for col in range(n_cols):
             left, top = np.int32(x[col]), np.int32(y[col])
             to_right, down = x[col] - np.float32(left), y[col] - np.float32(top)
@@ -175,7 +174,7 @@ class MouseFace:
         # Apart, so that a mouse behaves the same in pictures of any size.
         looks, mind, camera = np.random.default_rng(seed).spawn(3)
         canvas = Canvas(width, height)
-        self._scene, self._freedom = paint_portrait(canvas, looks)
+        self._scene = paint_portrait(canvas, looks)
         self._eye = _Eye(canvas, self._scene)
         self._whiskers = _grow_whiskers(canvas, looks)
         self._behaviour = behave(n_frames, frame_rate, mind)
@@ -210,7 +209,6 @@ class MouseFace:
         shifts = self._scale * now.shifts[index]
         _expose(
             self._scene,
-            self._freedom,
             self._x_weight,
             self._y_weight,
             shifts.astype(np.float32),

@@ -58,21 +58,6 @@ _ROUNDINGS: Final = ((0.05, 0.015), (0.10, 0.05), (0.22, 0.12))  # height and wi
 _LIGHT: Final = (-0.63, -0.40, 0.66)  # a unit vector: from the front and above, from the camera's side
 
 
-class Portrait(NamedTuple):
-    """A still picture and what a film needs to know of it.
-
-    Attributes
-    ----------
-    picture : ndarray of float32, shape (height, width)
-        Grey, 0 to 255, with the eye shut and without whiskers.
-    freedom : ndarray of float32, shape (height, width)
-        0 where the rig is, which does not move, to 1 where the animal is.
-    """
-
-    picture: NDArray[np.float32]
-    freedom: NDArray[np.float32]
-
-
 def _centred(n_pixels: int) -> Floats:
     """Return how far each of a row of pixels is from the row's middle, in pixels."""
     return np.linspace(-0.5, 0.5, n_pixels) * (n_pixels - 1)
@@ -179,7 +164,7 @@ def draw_hairs(
             direction += bend[hair] / n_steps
 
 
-def paint_portrait(canvas: Canvas, rng: Generator) -> Portrait:
+def paint_portrait(canvas: Canvas, rng: Generator) -> NDArray[np.float32]:
     """Paint a mouse's face from the side: fur, ear, nose, mouth, and the rig that holds it.
 
     Parameters
@@ -191,7 +176,8 @@ def paint_portrait(canvas: Canvas, rng: Generator) -> Portrait:
 
     Returns
     -------
-    Portrait
+    ndarray of float32, shape (height, width)
+        Grey, 0 to 255, with the eye shut and without whiskers.
     """
     body = _body(canvas)
     shade = _shade(canvas, body)
@@ -200,9 +186,8 @@ def paint_portrait(canvas: Canvas, rng: Generator) -> Portrait:
     _paint_coat(picture, canvas, body, shade, rng)
     _paint_ear(picture, canvas, rng)
     _paint_features(picture, canvas)
-    rig = _paint_rig(picture, canvas, rng)
-    freedom = 1 - np.clip(1.5 * canvas.blur(rig, 0.02), 0, 1) ** 0.5
-    return Portrait(picture.astype(np.float32), freedom.astype(np.float32))
+    _paint_rig(picture, canvas, rng)
+    return picture.astype(np.float32)
 
 
 def _body(canvas: Canvas) -> Floats:
@@ -284,20 +269,17 @@ def _paint_features(picture: Floats, canvas: Canvas) -> None:
         picture *= 1 - depth * canvas.fill(place)
 
 
-def _paint_rig(picture: Floats, canvas: Canvas, rng: Generator) -> Floats:
-    """Paint cement, head bar and lick spout; return how much of each pixel they cover."""
+def _paint_rig(picture: Floats, canvas: Canvas, rng: Generator) -> None:
+    """Paint cement, head bar and lick spout."""
     end, top, front = _HEAD_BAR
     behind_end = np.clip((canvas.x - end) * canvas.scale, 0, 1)
     scratches = 4 * rng.standard_normal((canvas.height, 1)) + 3 * canvas.clouds(rng, 0.02)
-    across, _ = canvas.axes(_SPOUT)[::-1]
+    _, across = canvas.axes(_SPOUT)
     layers = (
         (170 + 12 * canvas.clouds(rng, 0.01), canvas.fill(_CEMENT)),
         (110 + scratches, behind_end * np.clip((front - canvas.y) * canvas.scale, 0, 1)),
         (225 + scratches, behind_end * np.clip((top - canvas.y) * canvas.scale, 0, 1)),
         (25 + 150 * np.exp(-(((across + 0.35) / 0.25) ** 2)), canvas.fill(_SPOUT)),
     )
-    rig = np.zeros_like(picture)
     for grey, cover in layers:
         picture += (grey - picture) * cover
-        rig = np.maximum(rig, cover)
-    return rig
