@@ -12,9 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-# Frames in a chunk of bytes that a reader fetches at once: 0.7 MB of descriptors at the default parameters.
+# Frames in a chunk of bytes that a reader fetches at once: 0.7 MB of descriptors at the default parameters. Where
+# shards have to be of an odd length to end at keyframes, their inner chunks may be down to half as long.
 FRAMES_PER_INNER_CHUNK = 50
+LEAST_FRAMES_PER_INNER_CHUNK = 25
 # 1,000 frames are 5 to 10 s of work for one core at 1280 x 1024 and 50 MB of results in memory: long beside
 # the 0.1 s that Prefect and Dask take for a task, short beside a recording.
 FRAMES_PER_SHARD = 1000
@@ -101,27 +104,30 @@ class ChunkPlan:
         return self.n_decoded_again / self.n_frames
 
 
-def count_decoded_again(n_frames: int, keyframes: Sequence[int], frames_per_chunk: int) -> int:
+def count_decoded_again(n_frames: int, keyframes: Sequence[int] | NDArray[np.intp], frames_per_chunk: int) -> int:
     """Count the frames that chunks of this length decode only to get to their first frame.
 
     Parameters
     ----------
     n_frames : int
         Frames of the recording.
-    keyframes : sequence of int
+    keyframes : sequence or ndarray of int
         Frames at which a decoder can start, ascending.
     frames_per_chunk : int
         Length of the chunks.
     """
     starts = np.arange(0, n_frames, frames_per_chunk)
-    at_or_before = np.searchsorted(np.asarray(keyframes), starts, side="right") - 1
     # A recording may begin with frames that lean on no keyframe: those are decoded from frame 0.
-    origins = np.where(at_or_before < 0, 0, np.asarray(keyframes)[np.maximum(at_or_before, 0)])
-    return int((starts - origins).sum())
+    origins = np.concatenate([[0], np.asarray(keyframes, np.intp)])
+    return int((starts - origins[np.searchsorted(origins, starts, side="right") - 1]).sum())
 
 
 def plan_chunks(
-    n_frames: int, keyframes: Sequence[int], *, is_seekable: bool = True, frames_per_shard: int | None = None
+    n_frames: int,
+    keyframes: Sequence[int] | NDArray[np.intp],
+    *,
+    is_seekable: bool = True,
+    frames_per_shard: int | None = None,
 ) -> ChunkPlan:
     """Choose the shards and chunks of a recording.
 
@@ -132,8 +138,8 @@ def plan_chunks(
     ----------
     n_frames : int
         Frames of the recording.
-    keyframes : sequence of int
-        Frames at which a decoder can start, ascending and not empty.
+    keyframes : sequence or ndarray of int
+        Frames at which a decoder can start, ascending.
     is_seekable : bool, optional
         Whether a decoder can start elsewhere than at the beginning. Where it cannot, one chunk does all.
     frames_per_shard : int, optional
@@ -144,32 +150,37 @@ def plan_chunks(
     ChunkPlan
     """
     target = min(max(n_frames // SHARDS_OF_A_SHORT_RECORDING, LEAST_FRAMES_PER_SHARD), FRAMES_PER_SHARD)
-    inner = FRAMES_PER_INNER_CHUNK if frames_per_shard is None else _largest_divisor(frames_per_shard)
-    candidates = (
-        range(_up_to_multiple(target // 2, inner), _up_to_multiple(target * 3 // 2, inner) + 1, inner)
-        if frames_per_shard is None
-        else [frames_per_shard]
-    )
+    lengths = [frames_per_shard] if frames_per_shard else _usual_lengths(target)
 
-    def cost(length: int) -> tuple[int, int]:
-        return count_decoded_again(n_frames, keyframes, length), abs(length - target)
+    def distance(length: int) -> int:
+        return abs(length - target)
 
-    best = min(candidates, key=cost)
-    again = count_decoded_again(n_frames, keyframes, best)
-    shares = is_seekable and again <= MOST_DECODED_AGAIN * n_frames
+    def again(length: int) -> int:
+        return count_decoded_again(n_frames, keyframes, length)
+
+    best = min(lengths, key=lambda length: (again(length), distance(length)))
+    if is_seekable and again(best) <= MOST_DECODED_AGAIN * n_frames:
+        return _plan(n_frames, best, n_decoded_again=again(best))
+    usual = min(lengths, key=distance)
+    return _plan(n_frames, usual, shards_per_chunk=-(-n_frames // usual))
+
+
+def _plan(n_frames: int, frames_per_shard: int, *, shards_per_chunk: int = 1, n_decoded_again: int = 0) -> ChunkPlan:
     return ChunkPlan(
         n_frames=n_frames,
-        frames_per_shard=best,
-        frames_per_inner_chunk=inner,
-        shards_per_chunk=1 if shares else -(-n_frames // best),
-        n_decoded_again=again if shares else 0,
+        frames_per_shard=frames_per_shard,
+        frames_per_inner_chunk=_inner_chunk_of(frames_per_shard),
+        shards_per_chunk=shards_per_chunk,
+        n_decoded_again=n_decoded_again,
     )
 
 
-def _up_to_multiple(value: int, of: int) -> int:
-    return -(-value // of) * of
+def _usual_lengths(target: int) -> list[int]:
+    """Return lengths of shards around a target that inner chunks of a usual length fill."""
+    around = range(target // 2, target * 3 // 2 + 1)
+    return [length for length in around if _inner_chunk_of(length) >= LEAST_FRAMES_PER_INNER_CHUNK]
 
 
-def _largest_divisor(frames_per_shard: int) -> int:
+def _inner_chunk_of(frames_per_shard: int) -> int:
     """Return the longest inner chunk up to the usual one that divides a shard of this length."""
     return next(n for n in range(FRAMES_PER_INNER_CHUNK, 0, -1) if frames_per_shard % n == 0)

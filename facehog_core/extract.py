@@ -50,7 +50,7 @@ def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mappi
     _check_unchanged(info)
     index = read_index(info)
     keyframes = np.flatnonzero(index.is_keyframe)
-    plan = plan_chunks(index.n_frames, keyframes.tolist(), is_seekable=index.is_seekable)
+    plan = plan_chunks(index.n_frames, keyframes, is_seekable=index.is_seekable)
     create_store(paths, Work(info=info, index=index, recipe=recipe, plan=plan), attributes)
     return plan
 

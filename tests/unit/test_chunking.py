@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facehog_core.chunking import (
+    FRAMES_PER_INNER_CHUNK,
+    LEAST_FRAMES_PER_INNER_CHUNK,
+    Chunk,
+    ChunkPlan,
+    count_decoded_again,
+    plan_chunks,
+)
+
+HOUR = 108_000  # frames at 30 a second
+LONG = [20_000, HOUR]
+# GOPs of round numbers of frames and of seconds at 24 to 200 frames a second.
+REGULAR_GOPS = [1, 12, 15, 30, 48, 60, 64, 90, 120, 125, 128, 150, 192, 240, 250, 256, 300, 360, 500]
+
+
+@st.composite
+def recordings(draw: st.DrawFn, most: int = 6000) -> tuple[int, list[int]]:
+    """Draw the length of a recording and its keyframes, which need not begin at 0, nor be there at all."""
+    n_frames = draw(st.integers(1, most))
+    if draw(st.booleans()):
+        return n_frames, list(range(draw(st.integers(0, 3)), n_frames, draw(st.integers(1, 700))))
+    return n_frames, sorted(draw(st.sets(st.integers(0, n_frames - 1), max_size=20)))
+
+
+plans = st.one_of(
+    st.builds(lambda recording: plan_chunks(*recording), recordings()),
+    st.builds(
+        lambda recording, length: plan_chunks(*recording, frames_per_shard=length), recordings(), st.integers(1, 2000)
+    ),
+    st.builds(lambda recording: plan_chunks(*recording, is_seekable=False), recordings()),
+    st.builds(
+        ChunkPlan,
+        n_frames=st.integers(1, 5000),
+        frames_per_shard=st.integers(1, 40).map(lambda n: 7 * n),
+        frames_per_inner_chunk=st.just(7),
+        shards_per_chunk=st.integers(1, 5),
+    ),
+)
+
+
+@given(plans)
+def test_chunks_tile_a_recording_once(plan: ChunkPlan) -> None:
+    frames = [frame for chunk in plan for frame in range(chunk.start, chunk.stop)]
+
+    assert frames == list(range(plan.n_frames))
+    assert len(plan) == len(list(plan))
+
+
+@given(plans)
+def test_the_shards_of_the_chunks_tile_a_recording_once_at_multiples_of_their_length(plan: ChunkPlan) -> None:
+    shards = [shard for chunk in plan for shard in plan.shards_of(chunk)]
+
+    assert [frame for shard in shards for frame in range(shard.start, shard.stop)] == list(range(plan.n_frames))
+    assert all(shard.start % plan.frames_per_shard == 0 for shard in shards)
+    assert all(len(shard) == plan.frames_per_shard for shard in shards[:-1])
+    assert plan.frames_per_shard % plan.frames_per_inner_chunk == 0
+
+
+@given(recordings(), st.integers(1, 1500))
+def test_frames_decoded_again_are_those_between_a_chunks_start_and_the_keyframe_before(
+    recording: tuple[int, list[int]], length: int
+) -> None:
+    n_frames, keyframes = recording
+    starts_at = set(keyframes)
+    again = 0
+    for start in range(0, n_frames, length):
+        origin = start
+        while origin > 0 and origin not in starts_at:
+            origin -= 1
+        again += start - origin
+
+    assert count_decoded_again(n_frames, keyframes, length) == again
+
+
+@given(recordings())
+def test_the_plan_of_a_recording_is_always_the_same(recording: tuple[int, list[int]]) -> None:
+    assert plan_chunks(*recording) == plan_chunks(*recording)
+
+
+@given(recordings())
+def test_a_plan_says_how_many_frames_its_chunks_decode_again(recording: tuple[int, list[int]]) -> None:
+    plan = plan_chunks(*recording)
+
+    assert plan.n_decoded_again == count_decoded_again(*recording, plan.frames_per_shard * plan.shards_per_chunk)
+    assert plan.decoded_again == plan.n_decoded_again / plan.n_frames
+
+
+@pytest.mark.parametrize(("n_frames", "gop"), [(n_frames, gop) for n_frames in LONG for gop in REGULAR_GOPS])
+def test_a_regular_gop_costs_at_most_3_percent_decoded_again(n_frames: int, gop: int) -> None:
+    plan = plan_chunks(n_frames, range(0, n_frames, gop))
+
+    assert plan.shards_per_chunk == 1
+    assert plan.decoded_again <= 0.03
+
+
+@pytest.mark.parametrize("gop", REGULAR_GOPS)
+def test_chunks_of_a_long_recording_are_many_and_neither_short_nor_long(gop: int) -> None:
+    plan = plan_chunks(44_000, range(0, 44_000, gop))
+
+    assert 500 <= plan.frames_per_shard <= 1500
+    assert LEAST_FRAMES_PER_INNER_CHUNK <= plan.frames_per_inner_chunk <= FRAMES_PER_INNER_CHUNK
+
+
+@pytest.mark.parametrize("n_frames", [1, 249, 250, 501, 2000])
+def test_a_short_recording_is_cut_finer_so_that_it_spreads_over_the_cores(n_frames: int) -> None:
+    plan = plan_chunks(n_frames, range(0, n_frames, 25))
+
+    assert len(plan) >= min(8, max(1, n_frames // 250))
+
+
+def test_an_endless_gop_is_the_work_of_one_decoder_that_fills_many_shards() -> None:
+    plan = plan_chunks(20_000, [0])
+
+    (chunk,) = plan
+    assert (chunk.start, chunk.stop) == (0, 20_000)
+    assert len(list(plan.shards_of(chunk))) == 20
+    assert plan.n_decoded_again == 0
+
+
+def test_a_recording_that_cannot_be_sought_in_is_the_work_of_one_decoder_that_fills_many_shards() -> None:
+    plan = plan_chunks(20_000, range(0, 20_000, 50), is_seekable=False)
+
+    (chunk,) = plan
+    assert len(list(plan.shards_of(chunk))) == 20
+    assert plan.n_decoded_again == 0
+
+
+def test_a_recording_without_a_keyframe_is_decoded_from_its_beginning() -> None:
+    assert count_decoded_again(100, [], 40) == 40 + 80
+    assert len(plan_chunks(20_000, [])) == 1
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 3), (3, 3), (4, 3)])
+def test_a_chunk_holds_at_least_one_frame(start: int, stop: int) -> None:
+    with pytest.raises(ValueError, match="0 <= start < stop"):
+        Chunk(start=start, stop=stop)
+
+
+@pytest.mark.parametrize("name", ["n_frames", "frames_per_shard", "frames_per_inner_chunk", "shards_per_chunk"])
+def test_a_plan_refuses_counts_below_one(name: str) -> None:
+    counts = {"n_frames": 10, "frames_per_shard": 4, "frames_per_inner_chunk": 2, "shards_per_chunk": 1}
+
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        ChunkPlan(**counts | {name: 0})
+
+
+def test_a_plan_refuses_a_shard_that_inner_chunks_do_not_fill() -> None:
+    with pytest.raises(ValueError, match="multiple of 4, got 10"):
+        ChunkPlan(n_frames=100, frames_per_shard=10, frames_per_inner_chunk=4)
+
+
+def test_a_chunk_is_named_by_its_frames() -> None:
+    assert str(Chunk(start=250, stop=500)) == "250-500"
