@@ -151,6 +151,7 @@ def plan_chunks(
     """
     target = min(max(n_frames // SHARDS_OF_A_SHORT_RECORDING, LEAST_FRAMES_PER_SHARD), FRAMES_PER_SHARD)
     lengths = [frames_per_shard] if frames_per_shard else _usual_lengths(target)
+    keyframes = np.asarray(keyframes, np.intp)
 
     def distance(length: int) -> int:
         return abs(length - target)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facehog_core.crop import Crop
+from facehog_core.hog import BLOCK_NORMS, HogParams
+from facehog_core.recipe import Recipe, name_run
+
+SIZES = st.integers(1, 40)
+CROPS = st.builds(Crop, x=st.integers(0, 9), y=st.integers(0, 9), width=SIZES, height=SIZES)
+RECIPES = st.builds(
+    Recipe,
+    hog=st.builds(
+        HogParams,
+        orientations=st.integers(1, 12),
+        pixels_per_cell=st.tuples(SIZES, SIZES),
+        cells_per_block=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+        block_norm=st.sampled_from(list(BLOCK_NORMS)),
+        transform_sqrt=st.booleans(),
+    ),
+    crop=st.none() | CROPS,
+    with_images=st.booleans(),
+)
+
+
+@given(RECIPES)
+def test_a_recipe_comes_back_from_json(recipe: Recipe) -> None:
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
+
+
+@given(RECIPES, RECIPES)
+def test_two_recipes_share_a_digest_only_if_they_are_the_same(one: Recipe, other: Recipe) -> None:
+    assert (one.digest == other.digest) == (one == other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hog": HogParams(orientations=9)},
+        {"hog": HogParams(pixels_per_cell=(32, 16))},
+        {"hog": HogParams(cells_per_block=(2, 1))},
+        {"hog": HogParams(block_norm="L1")},
+        {"hog": HogParams(transform_sqrt=False)},
+        {"crop": Crop(x=0, y=0, width=64, height=64)},
+        {"with_images": True},
+    ],
+    ids=lambda change: str(next(iter(change.values()))),
+)
+def test_every_choice_changes_the_name_of_the_run(change: dict[str, object]) -> None:
+    assert name_run("0" * 32, replace(Recipe(), **change)) != name_run("0" * 32, Recipe())
+
+
+def test_the_name_of_the_default_recipe_is_the_one_that_stores_already_bear() -> None:
+    assert Recipe().digest == "ffeeb7fb218e8dd7"
+
+
+def test_a_run_is_named_after_content_and_recipe() -> None:
+    recipe = Recipe()
+
+    assert name_run("0123456789abcdef" * 2, recipe) == f"0123456789ab-{recipe.digest[:8]}"
+
+
+def test_what_is_described_of_a_frame_is_the_crop_or_else_all_of_it() -> None:
+    assert Recipe().frame_shape(width=720, height=540) == (540, 720)
+    assert Recipe(crop=Crop(x=1, y=2, width=30, height=40)).frame_shape(width=720, height=540) == (40, 30)
