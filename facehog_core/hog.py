@@ -163,7 +163,8 @@ def compute_histograms(
     Returns
     -------
     ndarray of float32, shape (cell_row, cell_col, orientation)
-        The sum of gradient magnitudes over each cell's area, in (root) grey levels. Empty if no cell fits.
+        Sums of gradient magnitudes per pixel of the cell, in grey levels (their roots with ``transform_sqrt``).
+        Empty if no cell fits.
 
     Raises
     ------

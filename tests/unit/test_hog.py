@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ GRID = [
         [("L1", True), ("L1-sqrt", False), ("L2", True), ("L2-Hys", True), ("L2-Hys", False)],
     )
 ]
+
+GRID_SHAPE = (67, 71)  # No cell size above 1 divides it.
 
 any_params = st.builds(
     HogParams,
@@ -131,14 +133,16 @@ def stills(videos_dir: Path) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("params", GRID, ids=str)
 def test_descriptors_equal_scikit_image(params: HogParams) -> None:
-    frame = noise((77, 101))
+    frame = noise(GRID_SHAPE)
     assert not magnitudes_on_borders(frame, params).any()
     np.testing.assert_allclose(compute_hog(frame[None], params)[0], as_skimage(frame, params), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("params", GRID, ids=str)
+@pytest.mark.parametrize(
+    "params", dict.fromkeys(replace(params, cells_per_block=(1, 1), block_norm="L2") for params in GRID), ids=str
+)
 def test_histograms_equal_scikit_image(params: HogParams) -> None:
-    frame = noise((77, 101))
+    frame = noise(GRID_SHAPE)
     np.testing.assert_allclose(
         compute_histograms(frame, params), skimage_histograms(frame, params), rtol=1e-5, atol=1e-5
     )
@@ -360,6 +364,16 @@ def test_any_block_norm_follows_from_stored_histograms() -> None:
     for norm, block in product(BLOCK_NORMS, [(1, 1), (2, 3)]):
         params = HogParams(block_norm=norm, cells_per_block=block)
         np.testing.assert_array_equal(normalise_blocks(histograms, params), compute_hog(frames, params), strict=True)
+
+
+@pytest.mark.parametrize("block_norm", BLOCK_NORMS)
+def test_blocks_around_an_unknown_cell_are_unknown_and_no_others(block_norm: str) -> None:
+    params = HogParams(cells_per_block=(1, 2), block_norm=block_norm)
+    histograms = compute_histograms(noise((32, 160)), params)[None]
+    histograms[0, 0, 1] = np.nan
+    is_unknown = np.isnan(normalise_blocks(histograms, params)).reshape(4, -1)
+    np.testing.assert_array_equal(is_unknown.all(axis=1), [True, True, False, False])
+    np.testing.assert_array_equal(is_unknown.any(axis=1), [True, True, False, False])
 
 
 def test_a_second_process_finds_the_kernels_compiled(tmp_path: Path) -> None:
