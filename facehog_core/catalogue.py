@@ -11,17 +11,18 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, create_engine, event, make_url, select, text
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy import ColumnElement, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.orm import Session, joinedload
 
 from .errors import CatalogueError
 from .filesystems import is_network, name_filesystem
 from .intake import Signature
+from .locks import hold
 from .provenance import RunRecord, now
 from .schema import VERSION, Base, Event, Fate, File, Output, Recording, Run
 
@@ -92,33 +93,54 @@ class Catalogue:
     Raises
     ------
     CatalogueError
-        If it is not there, cannot be opened, was made by a newer facehog, or lives on a network file system,
-        where SQLite's locks cannot be trusted.
+        If it is not there, cannot be opened, is no catalogue, was made by a newer facehog, or lives on a network
+        file system, where SQLite's locks cannot be trusted.
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
         self._engine = _make_engine(url, create=create)
         try:
-            self._prepare(create=create)
-        except OperationalError as error:
+            if create:
+                self._create()
+            self._check()
+        except (DatabaseError, OSError) as error:
             raise CatalogueError(
                 self.location,
-                f"the catalogue cannot be opened: {error.orig}",
+                f"the catalogue cannot be opened: {getattr(error, 'orig', error)}",
                 "Check the folder and its rights.",
             ) from error
 
-    def _prepare(self, *, create: bool) -> None:
-        with self._begin("IMMEDIATE" if create else "DEFERRED") as session:
-            found = session.scalar(text("PRAGMA user_version"))
-            if found == 0 and create:
-                Base.metadata.create_all(session.connection())
-                session.execute(text(f"PRAGMA user_version = {VERSION}"))
-            elif found != VERSION:
-                raise CatalogueError(
-                    self.location,
-                    f"this is a catalogue of version {found}; this facehog reads version {VERSION}",
-                    "Use the facehog that made it, or another file.",
-                )
+    def _create(self) -> None:
+        Path(self.location).parent.mkdir(parents=True, exist_ok=True)
+        # Turning to WAL is the one write that does not wait for its turn ("database is locked").
+        with hold(self.location, "creation"):
+            if self._read_version() == 0 and self._is_empty():
+                with self._engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+                with self._begin("IMMEDIATE") as session:
+                    Base.metadata.create_all(session.connection())
+                    session.execute(text(f"PRAGMA user_version = {VERSION}"))
+
+    def _check(self) -> None:
+        found = self._read_version()
+        if found == 0:
+            raise CatalogueError(
+                self.location, "this is no catalogue of facehog", "Set `catalogue` to a file of its own."
+            )
+        if found != VERSION:
+            raise CatalogueError(
+                self.location,
+                f"this is a catalogue of version {found}; this facehog reads version {VERSION}",
+                "Use the facehog that made it, or another file.",
+            )
+
+    def _read_version(self) -> int:
+        with self._begin() as session:
+            return int(session.scalar(text("PRAGMA user_version")) or 0)
+
+    def _is_empty(self) -> bool:
+        with self._begin() as session:
+            return not session.scalar(text("SELECT count(*) FROM sqlite_master"))
 
     @property
     def location(self) -> str:
@@ -147,7 +169,7 @@ class Catalogue:
         attempt: int | None = None,
         flow_run_id: str | None = None,
         run_id: str | None = None,
-        only_from: FileRecord | None = None,
+        only_from: FileRecord | Literal["unseen"] | None = None,
     ) -> bool:
         """Record what becomes of a file, and add it to the file's story.
 
@@ -158,12 +180,13 @@ class Catalogue:
         reason : str
             Why, in words.
         signature : Signature, optional
-            What the file looks like now; needed the first time that a path is named.
+            What the file looks like now; needed the first time that a path is named. Where it looks different,
+            the run that it came to is not its run any more.
         attempt : int, optional
         flow_run_id, run_id : str, optional
-        only_from : FileRecord, optional
-            Do nothing unless the file is still in this state, by the same flow run: whoever looked and
-            then decided must not overwrite what another process found out in between.
+        only_from : FileRecord or "unseen", optional
+            Do nothing unless the file is still in this state, by the same flow run, or is still not known:
+            whoever looked and then decided must not overwrite what another process found out in between.
 
         Returns
         -------
@@ -172,17 +195,17 @@ class Catalogue:
         """
         with self._begin("IMMEDIATE") as session:
             file = session.scalar(select(File).where(File.path == str(path)))
-            if only_from is not None and (
-                file is None or (file.state, file.flow_run_id) != (only_from.state, only_from.flow_run_id)
-            ):
+            if only_from is not None and not _is_as_seen(file, only_from):
                 return False
             moment = now()
             if file is None:
                 file = File(path=str(path), first_seen_at=moment, attempt=0)
                 session.add(file)
-            if signature is not None:
-                file.size_bytes, file.mtime_ns = signature.size_bytes, signature.mtime_ns
-                file.inode = str(signature.inode)
+            elif file.run and file.run.state == Fate.RUNNING:
+                # The run of a file that does not run does not run either, though it could not say so itself.
+                file.run.state, file.run.reason, file.run.changed_at = state, reason, moment
+            if signature is not None and _look(file, signature):
+                file.run_id = None
             file.attempt = file.attempt if attempt is None else attempt
             file.flow_run_id = flow_run_id or file.flow_run_id
             file.run_id = run_id or file.run_id
@@ -248,9 +271,9 @@ class Catalogue:
         Parameters
         ----------
         filters : mapping of str to str, optional
-            All must hold. ``state`` (several by commas), ``name`` and ``path`` (with ``*`` and ``?``), ``run``
-            and ``digest`` (their beginning), ``since`` and ``until`` (of the last change; ``2026-11-21`` or
-            ``2026-11-21T08:00``, UTC).
+            All must hold. ``state`` (several by commas), ``name`` and ``path`` (with ``*``, ``?`` and ``[...]``),
+            ``run`` and ``digest`` (their beginning), ``since`` and ``until`` (of the last change; ``2026-11-21``,
+            a whole day, or ``2026-11-21T08:00``; UTC).
 
         Returns
         -------
@@ -311,9 +334,9 @@ def _make_engine(url: str, *, create: bool) -> Engine:
         parsed = make_url(url)
     except ArgumentError as error:
         raise CatalogueError(url, "this is no database URL", "Write it as sqlite:///catalogue.db.") from error
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
         raise CatalogueError(url, "the catalogue must be a SQLite file", "Write it as sqlite:///catalogue.db.")
-    path = Path(parsed.database)
+    path = Path(str(parsed.database))
     if not create and not path.exists():
         raise CatalogueError(
             path,
@@ -326,8 +349,6 @@ def _make_engine(url: str, *, create: bool) -> Engine:
             f"it would live on a network file system ({kind}), where SQLite's locks cannot be trusted",
             "Set `catalogue` to a folder on a disk of this machine.",
         )
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": LOCK_TIMEOUT_S})
     event.listen(engine, "connect", _set_up_connection)
     return engine
@@ -337,10 +358,22 @@ def _set_up_connection(connection: Any, _record: object) -> None:
     # The driver's own way of beginning transactions would take the write lock late, where waiting for it
     # cannot help any more ("database is locked").
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
     # What was recorded is on the disk when the call returns, also after a power cut.
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _is_as_seen(file: File | None, seen: FileRecord | Literal["unseen"]) -> bool:
+    if file is None or seen == "unseen":
+        return file is None and seen == "unseen"
+    return (file.state, file.flow_run_id) == (seen.state, seen.flow_run_id)
+
+
+def _look(file: File, signature: Signature) -> bool:
+    """Note what a file looks like, and say whether that is news."""
+    before = file.size_bytes, file.mtime_ns, file.inode
+    file.size_bytes, file.mtime_ns, file.inode = signature.size_bytes, signature.mtime_ns, str(signature.inode)
+    return before != (file.size_bytes, file.mtime_ns, file.inode)
 
 
 def _file_of(record: RunRecord) -> File:
@@ -392,18 +425,24 @@ def _condition(table: type[File] | type[Run], name: str, value: str) -> ColumnEl
         case "path":
             return table.path.op("GLOB")(value)
         case "name":
-            return table.path.op("GLOB")(f"*{os.sep}{value}")
+            return _name(table).op("GLOB")(value)
         case "run":
             return table.run_id.startswith(value, autoescape=True)
         case "digest":
             return Run.digest.startswith(value, autoescape=True)
         case "since":
-            return table.changed_at >= _read_moment(name, value)
+            return table.changed_at >= _read_moment(name, value, of_day=time.min)
         case "until":
-            return table.changed_at <= _read_moment(name, value)
+            return table.changed_at <= _read_moment(name, value, of_day=time.max)
     raise CatalogueError(
         name, f"there is no filter {name!r}", "Choose from state, name, path, run, digest, since, until."
     )
+
+
+def _name(table: type[File] | type[Run]) -> ColumnElement[str]:
+    """Return the last part of a path: SQLite has no function for it, and ``*`` would match folders too."""
+    folder = func.rtrim(table.path, func.replace(table.path, os.sep, ""))
+    return func.substr(table.path, func.length(folder) + 1)
 
 
 def _read_fate(text: str) -> Fate:
@@ -413,14 +452,25 @@ def _read_fate(text: str) -> Fate:
         raise CatalogueError("state", f"there is no state {text!r}", f"Choose from {', '.join(Fate)}.") from error
 
 
-def _read_moment(name: str, text: str) -> datetime:
+def _read_moment(name: str, text: str, of_day: time) -> datetime:
+    """Read a moment; of a day alone it is the beginning or the end."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise CatalogueError(
             name, f"{text!r} is no date", "Write it as 2026-11-21 or 2026-11-21T08:00 (UTC)."
         ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=now().tzinfo)
+    if _is_day(text):
+        moment = datetime.combine(moment, of_day)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _file_record(file: File) -> FileRecord:

@@ -24,7 +24,7 @@ def name_filesystem(path: str | os.PathLike[str]) -> str:
     Parameters
     ----------
     path : str or path-like
-        It need not exist: the nearest folder above it that does is looked at.
+        It need not exist. Symbolic links are followed.
 
     Returns
     -------
@@ -32,10 +32,7 @@ def name_filesystem(path: str | os.PathLike[str]) -> str:
         ``"ext4"``, ``"nfs4"``, ``"ntfs"``, ...; ``"remote"`` for a network drive of Windows; ``"unknown"``
         where the system does not say.
     """
-    real = Path(path).absolute()
-    while not real.exists() and real != real.parent:
-        real = real.parent
-    real = real.resolve()
+    real = Path(path).resolve()
     if real.drive.startswith("\\\\"):
         return "remote"
     mounts = [mount for mount in psutil.disk_partitions(all=True) if real.is_relative_to(mount.mountpoint)]

@@ -1,0 +1,535 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
+
+from facehog_core import catalogue as catalogue_module
+from facehog_core.catalogue import Catalogue, FileRecord
+from facehog_core.errors import CatalogueError
+from facehog_core.intake import Signature
+from facehog_core.provenance import RunRecord
+from facehog_core.schema import VERSION, Fate
+
+needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked and killed")
+
+INBOX = Path("/data/inbox")
+LOOK = Signature(size_bytes=1000, mtime_ns=1_700_000_000_000_000_000, inode=2**63 + 5)
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'catalogue.db'}"
+
+
+@pytest.fixture
+def catalogue(url: str) -> Iterator[Catalogue]:
+    with Catalogue(url, create=True) as opened:
+        yield opened
+
+
+def make_record(name: str = "m12.mp4", run_id: str = "1f0c2a9b77d3-5e21c0aa", **changes: Any) -> RunRecord:
+    """Make the record of a finished run."""
+    record = RunRecord(
+        path=INBOX / name,
+        state=Fate.FINISHED,
+        reason="300 frames are described",
+        changed_at=NOON,
+        size_bytes=1000,
+        run_id=run_id,
+        digest=run_id[:12] * 2,
+        stream={"codec": "h264", "width": 720, "height": 540, "n_frames": 300, "duration_s": 10.0, "path": name},
+        recipe={"hog": {"orientations": 8}, "crop": [0, 0, 64, 64], "with_images": False},
+        software={"av": "18.1.0"},
+        host={"name": "rig"},
+        attempt=1,
+        started_at=NOON - timedelta(minutes=1),
+        finished_at=NOON,
+        n_frames=300,
+        n_corrupt=2,
+        grey=["luma table"],
+        store=Path("/data/store") / f"{run_id}.zarr",
+        store_size_bytes=123_456,
+        arrays={"descriptors": {"shape": [300, 32], "dtype": "float32", "dims": ["frame", "feature"]}},
+        flow_run_id="flow-1",
+    )
+    return replace(record, **changes)
+
+
+def running(record: RunRecord) -> RunRecord:
+    """Turn a finished run into the one that it was."""
+    nothing = {"n_frames": None, "n_corrupt": None, "grey": [], "store": None, "store_size_bytes": None, "arrays": {}}
+    return replace(record, state=Fate.RUNNING, reason="is being described", finished_at=None, **nothing)
+
+
+def file_of(catalogue: Catalogue, path: Path) -> FileRecord:
+    found = catalogue.file(path)
+    assert found is not None
+    return found
+
+
+# -- opening ----------------------------------------------------------------------------------------------
+
+
+def test_it_is_made_only_when_asked_for(url: str) -> None:
+    with pytest.raises(CatalogueError, match=r"catalogue\.db: there is no catalogue yet"):
+        Catalogue(url)
+    Catalogue(url, create=True).close()
+    Catalogue(url).close()
+
+
+def test_it_is_made_with_its_folder(tmp_path: Path) -> None:
+    Catalogue(f"sqlite:///{tmp_path / 'a' / 'b' / 'catalogue.db'}", create=True).close()
+
+    assert (tmp_path / "a" / "b" / "catalogue.db").is_file()
+
+
+def test_readers_see_it_while_it_is_written(url: str, catalogue: Catalogue) -> None:
+    catalogue.set_fate(INBOX / "m12.mp4", Fate.WAITING, "is new", signature=LOOK)
+    with sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE files SET reason = 'half a transaction'")
+
+        assert file_of(catalogue, INBOX / "m12.mp4").reason == "is new"
+        assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_row_must_name_rows_that_exist(catalogue: Catalogue) -> None:
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"):
+        catalogue.set_fate(INBOX / "m12.mp4", Fate.WAITING, "is new", signature=LOOK, run_id="no such run")
+
+
+def test_a_state_that_is_no_fate_cannot_be_recorded(catalogue: Catalogue) -> None:
+    with pytest.raises(IntegrityError, match="state_is_a_fate"):
+        catalogue.set_fate(INBOX / "m12.mp4", "lost", "who knows", signature=LOOK)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_network_file_system_is_refused(url: str, monkeypatch: pytest.MonkeyPatch, create: bool) -> None:
+    Catalogue(url, create=True).close()
+    monkeypatch.setattr(catalogue_module, "name_filesystem", lambda _path: "nfs4")
+
+    with pytest.raises(CatalogueError, match=r"network file system \(nfs4\), where SQLite's locks"):
+        Catalogue(url, create=create)
+
+
+def test_nothing_is_made_on_a_network_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue_module, "name_filesystem", lambda _path: "cifs")
+
+    with pytest.raises(CatalogueError, match="cifs"):
+        Catalogue(f"sqlite:///{tmp_path / 'new' / 'catalogue.db'}", create=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_catalogue_of_a_newer_facehog_is_refused(url: str, create: bool) -> None:
+    Catalogue(url, create=True).close()
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+
+    with pytest.raises(CatalogueError, match=f"of version {VERSION + 1}; this facehog reads version {VERSION}"):
+        Catalogue(url, create=create)
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_database_of_something_else_is_refused_and_left_as_it_is(url: str, create: bool) -> None:
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("CREATE TABLE mice (name TEXT)")
+
+    with pytest.raises(CatalogueError, match="this is no catalogue of facehog"):
+        Catalogue(url, create=create)
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("mice",)]
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, create: bool) -> None:
+    (tmp_path / "notes.txt").write_text("mouse 12 was hungry today\n" * 100)
+
+    with pytest.raises(CatalogueError, match="cannot be opened: file is not a database"):
+        Catalogue(f"sqlite:///{tmp_path / 'notes.txt'}", create=create)
+
+
+@pytest.mark.parametrize("url", ["postgresql://host/db", "sqlite://", "sqlite:///:memory:", "catalogue.db"])
+def test_what_is_no_sqlite_file_is_refused(url: str) -> None:
+    with pytest.raises(CatalogueError, match=r"Write it as sqlite:///catalogue\.db"):
+        Catalogue(url, create=True)
+
+
+# -- the fates of files -----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(Fate)), st.sampled_from(["a", "b", 'it\'s "quoted"; DROP']))))
+def test_a_file_has_exactly_one_fate_the_last_and_its_story_has_all_in_order(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[tuple[Fate, str]]
+) -> None:
+    path = INBOX / "m12.mp4"
+    with Catalogue(f"sqlite:///{tmp_path_factory.mktemp('c') / 'catalogue.db'}", create=True) as catalogue:
+        for state, reason in turns:
+            assert catalogue.set_fate(path, state, reason, signature=LOOK)
+
+        told = [turn for turn, before in zip(turns, [None, *turns], strict=False) if turn != before]
+        story = catalogue.story(path)
+        assert [(step.state, step.reason) for step in story] == told
+        assert [step.at for step in story] == sorted(step.at for step in story)
+        assert [(file.state, file.reason) for file in catalogue.files().values()] == turns[-1:]
+
+
+def test_what_is_not_told_of_a_file_stays_as_it_was(catalogue: Catalogue) -> None:
+    path = INBOX / "m12.mp4"
+    catalogue.set_fate(path, Fate.QUEUED, "waits", signature=LOOK, attempt=2, flow_run_id="flow-1")
+    catalogue.set_fate(path, Fate.RUNNING, "runs")
+
+    assert file_of(catalogue, path) == FileRecord(
+        path=path,
+        signature=LOOK,
+        state=Fate.RUNNING,
+        reason="runs",
+        attempt=2,
+        flow_run_id="flow-1",
+        run_id=None,
+    )
+
+
+def test_a_decision_is_dropped_when_the_file_has_turned_in_the_meantime(catalogue: Catalogue) -> None:
+    path = INBOX / "m12.mp4"
+    catalogue.set_fate(path, Fate.WAITING, "is new", signature=LOOK)
+    seen = file_of(catalogue, path)
+    catalogue.set_fate(path, Fate.RUNNING, "runs", flow_run_id="by hand")
+
+    assert not catalogue.set_fate(path, Fate.QUEUED, "has settled", flow_run_id="by sensor", only_from=seen)
+    assert file_of(catalogue, path).state is Fate.RUNNING
+    assert [step.reason for step in catalogue.story(path)] == ["is new", "runs"]
+
+
+def test_a_decision_is_dropped_when_another_run_has_the_file(catalogue: Catalogue) -> None:
+    path = INBOX / "m12.mp4"
+    catalogue.set_fate(path, Fate.RUNNING, "runs", signature=LOOK, flow_run_id="first")
+    seen = file_of(catalogue, path)
+    catalogue.set_fate(path, Fate.RUNNING, "runs", flow_run_id="second")
+
+    assert not catalogue.set_fate(path, Fate.FAILED, "died", only_from=seen)
+    assert catalogue.set_fate(path, Fate.FAILED, "died", only_from=file_of(catalogue, path))
+
+
+def test_a_file_that_was_seen_in_the_meantime_is_not_unseen(catalogue: Catalogue) -> None:
+    path = INBOX / "m12.mp4"
+
+    assert catalogue.set_fate(path, Fate.RUNNING, "by hand", signature=LOOK, only_from="unseen")
+    assert not catalogue.set_fate(path, Fate.WAITING, "is new", signature=LOOK, only_from="unseen")
+    assert file_of(catalogue, path).state is Fate.RUNNING
+
+
+def test_a_file_that_looks_different_has_not_come_to_its_run_any_more(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.set_fate(record.path, Fate.RUNNING, "runs", signature=LOOK)
+    catalogue.record(record)
+    catalogue.set_fate(record.path, Fate.WAITING, "has changed", signature=replace(LOOK, mtime_ns=7))
+
+    assert file_of(catalogue, record.path).run_id is None
+    assert [found.state for found in catalogue.find({"state": "finished"})] == [Fate.FINISHED]
+
+
+def test_a_path_that_was_never_seen_has_no_fate(catalogue: Catalogue) -> None:
+    assert catalogue.file(INBOX / "m12.mp4") is None
+    assert catalogue.story(INBOX / "m12.mp4") == []
+
+
+# -- runs -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_record_comes_back_as_it_was_recorded(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(record)
+
+    assert catalogue.run(record.run_id or "") == record
+    assert catalogue.find() == [record]
+    assert file_of(catalogue, record.path).state is Fate.FINISHED
+
+
+def test_a_refused_run_comes_back_without_what_it_has_not(catalogue: Catalogue) -> None:
+    record = replace(running(make_record()), state=Fate.QUARANTINED, reason="it is HEVC", stream={}, finished_at=NOON)
+    catalogue.record(record)
+
+    assert catalogue.run(record.run_id or "") == record
+
+
+def test_recording_a_run_twice_changes_nothing(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(record)
+    catalogue.record(record)
+
+    assert catalogue.find() == [record]
+    assert len(catalogue.story(record.path)) == 1
+
+
+def test_a_run_that_goes_on_is_turned_into_the_one_that_ended(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(running(record))
+    catalogue.record(record)
+
+    assert catalogue.find() == [record]
+    assert [step.state for step in catalogue.story(record.path)] == [Fate.RUNNING, Fate.FINISHED]
+
+
+def test_a_run_whose_store_is_gone_loses_its_output(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(record)
+    catalogue.record(running(record))
+
+    assert catalogue.run(record.run_id or "").store is None
+
+
+def test_a_run_does_not_go_on_when_its_file_is_said_to_have_failed(catalogue: Catalogue) -> None:
+    record = running(make_record())
+    catalogue.record(record)
+    catalogue.set_fate(record.path, Fate.FAILED, "its run died without a word")
+
+    assert catalogue.run(record.run_id or "").state == Fate.FAILED
+    assert catalogue.run(record.run_id or "").reason == "its run died without a word"
+
+
+def test_a_finished_run_stays_finished_whatever_becomes_of_its_file(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(record)
+    catalogue.set_fate(record.path, Fate.RUNNING, "is read again")
+
+    assert catalogue.run(record.run_id or "") == record
+
+
+def test_a_duplicate_names_the_run_of_the_file_that_it_equals(catalogue: Catalogue) -> None:
+    record, copy = make_record(), INBOX / "copy.mp4"
+    catalogue.record(record)
+    catalogue.set_fate(
+        copy, Fate.DUPLICATE, "holds the same bytes as m12.mp4", signature=LOOK, run_id=record.run_id, attempt=1
+    )
+
+    found = {made.path: made for made in catalogue.find()}
+    assert set(found) == {record.path, copy}
+    assert found[copy].state == Fate.DUPLICATE
+    assert (found[copy].run_id, found[copy].store) == (record.run_id, record.store)
+    assert catalogue.run(record.run_id or "") == record
+
+
+def test_an_earlier_run_of_a_file_is_found_beside_its_latest(catalogue: Catalogue) -> None:
+    earlier = make_record(run_id="aaaaaaaaaaaa-00000000")
+    later = make_record(run_id="bbbbbbbbbbbb-00000000", changed_at=NOON + timedelta(hours=1))
+    catalogue.record(earlier)
+    catalogue.record(later)
+
+    assert catalogue.find() == [later, earlier]
+    assert catalogue.find({"state": "finished"}) == [later, earlier]
+
+
+def test_a_run_is_found_by_the_beginning_of_its_name_if_that_is_enough(catalogue: Catalogue) -> None:
+    catalogue.record(make_record("a.mp4", "1f0caaaaaaaa-00000000"))
+    catalogue.record(make_record("b.mp4", "1f0cbbbbbbbb-00000000"))
+
+    assert catalogue.run("1f0ca").path.name == "a.mp4"
+    with pytest.raises(CatalogueError, match="2 runs of the catalogue begin with '1f0c'"):
+        catalogue.run("1f0c")
+    with pytest.raises(CatalogueError, match="no run of the catalogue begins with '%'"):
+        catalogue.run("%")
+    assert catalogue.knows_run("1f0caaaaaaaa-00000000")
+    assert not catalogue.knows_run("1f0c")
+
+
+# -- filters ----------------------------------------------------------------------------------------------
+
+NAMES = ["m12.mp4", "m1?.mp4", "m*.mp4", "m[12].mp4", "it's.mp4", 'say "mouse".mp4', "M12.mp4", "m_2.mp4", "m%.mp4"]
+
+
+def names_found(catalogue: Catalogue, **filters: str) -> list[str]:
+    return sorted(record.path.name for record in catalogue.find(filters))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
+    with Catalogue(f"sqlite:///{tmp_path_factory.mktemp('many') / 'catalogue.db'}", create=True) as catalogue:
+        for number, name in enumerate(NAMES):
+            moment = NOON + timedelta(days=number)
+            catalogue.record(make_record(name, f"{number:012x}-00000000", changed_at=moment))
+        catalogue.set_fate(INBOX / "m12" / "late.mov", Fate.WAITING, "is new", signature=LOOK)
+        yield catalogue
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("m12.mp4", ["m12.mp4"]),
+        ("m1?.mp4", ["m12.mp4", "m1?.mp4"]),
+        ("m1[?].mp4", ["m1?.mp4"]),
+        ("m[*].mp4", ["m*.mp4"]),
+        ("m[[]12].mp4", ["m[12].mp4"]),
+        ("m[12].mp4", []),
+        ("it's*", ["it's.mp4"]),
+        ('*"*', ['say "mouse".mp4']),
+        ("*%*", ["m%.mp4"]),
+        ("*.mov", ["late.mov"]),
+        # The folder m12 is no part of the name.
+        ("*m12*", ["m12.mp4"]),
+        ("inbox", []),
+        ("*", sorted([*NAMES, "late.mov"])),
+    ],
+)
+def test_names_are_found_by_patterns(many: Catalogue, pattern: str, found: list[str]) -> None:
+    assert names_found(many, name=pattern) == found
+
+
+def test_paths_are_found_by_patterns_with_their_folders(many: Catalogue) -> None:
+    assert names_found(many, path="*/m12/*") == ["late.mov"]
+    assert names_found(many, path=f"{INBOX}/m12.mp4") == ["m12.mp4"]
+    assert names_found(many, path="m12.mp4") == []
+
+
+def test_runs_and_contents_are_found_by_their_beginning(many: Catalogue) -> None:
+    assert names_found(many, run="000000000003") == ["m[12].mp4"]
+    assert names_found(many, digest="000000000003") == ["m[12].mp4"]
+    assert names_found(many, run="%") == []
+    assert names_found(many, digest="3") == []
+
+
+def test_states_are_found_together_by_commas(many: Catalogue) -> None:
+    assert names_found(many, state="waiting") == ["late.mov"]
+    assert len(names_found(many, state="waiting, finished")) == len(NAMES) + 1
+    assert names_found(many, state="failed,quarantined") == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "n_found"),
+    [
+        ({"since": "2026-11-22"}, 8),
+        ({"since": "2026-11-22T12:00"}, 8),
+        ({"since": "2026-11-22T12:01"}, 7),
+        ({"since": "2026-11-22T14:00+02:00"}, 8),
+        # A day that is named belongs to what is found.
+        ({"until": "2026-11-22"}, 2),
+        ({"until": "2026-11-22T11:59"}, 1),
+        ({"since": "2026-11-22", "until": "2026-11-23"}, 2),
+    ],
+)
+def test_changes_are_found_by_day_and_hour(many: Catalogue, filters: dict[str, str], n_found: int) -> None:
+    assert len(many.find({**filters, "name": "*.mp4"})) == n_found
+
+
+def test_all_filters_must_hold(many: Catalogue) -> None:
+    assert names_found(many, name="m*", state="finished", since="2026-11-25", until="2026-11-28") == ["m_2.mp4"]
+
+
+def test_the_newest_is_found_first(many: Catalogue) -> None:
+    moments = [record.changed_at for record in many.find()]
+
+    assert moments == sorted(moments, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"nam": "x"}, "there is no filter 'nam'. Choose from state, name, path, run, digest, since, until"),
+        ({"state": "lost"}, "there is no state 'lost'. Choose from waiting, queued, running, finished"),
+        ({"since": "yesterday"}, "'yesterday' is no date. Write it as 2026-11-21"),
+        ({"until": "2026-13-01"}, "'2026-13-01' is no date"),
+    ],
+)
+def test_a_wrong_filter_is_answered_with_the_choices(many: Catalogue, filters: dict[str, str], said: str) -> None:
+    with pytest.raises(CatalogueError, match=said):
+        many.find(filters)
+
+
+# -- several processes ------------------------------------------------------------------------------------
+
+N_WRITERS, N_WRITES, N_NEW = 4, 50, 12
+
+
+def fork(target: Any, *arguments: Any) -> Any:
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def join(processes: list[Any]) -> list[int | None]:
+    for process in processes:
+        process.join(timeout=120)
+        process.kill()
+    return [process.exitcode for process in processes]
+
+
+def _write_many(url: str, writer: int) -> None:
+    for number in range(N_WRITES // 2):
+        with Catalogue(url, create=True) as catalogue:
+            catalogue.set_fate(INBOX / "shared.mp4", Fate.QUEUED, f"by {writer}, {number}", signature=LOOK)
+            catalogue.record(make_record(f"{writer}-{number}.mp4", f"{writer:06x}{number:06x}-00000000"))
+
+
+@needs_fork
+def test_processes_that_write_at_the_same_time_lose_nothing_and_wait_for_each_other(url: str) -> None:
+    exits = join([fork(_write_many, url, writer) for writer in range(N_WRITERS)])
+
+    assert exits == [0] * N_WRITERS
+    with Catalogue(url) as catalogue:
+        assert len(catalogue.find({"state": "finished"})) == N_WRITERS * N_WRITES // 2
+        assert len(catalogue.story(INBOX / "shared.mp4")) == N_WRITERS * N_WRITES // 2
+
+
+def _make_many(folder: Path, together: Any) -> None:
+    for number in range(N_NEW):
+        together.wait(timeout=60)
+        Catalogue(f"sqlite:///{folder / f'{number}.db'}", create=True).close()
+
+
+@needs_fork
+def test_processes_can_make_the_catalogue_at_the_same_time(tmp_path: Path) -> None:
+    together = multiprocessing.get_context("fork").Barrier(N_WRITERS)
+    exits = join([fork(_make_many, tmp_path, together) for _ in range(N_WRITERS)])
+
+    assert exits == [0] * N_WRITERS
+
+
+def _write_for_ever(url: str, acknowledged: Connection) -> None:
+    with Catalogue(url) as catalogue:
+        for number in range(1_000_000):
+            catalogue.set_fate(INBOX / f"{number}.mp4", Fate.WAITING, "is new", signature=LOOK)
+            acknowledged.send(number)
+
+
+def _received(receiver: Connection) -> Iterator[int]:
+    try:
+        while True:
+            yield receiver.recv()
+    except EOFError:
+        return
+
+
+@needs_fork
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_writer_that_is_killed_leaves_all_that_it_had_recorded(url: str, catalogue: Catalogue, attempt: int) -> None:
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    writer = fork(_write_for_ever, url, sender)
+    sender.close()
+    assert receiver.poll(60)
+    time.sleep(0.05 * attempt)
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join(timeout=60)
+    acknowledged = list(_received(receiver))
+
+    with Catalogue(url) as again:
+        files = again.files()
+        assert all(INBOX / f"{number}.mp4" in files for number in acknowledged)
+        # At most the write that nobody was told of any more.
+        assert len(files) - len(acknowledged) in (0, 1)
+        assert again.set_fate(INBOX / "next.mp4", Fate.WAITING, "is new", signature=LOOK)
