@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -84,9 +85,12 @@ class Lab:
         assert self.process
         self.process.kill()
         self.process.wait()
-        for process in find_marked(str(self.state_dir)):
-            process.kill()
-            process.wait()
+        family = find_marked(str(self.state_dir))
+        for process in family:
+            # Some end by themselves as soon as their parent is gone.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family)
 
     @property
     def api_url(self) -> str:
@@ -131,14 +135,23 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A service that runs for the tests of this module, one after the other."""
+    """A service that runs for the tests of this module."""
     lab = Lab(tmp_path_factory.mktemp("lab"))
     # There before anybody looks.
     write_recording(lab.inbox / "early.mp4", 20)
     lab.start()
     yield lab
+    lab.stop()
+
+
+@pytest.fixture
+def own_lab(tmp_path: Path) -> Iterator[Lab]:
+    """A lab for a test that starts, kills and stops the service itself."""
+    (tmp_path / "lab").mkdir()
+    lab = Lab(tmp_path / "lab")
+    yield lab
     if lab.process and lab.process.poll() is None:
-        lab.stop()
+        lab.kill_everything()
 
 
 def copy_slowly(source: Path, target: Path, n_pieces: int = 8) -> None:
@@ -197,12 +210,8 @@ def test_a_bad_file_is_quarantined_and_harms_no_other(lab: Lab, tmp_path: Path) 
     assert "FFmpeg cannot read it" in files[bad].reason
     assert files[good].state is Fate.FINISHED
 
-
-def test_a_bad_file_that_is_replaced_by_a_whole_one_is_processed(lab: Lab, tmp_path: Path) -> None:
-    path = lab.inbox / "bad.mp4"
-    write_recording(tmp_path / "whole.mp4", 24).replace(path)
-
-    lab.wait_for(lambda: (file := lab.file(path)) and file.state is Fate.FINISHED, "the replaced file")
+    write_recording(tmp_path / "whole.mp4", 24).replace(bad)
+    lab.wait_for(lambda: (file := lab.file(bad)) and file.state is Fate.FINISHED, "the whole file in its place")
 
 
 def test_the_nightly_deployment_gets_scheduled_runs(lab: Lab) -> None:
@@ -217,7 +226,7 @@ def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: Lab, tmp_pat
     for name in ("prefect.yaml", "flows", "tasks", "facehog_core"):
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    # Beside the service's own deployments of the same names, which are put back at the end.
+    # Beside the service's own deployments, under other names.
     before = {found["id"]: found for found in lab.ask("deployments/filter", {})}
     text = (tmp_path / "prefect.yaml").read_text("utf-8")
     renamed = text.replace("- name: inbox", "- name: own-inbox").replace("- name: nightly", "- name: own-nightly")
@@ -265,7 +274,11 @@ def test_a_second_service_for_the_folder_is_refused_in_words(lab: Lab) -> None:
     assert "is up already" in second.stderr
 
 
-def test_after_kill_9_of_everything_the_run_goes_on_from_its_finished_chunks(lab: Lab, tmp_path: Path) -> None:
+def test_after_kill_9_of_everything_a_run_goes_on_from_its_finished_chunks_and_sigterm_stops_it_all(
+    own_lab: Lab, tmp_path: Path
+) -> None:
+    lab = own_lab
+    lab.start()
     target = lab.inbox / "long.mp4"
     write_mouse_face(tmp_path / "long.mp4", n_frames=4000, width=640, height=512).rename(target)
 
@@ -300,8 +313,10 @@ def test_after_kill_9_of_everything_the_run_goes_on_from_its_finished_chunks(lab
     under_way = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
     lab.wait_for(lambda: not lab.ask("flow_runs/filter", under_way), "no run that Prefect believes in")
 
+    _check_that_sigterm_leaves_no_process(lab)
 
-def test_sigterm_stops_everything_and_leaves_no_process(lab: Lab) -> None:
+
+def _check_that_sigterm_leaves_no_process(lab: Lab) -> None:
     family = find_marked(str(lab.state_dir))
     assert len(family) >= 6, "server, scheduler, two workers, runner, sensor"
     assert lab.stop() == 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab import Lab
 
 REAL_CLIP = Path(__file__).resolve().parents[2] / "deployments" / "recordings" / "aind_bvt_clip.mp4"
 
@@ -23,3 +24,9 @@ def prefect_server() -> Iterator[None]:
 def real_clip() -> Path:
     """Return a head-fixed mouse's face: 501 frames, 720 x 540, monochrome (MIT)."""
     return REAL_CLIP
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Return a lab in an empty folder."""
+    return Lab(tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,59 +11,20 @@ import av
 import numpy as np
 import pytest
 from barcode import write_recording
+from lab import Lab
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, TaskRunFilter
 from prefect.client.schemas.filters import TaskRunFilterFlowRunId as ByFlowRun
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import TaskRun
 from skimage.feature import hog
 
 import tasks.chunk
 from facehog_core import Catalogue, Crop, Recipe, open_session
 from facehog_core.errors import StoreError
-from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 from facehog_core.store import read_record
-from flows.process_recording import process_recording
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A folder with a store and a catalogue, and a flow that runs on threads."""
-
-    folder: Path
-
-    @property
-    def catalogue(self) -> str:
-        return f"sqlite:///{self.folder / 'catalogue.db'}"
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "store"
-
-    def process(self, path: Path, recipe: Recipe | None = None) -> State[Any]:
-        return process_recording(
-            path=path,
-            store=self.store,
-            catalogue=self.catalogue,
-            recipe=(recipe or Recipe()).as_dict(),
-            cluster={"n_workers": 2, "processes": False},
-            return_state=True,
-        )
-
-    def record(self, path: Path) -> RunRecord:
-        with Catalogue(self.catalogue) as catalogue:
-            (record,) = [record for record in catalogue.find() if record.path == path]
-        return record
-
-    def left_behind(self) -> list[Path]:
-        return list(self.store.rglob("*")) if self.store.exists() else []
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
 
 
 def task_runs(flow_run_id: Any) -> list[TaskRun]:

@@ -1,0 +1,217 @@
+"""The command line, as a user meets it: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from barcode import write_recording
+from lab import Lab
+
+from deployments.cli import main
+from deployments.config import TEMPLATE
+
+
+class Answer(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs `facehog WORDS` in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str | Path) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["facehog", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return Answer(int(stopped.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def processed(lab: Lab, tmp_path: Path, prefect_server: None) -> Path:
+    """Return a recording that the test's lab has finished."""
+    path = write_recording(tmp_path / "mouse [1].mp4", 12)
+    lab.process(path)
+    return path
+
+
+def test_init_writes_a_configuration_that_is_valid_and_refuses_to_overwrite_it(run: Run, tmp_path: Path) -> None:
+    assert run("init").status == 0
+    assert (tmp_path / "facehog.toml").read_text("utf-8") == TEMPLATE
+    assert (tmp_path / "inbox").is_dir()
+
+    again = run("init")
+    assert again.status == 2
+    assert "there is a configuration already" in again.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--help"],
+        *(
+            [name, "--help"]
+            for name in ["init", "up", "demo", "process", "probe", "find", "show", "why", "verify", "doctor"]
+        ),
+    ],
+)
+def test_every_command_explains_itself(run: Run, words: list[str]) -> None:
+    answer = run(*words)
+    assert "Usage" in answer.out + answer.err
+    assert answer.status == (2 if not words else 0)
+
+
+def test_find_lists_what_was_processed_and_filters(run: Run, processed: Path, lab: Lab) -> None:
+    record = lab.record(processed)
+    assert processed.name in run("find").out
+    (found,) = json.loads(run("find", "state=finished", f"run={record.run_id}", "--json").out)
+    assert (found["path"], found["n_frames"]) == (str(processed), 12)
+    nothing = run("find", "state=failed")
+    assert (nothing.status, nothing.out) == (0, "")
+    assert "nothing is found" in nothing.err
+
+
+def test_a_wrong_filter_is_named_with_the_choices(run: Run, processed: Path) -> None:
+    for words, said in [
+        (["stat=finished"], "state, name, path"),
+        (["state=done"], "waiting, queued"),
+        (["finished"], "NAME=VALUE"),
+    ]:
+        answer = run("find", *words)
+        assert answer.status in (1, 2)
+        assert said in answer.err
+
+
+def test_show_tells_everything_of_a_run_by_the_beginning_of_its_name(run: Run, processed: Path, lab: Lab) -> None:
+    record = lab.record(processed)
+    shown = run("show", (record.run_id or "")[:6]).out
+    for part in (record.run_id, record.digest, str(record.store), "L2-Hys", "libavcodec"):
+        assert str(part) in shown
+    assert json.loads(run("show", record.run_id or "", "--json").out) == json.loads(json.dumps(record.as_dict()))
+
+
+def test_show_of_an_unknown_run_fails_in_words(run: Run, processed: Path) -> None:
+    answer = run("show", "nosuchrun")
+    assert answer.status == 1
+    assert "no run" in answer.err
+    assert "facehog find" in answer.err
+
+
+def test_why_tells_the_story_of_a_file_in_order(run: Run, processed: Path) -> None:
+    steps = json.loads(run("why", processed.name, "--json").out)
+    assert [step["state"] for step in steps] == ["running", "running", "finished"]
+    assert "finished" in run("why", processed).out
+
+    unknown = run("why", "never seen.mp4")
+    assert unknown.status == 1
+    assert "no inbox has seen this file" in unknown.err
+
+
+def test_verify_passes_a_sound_store_and_names_what_is_broken(run: Run, processed: Path, lab: Lab) -> None:
+    record = lab.record(processed)
+    assert run("verify", "--all").status == 0
+
+    assert record.store is not None
+    shard = record.store / "descriptors" / "c" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    answer = run("verify", record.run_id or "", "--json")
+    assert answer.status == 1
+    assert "descriptors/c/0/0" in answer.err
+    (verdict,) = json.loads(answer.out)
+    assert "descriptors/c/0/0" in verdict["problems"][0]
+
+    assert run("verify").status == 2
+
+
+def test_probe_says_what_a_recording_is_and_refuses_what_is_none(run: Run, real_clip: Path, tmp_path: Path) -> None:
+    facts = json.loads(run("probe", real_clip, "--json").out)
+    assert (facts["n_frames"], facts["width"], facts["keyframes"]) == (501, 720, [0, 250, 500])
+    assert "yuvj420p" in run("probe", real_clip).out
+
+    (tmp_path / "text.mp4").write_text("this is a text", "utf-8")
+    refused = run("probe", tmp_path / "text.mp4")
+    assert refused.status == 3
+    assert refused.err.count("\n") == 1, "one line"
+
+
+def test_doctor_finds_what_is_wrong_and_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    run("init")
+    (tmp_path / "facehog.toml").write_text(TEMPLATE.replace("port = 4200", "port = 0"), "utf-8")
+    well = run("doctor")
+    assert well.status == 0
+    assert "decodes H264" in well.out
+
+    (tmp_path / "inbox").rmdir()
+    findings = json.loads((answer := run("doctor", "--json")).out)
+    assert answer.status == 1
+    (bad,) = [finding for finding in findings if finding["verdict"] == "bad"]
+    assert "inbox" in bad["subject"]
+    assert "mount the share" in bad["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[hog]\norientation = 8\n", ["hog.orientation", "orientations"]),
+        ('[hog]\nblock_norm = "L3"\n', ["hog.block_norm", "'L3'", "L2-Hys"]),
+        ('[[inbox]]\npath = "inbox"\ncrop = [0, 0, 10]\n', ["inbox[0].crop"]),
+        ("store = \n", ["TOML"]),
+        ('catalogue = "mysql://host/db"\n', ["catalogue", "sqlite"]),
+    ],
+)
+def test_a_wrong_configuration_is_one_error_with_key_and_choices(
+    run: Run, tmp_path: Path, text: str, said: list[str]
+) -> None:
+    (tmp_path / "facehog.toml").write_text(text, "utf-8")
+    answer = run("find")
+    assert answer.status == 2
+    assert answer.err.startswith("facehog: facehog.toml: ")
+    for part in said:
+        assert part in answer.err
+
+
+def test_commands_before_the_first_run_say_that_there_is_no_catalogue_yet(run: Run) -> None:
+    answer = run("find")
+    assert answer.status == 1
+    assert "no catalogue yet" in answer.err
+
+
+@pytest.mark.e2e
+def test_process_works_without_a_server_and_tells_good_from_refused(tmp_path: Path) -> None:
+    good = write_recording(tmp_path / "good.mp4", 12)
+    (tmp_path / "bad.mp4").touch()
+    command = [sys.executable, "-m", "deployments.cli", "process", str(good), "bad.mp4"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 3, done.stderr
+    assert "12 frames are described" in done.stdout
+    refused = [line for line in done.stderr.splitlines() if line.startswith("facehog:")]
+    assert refused == ["facehog: bad.mp4: the file has no bytes. Copy it again from the rig."]
+    assert "Traceback" not in done.stderr
+    assert len(list((tmp_path / "store").glob("good/*.zarr"))) == 1
+
+
+def test_a_wrong_crop_on_the_command_line_is_wrong_usage(run: Run, real_clip: Path) -> None:
+    answer = run("process", real_clip, "--crop", "1,2,3")
+    assert answer.status == 2
+    assert "X,Y,WIDTH,HEIGHT" in answer.err

@@ -1,0 +1,46 @@
+"""A lab in a folder: a store, a catalogue, and a flow that runs on threads of the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect.client.schemas.objects import State
+
+from facehog_core import Catalogue, Recipe
+from facehog_core.provenance import RunRecord
+from flows.process_recording import process_recording
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A folder with a store and a catalogue, and a flow that runs on threads."""
+
+    folder: Path
+
+    @property
+    def catalogue(self) -> str:
+        return f"sqlite:///{self.folder / 'catalogue.db'}"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def process(self, path: Path, recipe: Recipe | None = None) -> State[Any]:
+        return process_recording(
+            path=path,
+            store=self.store,
+            catalogue=self.catalogue,
+            recipe=(recipe or Recipe()).as_dict(),
+            cluster={"n_workers": 2, "processes": False},
+            return_state=True,
+        )
+
+    def record(self, path: Path) -> RunRecord:
+        with Catalogue(self.catalogue) as catalogue:
+            (record,) = [record for record in catalogue.find() if record.path == path]
+        return record
+
+    def left_behind(self) -> list[Path]:
+        return list(self.store.rglob("*")) if self.store.exists() else []
