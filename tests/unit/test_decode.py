@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import DERIVED, PER_RECORDING, REAL, ffmpeg_frames, md5_of
 
+from facehog_core import decode
 from facehog_core.decode import DecodedFrame, iter_frames
 from facehog_core.errors import ChangedError, DamagedError, RecordingRefusedError
 from facehog_core.grey import grey_of
-from facehog_core.video import FrameIndex, VideoInfo, probe
+from facehog_core.video import probe
 
 probe_once = functools.cache(probe)
 
@@ -120,6 +122,41 @@ def test_frame_i_shows_i_with_more_decoding_threads(forms: dict[str, Path], form
     assert read_span(forms[form], 20, 50, n_threads=3) == list(range(20, 50))
 
 
+def test_one_thread_decodes_unless_more_are_asked_for(forms: dict[str, Path]) -> None:
+    info, index = probe_once(forms["b-frames"])
+    process = psutil.Process()
+    before = process.num_threads()
+    for n_threads, n_more in ((1, 0), (3, 3)):
+        with closing(iter_frames(info, index, 0, 60, n_threads=n_threads)) as frames:
+            next(frames)
+            assert process.num_threads() - before == n_more
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mkv", "x.ts", "x.avi", "x.flv"])
+def test_a_span_costs_no_more_than_its_gop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    info, index = probe(write_recording(tmp_path / name, 240, x264=NO_B if name == "x.avi" else OPEN))
+    n_read = n_decoded = 0
+
+    def count_packets(*arguments: Any) -> Iterator[Any]:
+        nonlocal n_read
+        for packet in iter_packets(*arguments):
+            n_read += 1
+            yield packet
+
+    def count_pictures(*arguments: Any) -> Iterator[Any]:
+        nonlocal n_decoded
+        for picture in pictures(*arguments):
+            n_decoded += 1
+            yield picture
+
+    iter_packets, pictures = decode.iter_packets, decode._pictures
+    monkeypatch.setattr(decode, "iter_packets", count_packets)
+    monkeypatch.setattr(decode, "_pictures", count_pictures)
+    assert len(list(iter_frames(info, index, 125, 128))) == 3
+    assert n_decoded == 128 - 120
+    assert n_read <= 12 + 8 + 10  # a GOP before it at most, the span, and what the decoder holds back
+
+
 def test_a_recording_of_one_frame_is_read(tmp_path: Path) -> None:
     for name in ("one.mp4", "one.mkv", "one.ts", "one.avi", "one.h264"):
         assert read_span(write_recording(tmp_path / name, 1), 0, 1) == [0]
@@ -183,26 +220,43 @@ def test_a_file_that_was_replaced_is_not_read(tmp_path: Path) -> None:
         iter_frames(info, index, 0, 3)
 
 
-def damage(path: Path, number: int) -> tuple[VideoInfo, FrameIndex]:
-    """Make the data of one frame senseless."""
+def data_of(path: Path, number: int) -> slice:
+    """Return where in the file the data of a frame lie."""
     _, index = probe(path)
     with av.open(path) as container:
-        packet = next(p for p in container.demux(video=0) if p.pts == index.pts[number])
-        position, size = packet.pos, packet.size
-    with path.open("r+b") as file:
-        file.seek(position)
-        file.write(b"\xff" * size)
-    return probe(path)
+        packet = next(packet for packet in container.demux(video=0) if packet.pts == index.pts[number])
+        assert packet.pos is not None
+        return slice(packet.pos, packet.pos + packet.size)
 
 
-def test_damage_is_an_error_with_numbers_and_the_rest_is_read(videos_dir: Path, tmp_path: Path) -> None:
-    name = "derived/ref_yuv420p_nob_g60.mp4"
-    info, index = damage(Path(shutil.copyfile(videos_dir / name, tmp_path / "x.mp4")), 150)
-    good = [frame.md5 for frame in ffmpeg_frames(videos_dir / name)]
+@pytest.fixture
+def mouse(videos_dir: Path, tmp_path: Path) -> Path:
+    """Return a copy of a recording of a mouse, 300 frames with a keyframe at every sixtieth."""
+    return Path(shutil.copyfile(videos_dir / "derived/ref_yuv420p_nob_g60.mp4", tmp_path / "mouse.mp4"))
+
+
+def test_a_flipped_bit_marks_its_frame(mouse: Path) -> None:
+    content = bytearray(mouse.read_bytes())
+    data = data_of(mouse, 150)
+    content[(data.start + data.stop) // 2] ^= 0x10
+    mouse.write_bytes(content)
+    info, index = probe(mouse)
+    for start in (0, 120, 147):
+        flagged = [frame.index for frame in iter_frames(info, index, start, 160) if frame.is_corrupt]
+        assert flagged == [150]
+
+
+def test_damage_is_an_error_with_numbers_and_the_rest_is_read(mouse: Path) -> None:
+    good = [frame.md5 for frame in ffmpeg_frames(mouse)]
+    content = bytearray(mouse.read_bytes())
+    data = data_of(mouse, 150)
+    content[data] = b"\xff" * (data.stop - data.start)
+    mouse.write_bytes(content)
+    info, index = probe(mouse)
     frames = iter_frames(info, index, 130, 200)
     found = [md5_of(decoded.frame) for decoded in islice(frames, 20)]
     assert found == good[130:150]
-    with pytest.raises(DamagedError, match=r"x.mp4: frame 150 of 300 cannot be decoded\. Copy it again"):
+    with pytest.raises(DamagedError, match=r"mouse.mp4: frame 150 of 300 cannot be decoded\. Copy it again"):
         next(frames)
     assert [md5_of(decoded.frame) for decoded in iter_frames(info, index, 180, 190)] == good[180:190]
 

@@ -115,12 +115,13 @@ def test_a_recording_in_10_bit_goes_through_rgb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pixel_format", FORMATS[1:])
 @pytest.mark.parametrize("corner", [(0, 0), (-1, -1)])
-def test_one_chroma_sample_that_is_not_neutral_is_seen(pixel_format: str, corner: tuple[int, int]) -> None:
+@pytest.mark.parametrize("chroma", [127, 129])
+def test_one_chroma_sample_that_is_not_neutral_is_seen(pixel_format: str, corner: tuple[int, int], chroma: int) -> None:
     n_planes = 2 if pixel_format == "nv12" else 3
     for plane in range(1, n_planes):
         frame = make_frame(np.full((6, 10), 90, np.uint8), pixel_format)
         assert is_neutral(frame)
-        planes_of(frame)[plane][corner] = 129
+        planes_of(frame)[plane][corner] = chroma
         assert not is_neutral(frame)
         assert grey_of(frame).way == "rgb"
 

@@ -221,7 +221,8 @@ def test_the_h264_is_chosen_not_the_cover(tmp_path: Path) -> None:
     both = ("-i", cover, "-i", path, "-map", "0", "-map", "1", "-c", "copy")
     run_ffmpeg(*both, tmp_path / "unmarked.mp4")
     run_ffmpeg(*both, "-disposition:v:0", "attached_pic", tmp_path / "marked.mp4")
-    for name in ("unmarked.mp4", "marked.mp4"):
+    run_ffmpeg(*both, "-disposition:v:0", "default", "-disposition:v:1", "0", tmp_path / "wrong.mkv")
+    for name in ("unmarked.mp4", "marked.mp4", "wrong.mkv"):
         assert probe(tmp_path / name)[0].n_frames == 7
 
 
