@@ -376,15 +376,18 @@ def test_blocks_around_an_unknown_cell_are_unknown_and_no_others(block_norm: str
     np.testing.assert_array_equal(is_unknown.any(axis=1), [True, True, False, False])
 
 
+# Histograms in float64 too, whose last bits float32 would hide.
 ONE_RUN = """
 import numpy as np
 from facehog_core import hog, kernels
 
 frames = np.random.default_rng(0).choice(np.arange(256, dtype=np.uint8), (2, 99, 131))
-params = hog.HogParams(orientations=9, pixels_per_cell=(16, 11), cells_per_block=(2, 2))
+params = hog.HogParams(pixels_per_cell=(16, 43))
 descriptors = hog.compute_hog(frames, params)
 print(kernels.cell_histograms.stats.cache_misses.total(), kernels.normalised_blocks.stats.cache_misses.total())
-print(descriptors.tobytes().hex())
+sums = np.empty((6, 3, 8))
+kernels.cell_histograms(frames[0], np.sqrt(np.arange(256.0)), tuple(kernels.bin_borders(8).tolist()), 16, 43, sums)
+print(descriptors.tobytes().hex(), sums.tobytes().hex())
 """
 
 
