@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -84,20 +85,19 @@ def scan_inbox(root: Path, patterns: Sequence[str]) -> dict[Path, Signature]:
     Returns
     -------
     dict of Path to Signature
-        Temporary names and hidden files are left out.
+        Temporary names and hidden files are left out, and what may not be looked at.
 
     Raises
     ------
     OSError
-        If the inbox itself cannot be listed: an unreachable inbox must not be taken for an empty one.
+        If the inbox itself may not be listed, or it stops answering: an unreachable inbox must not be taken for
+        an empty one.
     """
     found = {}
     for entry in _walk(root):
         if is_recording_name(entry.name, patterns):
-            try:
+            with _passing_over(entry.path):
                 found[Path(entry.path)] = Signature.of(entry.path)
-            except FileNotFoundError:
-                continue  # Renamed or removed since the folder was listed.
     return found
 
 
@@ -117,15 +117,19 @@ def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
             elif entry.is_file(follow_symlinks=False):
                 yield entry
             elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                yield from _walk_below(Path(entry.path))
+                with _passing_over(entry.path):
+                    yield from _walk(Path(entry.path))
 
 
-def _walk_below(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Walk a sub-folder; one that cannot be read does not hide the others."""
+@contextmanager
+def _passing_over(path: str) -> Iterator[None]:
+    """Pass over one file or sub-folder that is gone or may not be read; what lies beside it is not its fault."""
     try:
-        yield from _walk(folder)
-    except OSError as error:
-        log.warning("%s cannot be listed: %s", folder, error.strerror)
+        yield
+    except FileNotFoundError:
+        return  # Renamed or removed since its folder was listed.
+    except PermissionError as error:
+        log.warning("%s is left out: %s", path, error.strerror)
 
 
 def _is_text(name: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from .catalogue import Catalogue, FileRecord
 from .intake import Looks, Signature, scan_inbox
@@ -20,9 +20,11 @@ from .schema import Fate
 
 log = logging.getLogger(__name__)
 
-# A run that died without a word (power, memory, a decoder that crashed its process) is asked for again, but
-# not for ever: a file that kills every run would keep the others waiting.
+# A run that came to no end (power, memory, a decoder that crashed its process, a file that changed under it) is
+# asked for again, but not for ever: a file that kills every run would keep the others waiting.
 MOST_ATTEMPTS = 3
+
+_VANISHED = "is not seen in the inbox any more; it will be taken up when it is back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,17 +126,16 @@ def reconcile(inbox: Inbox, catalogue: Catalogue, looks: Looks, launcher: Launch
     seen = scan_inbox(inbox.path, inbox.patterns)
     known = {path: file for path, file in catalogue.files().items() if path.is_relative_to(inbox.path)}
     looks.forget_all_but(seen)
-    taken = sum(
-        _look_at(path, signature, known.get(path), inbox, catalogue, looks, launcher, at_s)
+    # All is noted before any run is asked for: a file has its fate also while nobody takes runs.
+    settled = [
+        file
         for path, signature in seen.items()
-    )
-    taken += sum(
-        _revive(file, inbox.recipe, catalogue, launcher)
-        for file in known.values()
-        if file.state in (Fate.QUEUED, Fate.RUNNING)
-    )
+        if (file := _look_at(path, signature, known.get(path), inbox, catalogue, looks, at_s))
+    ]
     _note_vanished(known, seen, catalogue)
-    return taken
+    taken = sum(_ask(file, "has settled", inbox.recipe, catalogue, launcher) for file in settled)
+    under_way = [file for file in known.values() if file.state in (Fate.QUEUED, Fate.RUNNING)]
+    return taken + sum(_revive(file, inbox.recipe, catalogue, launcher) for file in under_way)
 
 
 def _look_at(
@@ -144,24 +145,29 @@ def _look_at(
     inbox: Inbox,
     catalogue: Catalogue,
     looks: Looks,
-    launcher: Launcher,
     at_s: float,
-) -> bool:
+) -> FileRecord | None:
+    """Note what a file looks like, and return it if a run is to be asked for."""
     if known and known.state in (Fate.QUEUED, Fate.RUNNING):
-        return False  # A run that finds the file changed says so itself.
+        return None  # A run that finds the file changed says so itself.
     is_settled = looks.is_settled(path, signature, at_s)
-    if known is None or known.signature != signature:
-        reason = f"must stand still for {inbox.settle_s:g} s: it may still be arriving"
-        if known and known.state is not Fate.WAITING:
-            reason = f"has changed since it was {known.state}; {reason}"
-        catalogue.set_fate(path, Fate.WAITING, reason, signature=signature, attempt=0, only_from=known)
-        return False
-    if known.state is not Fate.WAITING or not is_settled:
-        return False
-    return _ask(known, "has settled", inbox.recipe, catalogue, launcher)
+    if known and known.signature == signature and known.reason != _VANISHED:
+        return known if known.state is Fate.WAITING and is_settled else None
+    reason = f"must stand still for {inbox.settle_s:g} s: it may still be arriving"
+    if known and known.state is not Fate.WAITING:
+        reason = f"has changed since it was {known.state}; {reason}"
+    only_from: FileRecord | Literal["unseen"] = known or "unseen"
+    catalogue.set_fate(path, Fate.WAITING, reason, signature=signature, attempt=0, only_from=only_from)
+    return None
 
 
 def _ask(file: FileRecord, why: str, recipe: Recipe, catalogue: Catalogue, launcher: Launcher) -> bool:
+    if catalogue.file(file.path) != file:
+        return False  # It has moved on since it was looked at, perhaps to its end: a run would be one too many.
+    if file.attempt >= MOST_ATTEMPTS:
+        reason = f"{why}, but {file.attempt} runs of it came to no end; see the logs, then `facehog process` it"
+        catalogue.set_fate(file.path, Fate.FAILED, reason, only_from=file)
+        return False
     request = RunRequest(
         path=file.path,
         signature=file.signature,
@@ -195,16 +201,10 @@ def _revive(file: FileRecord, recipe: Recipe, catalogue: Catalogue, launcher: La
             only_from=file,
         )
         return False
-    if file.attempt >= MOST_ATTEMPTS:
-        reason = f"{file.attempt} runs died without a word; see the logs, then `facehog process {file.path}`"
-        catalogue.set_fate(file.path, Fate.FAILED, reason, only_from=file)
-        return False
     return _ask(file, "its run died without a word", recipe, catalogue, launcher)
 
 
 def _note_vanished(known: Mapping[Path, FileRecord], seen: Mapping[Path, Signature], catalogue: Catalogue) -> None:
     for path, file in known.items():
-        if path not in seen and file.state is Fate.WAITING:
-            reason = "is gone from the inbox; it will be taken up when it is back"
-            if file.reason != reason:
-                catalogue.set_fate(path, Fate.WAITING, reason, only_from=file)
+        if path not in seen and file.state is Fate.WAITING and file.reason != _VANISHED:
+            catalogue.set_fate(path, Fate.WAITING, _VANISHED, only_from=file)

@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from facehog_core import catalogue as catalogue_module
 from facehog_core.catalogue import Catalogue, FileRecord
 from facehog_core.errors import CatalogueError
 from facehog_core.intake import Signature
+from facehog_core.locks import hold
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import VERSION, Fate
 
@@ -490,6 +492,18 @@ def _make_many(folder: Path, together: Any) -> None:
     for number in range(N_NEW):
         together.wait(timeout=60)
         Catalogue(f"sqlite:///{folder / f'{number}.db'}", create=True).close()
+
+
+def test_whoever_makes_the_catalogue_waits_for_others_that_do(url: str) -> None:
+    maker = threading.Thread(target=lambda: Catalogue(url, create=True).close())
+    with hold(url.removeprefix("sqlite:///"), "creation"):
+        maker.start()
+        maker.join(timeout=1)
+        with pytest.raises(CatalogueError):
+            Catalogue(url)
+    maker.join(timeout=60)
+
+    Catalogue(url).close()
 
 
 @needs_fork

@@ -1,0 +1,517 @@
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from facehog_core.catalogue import Catalogue, FileRecord
+from facehog_core.crop import Crop
+from facehog_core.intake import Looks, Signature
+from facehog_core.recipe import Recipe
+from facehog_core.reconcile import MOST_ATTEMPTS, Inbox, Life, RunRequest, reconcile
+from facehog_core.schema import Fate
+
+SETTLE_S = 10.0
+
+
+class CrashError(Exception):
+    """The sensor is killed."""
+
+
+class DownError(Exception):
+    """Nobody takes runs."""
+
+
+@dataclass
+class Run:
+    request: RunRequest
+    life: Life = Life.ALIVE
+    has_begun: bool = False
+
+
+@dataclass
+class FakeLauncher:
+    """Takes runs as Prefect does: a key that it knows names the run that it has."""
+
+    runs: dict[str, Run] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    n_asked: Counter[str] = field(default_factory=Counter)
+    is_down: bool = False
+    crashes_after: bool = False
+
+    def request(self, request: RunRequest) -> str:
+        if self.is_down:
+            raise DownError
+        self.n_asked[request.key] += 1
+        name = self.names.setdefault(request.key, f"run-{len(self.names)}")
+        self.runs.setdefault(name, Run(request))
+        if self.crashes_after:
+            raise CrashError
+        return name
+
+    def life_of(self, file: FileRecord) -> Life:
+        return self.runs[file.flow_run_id].life if file.flow_run_id in self.runs else Life.DEAD
+
+
+@dataclass
+class Rig:
+    """An inbox, a catalogue, a sensor with a clock of its own, and whoever runs what it asks for."""
+
+    folder: Path
+    catalogue: Catalogue
+    launcher: FakeLauncher = field(default_factory=FakeLauncher)
+    looks: Looks = field(default_factory=lambda: Looks(SETTLE_S))
+    at_s: float = 0.0
+
+    @property
+    def inbox(self) -> Inbox:
+        return Inbox(path=self.folder, patterns=["*.mp4"], settle_s=SETTLE_S, recipe=Recipe())
+
+    def put(self, name: str, content: bytes = b"x") -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def look(self, after_s: float = 0.0) -> int:
+        self.at_s += after_s
+        return reconcile(self.inbox, self.catalogue, self.looks, self.launcher, self.at_s)
+
+    def file(self, path: Path) -> FileRecord:
+        found = self.catalogue.file(path)
+        assert found is not None
+        return found
+
+    def restart(self) -> None:
+        """Lose what a sensor that is killed loses."""
+        self.looks = Looks(SETTLE_S)
+
+    # What the flow tells the catalogue, as flows/ledger.py does.
+
+    def begin(self, name: str) -> None:
+        run = self.launcher.runs[name]
+        run.has_begun = True
+        path = run.request.path
+        try:
+            signature = Signature.of(path)
+        except FileNotFoundError:
+            run.life = Life.DEAD
+            self.catalogue.set_fate(path, Fate.FAILED, "cannot be read")
+            return
+        attempt = run.request.attempt
+        self.catalogue.set_fate(
+            path, Fate.RUNNING, "is being read", signature=signature, attempt=attempt, flow_run_id=name
+        )
+
+    def end(self, name: str, state: Fate) -> None:
+        run = self.launcher.runs[name]
+        self.catalogue.set_fate(run.request.path, state, "the run's last word")
+        run.life = Life.DEAD
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    (tmp_path / "inbox").mkdir()
+    with Catalogue(f"sqlite:///{tmp_path / 'catalogue.db'}", create=True) as catalogue:
+        yield Rig(folder=tmp_path / "inbox", catalogue=catalogue)
+
+
+def settle(rig: Rig) -> int:
+    rig.look()
+    return rig.look(after_s=SETTLE_S)
+
+
+# -- step by step -----------------------------------------------------------------------------------------
+
+
+def test_a_file_waits_until_it_has_stood_still_and_is_asked_for_then(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+
+    assert rig.look() == 0
+    assert rig.file(path).state is Fate.WAITING
+    assert rig.look(after_s=SETTLE_S - 1) == 0
+    assert rig.look(after_s=1) == 1
+    assert rig.file(path).state is Fate.QUEUED
+    assert (rig.file(path).attempt, rig.file(path).flow_run_id) == (1, "run-0")
+    assert [step.reason for step in rig.catalogue.story(path)] == [
+        "must stand still for 10 s: it may still be arriving",
+        "has settled; waits for its run (attempt 1)",
+    ]
+
+
+def test_a_file_that_grows_is_not_asked_for(rig: Rig) -> None:
+    for size in range(1, 20):
+        rig.put("m12.mp4", b"x" * size)
+        assert rig.look(after_s=SETTLE_S - 1) == 0
+
+    assert not rig.launcher.runs
+
+
+def test_the_request_says_what_is_asked_for(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+
+    request = rig.launcher.runs["run-0"].request
+    assert request == RunRequest(path=path, signature=Signature.of(path), recipe=Recipe(), attempt=1, after=None)
+
+
+def test_a_file_is_asked_for_once_whatever_its_run_does(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    assert rig.look(after_s=60) == 0
+    rig.begin("run-0")
+    assert rig.look(after_s=60) == 0
+    rig.end("run-0", Fate.FINISHED)
+    assert rig.look(after_s=60) == 0
+
+    assert list(rig.launcher.n_asked.values()) == [1]
+    assert rig.file(path).state is Fate.FINISHED
+
+
+@pytest.mark.parametrize("state", [Fate.FINISHED, Fate.FAILED, Fate.QUARANTINED, Fate.DUPLICATE])
+def test_a_file_that_changes_after_its_run_is_asked_for_again(rig: Rig, state: Fate) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    rig.begin("run-0")
+    rig.end("run-0", state)
+    rig.put("m12.mp4", b"more")
+
+    assert rig.look() == 0
+    assert rig.file(path).reason.startswith(f"has changed since it was {state}")
+    assert rig.look(after_s=SETTLE_S) == 1
+    assert rig.launcher.runs["run-1"].request.attempt == 1
+
+
+def test_a_crash_between_request_and_note_asks_for_the_same_run_again(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    rig.look()
+    rig.launcher.crashes_after = True
+    with pytest.raises(CrashError):
+        rig.look(after_s=SETTLE_S)
+    rig.launcher.crashes_after = False
+    rig.restart()
+    rig.look()
+
+    assert rig.look(after_s=SETTLE_S) == 1
+    assert list(rig.launcher.n_asked.values()) == [2]
+    assert list(rig.launcher.runs) == ["run-0"]
+    assert rig.file(path).flow_run_id == "run-0"
+
+
+def test_a_run_that_died_is_asked_for_again_under_another_key_but_not_for_ever(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        name = rig.file(path).flow_run_id or ""
+        assert rig.launcher.runs[name].request.attempt == attempt
+        rig.begin(name)
+        rig.launcher.runs[name].life = Life.DEAD
+        assert rig.look() == (attempt < MOST_ATTEMPTS)
+
+    assert len(rig.launcher.runs) == MOST_ATTEMPTS
+    assert rig.file(path).state is Fate.FAILED
+    assert f"{MOST_ATTEMPTS} runs of it came to no end" in rig.file(path).reason
+    assert rig.look(after_s=60) == 0
+
+
+def test_a_run_that_keeps_finding_its_file_changed_is_not_asked_for_for_ever(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    for _ in range(MOST_ATTEMPTS):
+        name = rig.file(path).flow_run_id or ""
+        rig.begin(name)
+        rig.end(name, Fate.WAITING)
+        rig.look(after_s=SETTLE_S)
+        rig.look(after_s=SETTLE_S)
+
+    assert len(rig.launcher.runs) == MOST_ATTEMPTS
+    assert rig.file(path).state is Fate.FAILED
+
+
+def test_a_run_that_was_cancelled_is_not_asked_for_again(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    rig.launcher.runs["run-0"].life = Life.CANCELLED
+
+    assert rig.look() == 0
+    assert rig.file(path).state is Fate.FAILED
+    assert "cancelled by hand" in rig.file(path).reason
+
+
+def test_a_run_that_ends_while_the_inbox_is_looked_at_is_not_asked_for_again(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    rig.begin("run-0")
+    life_of = rig.launcher.life_of
+
+    def life_at_the_end(file: FileRecord) -> Life:
+        rig.end("run-0", Fate.FINISHED)
+        return life_of(file)
+
+    rig.launcher.life_of = life_at_the_end  # type: ignore[method-assign]
+
+    assert rig.look() == 0
+    assert list(rig.launcher.runs) == ["run-0"]
+    assert rig.file(path).state is Fate.FINISHED
+
+
+def test_a_run_by_hand_that_begins_while_the_inbox_is_looked_at_goes_on(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    files = rig.catalogue.files
+
+    def files_then_run() -> dict[Path, FileRecord]:
+        known = files()
+        rig.catalogue.set_fate(path, Fate.RUNNING, "by hand", signature=Signature.of(path), flow_run_id="hand")
+        return known
+
+    rig.catalogue.files = files_then_run  # type: ignore[method-assign]
+    rig.look()
+
+    assert rig.file(path).state is Fate.RUNNING
+
+
+def test_every_file_has_a_fate_though_nobody_takes_runs(rig: Rig) -> None:
+    first, second = rig.put("a.mp4"), rig.put("b.mp4")
+    rig.look()
+    rig.launcher.is_down = True
+    late = [rig.put(f"{name}.mp4") for name in "0cz"]
+    second.unlink()
+    with pytest.raises(DownError):
+        rig.look(after_s=SETTLE_S)
+
+    assert {path: file.state for path, file in rig.catalogue.files().items()} == dict.fromkeys(
+        [first, second, *late], Fate.WAITING
+    )
+    assert "not seen in the inbox" in rig.file(second).reason
+    rig.launcher.is_down = False
+    assert rig.look() == 1
+
+
+def test_a_file_that_vanished_before_its_run_is_taken_up_when_it_is_back(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    rig.look()
+    away = path.rename(rig.folder.parent / "away.mp4")
+    rig.look(after_s=60)
+    assert "not seen in the inbox any more" in rig.file(path).reason
+    away.rename(path)
+    assert rig.look() == 0
+    assert "must stand still" in rig.file(path).reason
+
+    assert rig.look(after_s=SETTLE_S) == 1
+
+
+def test_a_file_that_is_renamed_is_a_file_of_its_own(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    rig.begin("run-0")
+    rig.end("run-0", Fate.FINISHED)
+    renamed = path.rename(rig.folder / "m12 renamed.mp4")
+
+    assert settle(rig) == 1
+    assert rig.file(path).state is Fate.FINISHED
+    assert rig.file(renamed).state is Fate.QUEUED
+
+
+def test_nothing_is_concluded_from_an_inbox_that_cannot_be_listed(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    rig.put("late.mp4")
+    rig.look()
+    before = rig.catalogue.files()
+    rig.launcher.runs["run-0"].life = Life.DEAD
+    away = rig.folder.rename(rig.folder.parent / "away")
+    with pytest.raises(FileNotFoundError):
+        rig.look(after_s=60)
+
+    assert rig.catalogue.files() == before
+    away.rename(rig.folder)
+    assert rig.look() == 2
+    assert rig.file(path).attempt == 2
+
+
+def test_files_outside_of_the_inbox_are_left_alone(rig: Rig) -> None:
+    outside = Path("/elsewhere/by hand.mp4")
+    look = Signature(size_bytes=1, mtime_ns=1, inode=1)
+    for state in (Fate.WAITING, Fate.RUNNING):
+        rig.catalogue.set_fate(outside, state, "by hand", signature=look)
+        rig.look(after_s=60)
+        assert rig.file(outside).state is state
+
+    assert not rig.launcher.runs
+
+
+def test_a_key_tells_apart_whatever_makes_another_run() -> None:
+    look = Signature(size_bytes=1, mtime_ns=2, inode=3)
+    request = RunRequest(path=Path("/a|1"), signature=look, recipe=Recipe(), attempt=1, after=None)
+    others = [
+        replace(request, path=Path("/a")),
+        replace(request, signature=replace(look, size_bytes=2)),
+        replace(request, signature=replace(look, mtime_ns=1)),
+        replace(request, signature=replace(look, inode=1)),
+        replace(request, recipe=Recipe(crop=Crop(x=0, y=0, width=9, height=9))),
+        replace(request, after="run-0"),
+    ]
+
+    assert len({request.key, *(other.key for other in others)}) == 1 + len(others)
+    assert replace(request, attempt=2).key == request.key
+
+
+# -- whatever happens -------------------------------------------------------------------------------------
+
+RECORDINGS = ["a.mp4", "b.mp4", "rig 2/c.mp4"]
+OTHERS = [".hidden.mp4", "copying.mp4.part", "notes.txt", ".cache/d.mp4"]
+names = st.sampled_from(RECORDINGS + OTHERS)
+
+
+class LabLife(RuleBasedStateMachine):
+    """Files come, grow, are replaced, renamed and removed; runs end, die and are cancelled; the sensor crashes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._scratch = TemporaryDirectory()
+        folder = Path(self._scratch.name) / "inbox"
+        folder.mkdir()
+        self.catalogue = Catalogue(f"sqlite:///{folder.parent / 'catalogue.db'}", create=True)
+        self.rig = Rig(folder=folder, catalogue=self.catalogue)
+        self.launcher = self.rig.launcher
+        self.touched_at_s: dict[Path, float] = {}
+        self.interrupted: set[str] = set()
+        self.n_written = 0
+
+    def teardown(self) -> None:
+        try:
+            self._come_to_rest()
+        finally:
+            self.catalogue.close()
+            self._scratch.cleanup()
+
+    @initialize()
+    def begin_with_a_file_that_was_there_before(self) -> None:
+        self.write("a.mp4")
+
+    # Files.
+
+    @rule(name=names)
+    def write(self, name: str) -> None:
+        self.n_written += 1
+        self._touch(self.rig.put(name, b"x" * self.n_written))
+
+    @rule(name=names)
+    def replace(self, name: str) -> None:
+        """As `rsync` does; size and time are those of the file that was there."""
+        path = self.rig.folder / name
+        if path.exists():
+            status = path.stat()
+            new = self.rig.put(f"{name}.new", b"y" * status.st_size)
+            os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
+            self._touch(new.replace(path))
+
+    @rule(name=names, other=names)
+    def rename(self, name: str, other: str) -> None:
+        path, target = self.rig.folder / name, self.rig.folder / other
+        if path.exists() and path != target:
+            target.parent.mkdir(exist_ok=True)
+            self._touch(path.replace(target))
+
+    @rule(name=names)
+    def remove(self, name: str) -> None:
+        (self.rig.folder / name).unlink(missing_ok=True)
+
+    def _touch(self, path: Path) -> None:
+        self.touched_at_s[path] = self.rig.at_s
+
+    # The sensor.
+
+    @rule(after_s=st.sampled_from([0.0, 3.0, SETTLE_S, 4 * SETTLE_S]))
+    def look(self, after_s: float) -> None:
+        before = self.launcher.n_asked.copy()
+        try:
+            n_asked = self.rig.look(after_s)
+        except CrashError:
+            self.interrupted |= set(self.launcher.n_asked - before)
+            self.rig.restart()
+            self.launcher.crashes_after = False
+        except DownError:
+            self.launcher.is_down = False
+        else:
+            assert n_asked == (self.launcher.n_asked - before).total()
+        for key in self.launcher.n_asked - before:
+            request = self.launcher.runs[self.launcher.names[key]].request
+            assert before[key] == 0 or key in self.interrupted
+            assert request.attempt <= MOST_ATTEMPTS
+            assert str(request.path.relative_to(self.rig.folder)) in RECORDINGS
+            if request.path.exists() and request.after is None:
+                assert Signature.of(request.path) == request.signature
+                assert self.rig.at_s - self.touched_at_s[request.path] >= SETTLE_S
+        self._check_fates()
+
+    def _check_fates(self) -> None:
+        files = self.catalogue.files()
+        here = {self.rig.folder / name for name in RECORDINGS if (self.rig.folder / name).exists()}
+        assert here <= set(files) <= {self.rig.folder / name for name in RECORDINGS}
+        for path, file in files.items():
+            last = self.catalogue.story(path)[-1]
+            assert (last.state, last.reason) == (file.state, file.reason)
+
+    @rule(what=st.sampled_from(["crashes_after", "is_down"]))
+    def trouble(self, what: str) -> None:
+        setattr(self.launcher, what, True)
+
+    @rule()
+    def restart(self) -> None:
+        self.rig.restart()
+
+    # Runs.
+
+    def _pick(self, number: int, *, begun: bool) -> str | None:
+        runs = self.launcher.runs.items()
+        alive = [name for name, run in runs if run.life is Life.ALIVE and run.has_begun == begun]
+        return alive[number % len(alive)] if alive else None
+
+    @rule(number=st.integers(0, 9))
+    def begin(self, number: int) -> None:
+        if name := self._pick(number, begun=False):
+            self.rig.begin(name)
+
+    @rule(
+        number=st.integers(0, 9),
+        state=st.sampled_from([Fate.FINISHED, Fate.FINISHED, Fate.FAILED, Fate.QUARANTINED, Fate.DUPLICATE]),
+    )
+    def end(self, number: int, state: Fate) -> None:
+        if name := self._pick(number, begun=True):
+            request = self.launcher.runs[name].request
+            is_same = request.path.exists() and Signature.of(request.path) == request.signature
+            self.rig.end(name, state if is_same else Fate.WAITING)
+
+    @rule(number=st.integers(0, 9), begun=st.booleans(), life=st.sampled_from([Life.DEAD, Life.CANCELLED]))
+    def die(self, number: int, begun: bool, life: Life) -> None:
+        if name := self._pick(number, begun=begun):
+            self.launcher.runs[name].life = life
+
+    @invariant()
+    def one_key_names_one_run(self) -> None:
+        assert len(self.launcher.runs) == len(self.launcher.names)
+
+    def _come_to_rest(self) -> None:
+        """Leave all alone: then each file that is there comes to an end, and no run goes on."""
+        self.launcher.is_down = self.launcher.crashes_after = False
+        for _ in range(3 * MOST_ATTEMPTS):
+            self.look(SETTLE_S)
+            while name := self._pick(0, begun=False):
+                self.rig.begin(name)
+            while self._pick(0, begun=True):
+                self.end(0, Fate.FINISHED)
+        for path, file in self.catalogue.files().items():
+            assert file.state.is_settled or (file.state is Fate.WAITING and not path.exists())
+
+
+LabLife.TestCase.settings = settings(max_examples=20, stateful_step_count=40)
+TestLabLife = LabLife.TestCase
