@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from fractions import Fraction
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -163,47 +162,32 @@ class RecordingReader(pims.FramesSequence):  # type: ignore[misc]
         dask.array.Array of uint8, shape (frame, row, col)
         """
         # Whoever wants no Dask need not pay for its import.
+        import dask
         import dask.array as da
 
         height, width = self.frame_shape
-        longest = frames_per_block or max(BLOCK_BYTES // (height * width), 1)
-        lengths = _block_lengths(self.index, longest)
-        return da.from_array(_LazyFrames(self.info, self.index), chunks=(lengths, height, width), fancy=False)
+        longest = max(BLOCK_BYTES // (height * width), 1) if frames_per_block is None else frames_per_block
+        return da.map_blocks(
+            _read_block,
+            # One node of the graph, not a copy in each block's task.
+            recording=dask.delayed((self.info, self.index), pure=True),
+            chunks=(_block_lengths(self.index, longest), height, width),
+            dtype=np.uint8,
+            meta=np.empty((0, 0, 0), np.uint8),
+            name=f"frames-{self.info.digest}-{longest}",
+        )
 
 
-class _LazyFrames:
-    """What Dask takes for an array: it has a shape, and frames are decoded when it is sliced."""
-
-    ndim = 3
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, info: VideoInfo, index: FrameIndex) -> None:
-        self.info = info
-        self.index = index
-        self.shape = (index.n_frames, info.height, info.width)
-
-    def __dask_tokenize__(self) -> tuple[str, str]:
-        return type(self).__qualname__, self.info.digest
-
-    def __getitem__(self, key: tuple[Any, ...]) -> NDArray[np.uint8]:
-        frames, *window = key
-        numbers = range(self.index.n_frames)[frames]
-        if isinstance(numbers, int):
-            frame: NDArray[np.uint8] = self._read(range(numbers, numbers + 1), tuple(window))[0]
-            return frame
-        return self._read(numbers, tuple(window))
-
-    def _read(self, numbers: range, window: tuple[Any, ...]) -> NDArray[np.uint8]:
-        wanted = np.broadcast_to(self.dtype.type(0), self.shape[1:])[window].shape
-        frames = np.empty((len(numbers), *wanted), self.dtype)
-        if not numbers:
-            return frames
-        start, stop = min(numbers), max(numbers) + 1
-        with closing(iter_frames(self.info, self.index, start, stop)) as decoder:
-            for decoded in decoder:
-                if decoded.index in numbers:
-                    frames[numbers.index(decoded.index)] = grey_of(decoded.frame).to_uint8()[window]
-        return frames
+def _read_block(
+    *, recording: tuple[VideoInfo, FrameIndex], block_info: dict[None, dict[str, Any]]
+) -> NDArray[np.uint8]:
+    """Decode a block of the Dask array; Dask says in `block_info` which."""
+    info, index = recording
+    start, stop = block_info[None]["array-location"][0]
+    frames = np.empty((stop - start, info.height, info.width), np.uint8)
+    for decoded in iter_frames(info, index, start, stop):
+        frames[decoded.index - start] = grey_of(decoded.frame).to_uint8()
+    return frames
 
 
 def _block_lengths(index: FrameIndex, longest: int) -> tuple[int, ...]:

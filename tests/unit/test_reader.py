@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from threading import Semaphore
+from time import sleep
 from typing import Any
 
 import av
@@ -24,7 +26,7 @@ from recordings import PER_RECORDING, REAL
 
 from facehog_core import reader
 from facehog_core.errors import DamagedError, NotH264Error
-from facehog_core.reader import RecordingReader
+from facehog_core.reader import DecodedFrame, RecordingReader
 
 OpenOnce = Callable[[Path], RecordingReader]
 
@@ -81,17 +83,12 @@ def test_frames_are_those_of_a_sequential_decode_in_any_order(
         i = min(max(i + step, 0), len(good) - 1)
 
 
-@given(data=st.data())
-def test_slices_and_lists_are_those_of_a_list(open_once: OpenOnce, videos_dir: Path, data: st.DataObject) -> None:
-    frames = open_once(videos_dir / MOUSE)
-    numbers = range(len(frames))
-    step = data.draw(st.sampled_from([-90, -7, 1, 13, 100]))
-    start = data.draw(st.integers(-len(frames), len(frames) - 1))
-    stop = data.draw(st.none() if abs(step) > 50 else st.integers(start - 20, start + 20))
-    chosen = slice(start, stop, step)
-    assert [frame.frame_no for frame in frames[chosen]] == list(numbers[chosen])
-    some = data.draw(st.lists(st.integers(-len(frames), len(frames) - 1), max_size=3))
-    assert [frame.frame_no for frame in frames[some]] == [numbers[i] for i in some]
+@given(chosen=st.slices(60) | st.lists(st.integers(-60, 59), max_size=5))
+def test_slices_and_lists_are_those_of_a_list(numbered_once: RecordingReader, chosen: Any) -> None:
+    numbers = range(60)[chosen] if isinstance(chosen, slice) else [range(60)[i] for i in chosen]
+    found = list(numbered_once[chosen])
+    assert [frame.frame_no for frame in found] == list(numbers)
+    assert [read_number(frame) for frame in found] == list(numbers)
 
 
 def test_a_frame_carries_its_number_time_and_state(videos_dir: Path) -> None:
@@ -141,11 +138,23 @@ def test_the_decoder_is_sent_back_only_for_a_jump(numbered: RecordingReader, mon
     assert starts == [0, 14, 30, 30]
 
 
-def test_threads_may_share_a_reader(videos_dir: Path) -> None:
-    good = sequential(videos_dir / MOUSE)
-    numbers = np.random.default_rng(0).integers(0, len(good), 40).tolist()
-    with RecordingReader(videos_dir / MOUSE) as frames, ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda i: checksum(frames[i]), numbers)) == [good[i] for i in numbers]
+def test_threads_that_share_a_reader_take_turns(numbered: RecordingReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    was_alone: list[bool] = []
+    inside = Semaphore(1)
+
+    def iter_alone(*arguments: Any) -> Iterator[DecodedFrame]:
+        for decoded in original(*arguments):
+            was_alone.append(inside.acquire(blocking=False))
+            sleep(0.001)  # others have time to come in
+            inside.release()
+            yield decoded
+
+    original = reader.iter_frames
+    monkeypatch.setattr(reader, "iter_frames", iter_alone)
+    numbers = np.random.default_rng(0).integers(0, 60, 40).tolist()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda i: read_number(numbered[i]), numbers)) == numbers
+    assert all(was_alone)
 
 
 def test_a_reader_is_sent_without_probing_again(numbered: RecordingReader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,8 +198,9 @@ def test_a_damaged_frame_is_an_error_each_time_and_spoils_no_other(videos_dir: P
         file.write(b"\xff" * size)
     with RecordingReader(path) as frames:
         for _ in range(2):
-            with pytest.raises(DamagedError, match="frame 150 of 300"):
-                frames[150]
+            for _ in range(2):
+                with pytest.raises(DamagedError, match="frame 150 of 300"):
+                    frames[150]
             assert checksum(frames[149]) == good[149]
             assert checksum(frames[200]) == good[200]
 
@@ -239,14 +249,29 @@ def test_blocks_are_bounded_and_end_at_keyframes_where_they_can(
     gops = [0, 192, 432, 682, 932, 994]
     if longest >= 250:  # the longest GOP
         assert ends <= set(gops)
+        assert all(block + after > longest for block, after in pairwise(lengths))
     else:
         too_long = {stop for start, stop in pairwise(gops) if stop - start > longest}
         assert too_long <= ends
 
 
-def test_a_block_needs_a_frame(numbered: RecordingReader) -> None:
+def test_blocks_that_fit_to_the_frame_are_put_together(numbered: RecordingReader) -> None:
+    assert numbered.as_dask(24).chunks[0] == (24, 24, 12)
+    assert numbered.as_dask(23).chunks[0] == (12,) * 5
+    assert numbered.as_dask(11).chunks[0] == (6,) * 10
+
+
+def test_a_block_is_bounded_in_bytes(numbered: RecordingReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 25 * 96 * 160)
+    assert numbered.as_dask().chunks[0] == (24, 24, 12)
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 1)
+    assert numbered.as_dask().chunks[0] == (1,) * 60
+
+
+@pytest.mark.parametrize("longest", [0, -1])
+def test_a_block_needs_a_frame(numbered: RecordingReader, longest: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        numbered.as_dask(-1)
+        numbered.as_dask(longest)
 
 
 def test_equal_recordings_make_equal_dask_arrays(numbered: RecordingReader, tmp_path: Path) -> None:
