@@ -36,6 +36,8 @@ class Service:
     command : sequence of str
     is_ready : callable
         Whether it can be used.
+    ready_file : Path, optional
+        What the process writes when it is ready: removed before it starts, lest an old one be believed.
     start_timeout_s : float
         How long that may take, in seconds.
     """
@@ -43,6 +45,7 @@ class Service:
     name: str
     command: Sequence[str]
     is_ready: Callable[[], bool]
+    ready_file: Path | None = None
     start_timeout_s: float = 90.0
     _process: subprocess.Popen[bytes] | None = None
     _started_s: float = 0.0
@@ -52,6 +55,8 @@ class Service:
     def start(self, environment: Mapping[str, str], logs: Path) -> None:
         """Start the process; its output is added to its log file."""
         logs.mkdir(parents=True, exist_ok=True)
+        if self.ready_file:
+            self.ready_file.unlink(missing_ok=True)
         with (logs / f"{self.name}.log").open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,

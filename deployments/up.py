@@ -155,11 +155,11 @@ def _list_services(
         n_workers = count_cores() if config.dask.n_workers == "auto" else config.dask.n_workers
         command = [*python, "deployments.cluster", "--n-workers", str(n_workers)]
         command += ["--scheduler-file", str(paths.scheduler)]
-        services.append(Service("dask-cluster", command, paths.scheduler.exists))
+        services.append(Service("dask-cluster", command, paths.scheduler.exists, paths.scheduler))
     for name in ("runner", "sensor") if config.prefect.runner else ("sensor",):
         ready = paths.ready / name
         command = [*python, f"deployments.{name}", *given, *scheduler, "--ready-file", str(ready)]
-        services.append(Service(name, command, ready.exists))
+        services.append(Service(name, command, ready.exists, ready))
     return services
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from prefect_dask import DaskTaskRunner
 
 LOOPBACK = "127.0.0.1"
+# How long a run waits for a cluster that is being started, and between two looks for it, seconds.
+SCHEDULER_TIMEOUT_S = 60.0
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,7 @@ class Cluster:
         Raises
         ------
         ServiceError
-            If there is no scheduler file where one is named.
+            If there is no scheduler file where one is named, also after a while.
         """
         # Here and not above: whoever reads the configuration must not load Prefect, which reads its own
         # settings when it is imported.
@@ -68,8 +72,12 @@ class Cluster:
 def _find_scheduler(address: str) -> str:
     if "://" in address:
         return address
+    file, deadline_s = Path(address), time.monotonic() + SCHEDULER_TIMEOUT_S
+    # A cluster that starts, or starts again, writes its file when it is ready.
+    while not file.exists() and time.monotonic() < deadline_s:
+        time.sleep(LOOK_S)
     try:
-        return str(json.loads(Path(address).read_text("utf-8"))["address"])
+        return str(json.loads(file.read_text("utf-8"))["address"])
     except (OSError, ValueError, KeyError) as error:
         raise ServiceError(
             address, "this scheduler file of Dask cannot be read", "Start the cluster: `facehog up` has one."

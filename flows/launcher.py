@@ -18,7 +18,6 @@ from facehog_core.catalogue import FileRecord
 from facehog_core.locks import is_held
 from facehog_core.provenance import now
 from facehog_core.reconcile import Life, RunRequest
-
 from flows.cluster import Cluster
 
 DEPLOYMENT = "process-recording/inbox"

@@ -9,6 +9,7 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.intake import Signature
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
+from facehog_core.reconcile import MOST_ATTEMPTS
 from facehog_core.schema import Fate
 from facehog_core.store import read_record
 from facehog_core.video import VideoInfo, digest_file
@@ -102,6 +103,11 @@ class Ledger:
     def wait(self, reason: str) -> None:
         """Record that the file is not what it was, and is to be looked at again."""
         self._records.set_fate(self.record.path, Fate.WAITING, reason)
+
+    def give_back(self, reason: str) -> None:
+        """Record that a run was lost for no fault of the recording: it is taken up again, but not for ever."""
+        again = self.record.attempt < MOST_ATTEMPTS
+        self.refuse(Fate.WAITING if again else Fate.FAILED, reason)
 
     def refuse(self, state: Fate, reason: str) -> None:
         """Record why the run ends without a store."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
@@ -14,21 +16,20 @@ from prefect_dask import DaskTaskRunner
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.chunking import ChunkPlan
-from facehog_core.errors import ChangedError, FacehogError, RecordingRefusedError
+from facehog_core.errors import ChangedError, FacehogError, RecordingRefusedError, ServiceError
 from facehog_core.locks import hold
 from facehog_core.provenance import now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
 from facehog_core.store import RunPaths, ShardReceipt, discard_partial
 from facehog_core.video import VideoInfo
+from flows.cluster import Cluster
+from flows.ledger import Ledger
+from flows.summary import summarise
 from tasks.chunk import process_chunk
 from tasks.plan import plan_chunks
 from tasks.probe import probe_recording
 from tasks.seal import seal
-
-from flows.cluster import Cluster
-from flows.ledger import Ledger
-from flows.summary import summarise
 
 
 def _name_flow_run() -> str:
@@ -74,6 +75,7 @@ def process_recording(
             return _miss(records, path, f"cannot be read: {error.strerror}")
         try:
             with Cluster(**cluster or {}).make_runner() as runner:
+                _connect(runner)
                 return _process(runner, records, ledger, path, store, chosen)
         except ChangedError as error:
             ledger.wait(str(error))
@@ -81,6 +83,10 @@ def process_recording(
         except RecordingRefusedError as error:
             ledger.refuse(Fate.QUARANTINED, str(error))
             return Failed(name="Quarantined", message=str(error))
+        except (ServiceError, FutureCancelledError, CommClosedError) as error:
+            # The cluster was lost, which is not the recording's fault; what was finished is on the disk.
+            ledger.give_back(str(error))
+            return Failed(name="ClusterLost", message=str(error))
         except FacehogError as error:
             ledger.refuse(Fate.FAILED, str(error))
             return Failed(message=str(error))
@@ -89,6 +95,16 @@ def process_recording(
             # said to go on.
             ledger.refuse(Fate.FAILED, f"{type(error).__name__}: {error}")
             raise
+
+
+def _connect(runner: DaskTaskRunner) -> None:
+    """Connect to the cluster, so that its absence is not taken for a fault of a task."""
+    try:
+        runner.client.scheduler_info()
+    except OSError as error:
+        raise ServiceError(
+            str(runner.address), f"the Dask scheduler does not answer ({error})", "Start it; see `facehog doctor`."
+        ) from error
 
 
 def _process(

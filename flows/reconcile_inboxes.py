@@ -13,7 +13,6 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.intake import Looks
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox, reconcile
-
 from flows.cluster import Cluster
 from flows.launcher import PrefectLauncher
 

@@ -27,13 +27,16 @@ class Lab:
     def store(self) -> Path:
         return self.folder / "store"
 
-    def process(self, path: Path, recipe: Recipe | None = None) -> State[Any]:
+    def process(
+        self, path: Path, recipe: Recipe | None = None, cluster: dict[str, Any] | None = None, attempt: int = 1
+    ) -> State[Any]:
         return process_recording(
             path=path,
             store=self.store,
             catalogue=self.catalogue,
             recipe=(recipe or Recipe()).as_dict(),
-            cluster={"n_workers": 2, "processes": False},
+            cluster=cluster or {"n_workers": 2, "processes": False},
+            attempt=attempt,
             return_state=True,
         )
 

@@ -129,6 +129,13 @@ class Lab:
         files = [self.folder / "up.log", *(self.state_dir / "logs").glob("*.log")]
         return "\n".join(f"== {file.name}\n{file.read_text('utf-8', 'replace')[-3000:]}" for file in files)
 
+    def find_process(self, part: str) -> psutil.Process | None:
+        for process in find_marked(str(self.state_dir)):
+            with contextlib.suppress(psutil.Error):
+                if any(part in word for word in process.cmdline()):
+                    return process
+        return None
+
     def store_of(self, path: Path, run_id: str) -> RunPaths:
         return RunPaths(root=self.folder / "store", recording=path.name, run_id=run_id)
 
@@ -274,13 +281,35 @@ def test_a_second_service_for_the_folder_is_refused_in_words(lab: Lab) -> None:
     assert "is up already" in second.stderr
 
 
+def test_kill_9_of_any_one_process_is_survived(own_lab: Lab, tmp_path: Path) -> None:
+    lab = own_lab
+    lab.start()
+    victims = {
+        "worker": "multiprocessing.spawn",
+        "flow": "prefect.engine",
+        "cluster": "deployments.cluster",
+        "runner": "deployments.runner",
+        "sensor": "deployments.sensor",
+    }
+    for seed, (name, command) in enumerate(victims.items()):
+        target = lab.inbox / f"{name}.mp4"
+        write_mouse_face(tmp_path / target.name, n_frames=600, seed=seed).rename(target)
+        lab.wait_for(lambda target=target: (file := lab.file(target)) and file.state is Fate.RUNNING, f"{name} to run")
+        victim = lab.wait_for(lambda command=command: lab.find_process(command), command)
+        victim.kill()
+        file = lab.wait_until_settled(target)[target]
+        assert file.state is Fate.FINISHED, (name, file.reason, lab.logs())
+        assert open_session(lab.store_of(target, file.run_id or "").final).sizes["frame"] == 600
+    assert len(list((lab.folder / "store").glob("*/*"))) == 5, "each once, and nothing half made"
+
+
 def test_after_kill_9_of_everything_a_run_goes_on_from_its_finished_chunks_and_sigterm_stops_it_all(
     own_lab: Lab, tmp_path: Path
 ) -> None:
     lab = own_lab
     lab.start()
     target = lab.inbox / "long.mp4"
-    write_mouse_face(tmp_path / "long.mp4", n_frames=4000, width=640, height=512).rename(target)
+    write_mouse_face(tmp_path / "long.mp4", n_frames=2000, width=640, height=512).rename(target)
 
     def receipts() -> list[Path]:
         return list((lab.folder / "store" / "long").glob("*.partial/receipts/*.json"))
@@ -304,7 +333,7 @@ def test_after_kill_9_of_everything_a_run_goes_on_from_its_finished_chunks_and_s
     assert {file.state for file in files.values()} == {Fate.FINISHED}
     final = lab.store_of(target, files[target].run_id or "").final
     session = open_session(final)
-    assert session.sizes["frame"] == 4000
+    assert session.sizes["frame"] == 2000
     assert not session.descriptors.isnull().any()
     lengths = session.attrs["plan"]["frames_per_shard"]
     for span in kept:

@@ -60,17 +60,10 @@ def test_init_writes_a_configuration_that_is_valid_and_refuses_to_overwrite_it(r
     assert "there is a configuration already" in again.err
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["--help"],
-        *(
-            [name, "--help"]
-            for name in ["init", "up", "demo", "process", "probe", "find", "show", "why", "verify", "doctor"]
-        ),
-    ],
-)
+COMMANDS = ("init", "up", "demo", "process", "probe", "find", "show", "why", "verify", "doctor")
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], *([name, "--help"] for name in COMMANDS)])
 def test_every_command_explains_itself(run: Run, words: list[str]) -> None:
     answer = run(*words)
     assert "Usage" in answer.out + answer.err

@@ -18,9 +18,11 @@ from prefect.client.schemas.filters import TaskRunFilterFlowRunId as ByFlowRun
 from prefect.client.schemas.objects import TaskRun
 from skimage.feature import hog
 
+import flows.cluster
 import tasks.chunk
 from facehog_core import Catalogue, Crop, Recipe, open_session
 from facehog_core.errors import StoreError
+from facehog_core.reconcile import MOST_ATTEMPTS
 from facehog_core.schema import Fate
 from facehog_core.store import read_record
 
@@ -225,6 +227,38 @@ def _refuse_span(compute_shard: Any, start: int) -> Any:
         return compute_shard(frames, span, work)
 
     return compute
+
+
+def test_what_may_pass_is_tried_again(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_recording(tmp_path / "shaky.mp4", 5)
+    write_shard = tasks.chunk.write_shard
+    troubles = [OSError("the share is gone for a while")]
+
+    def write_at_last(paths: Any, span: Any, hogs: Any) -> Any:
+        if troubles:
+            raise troubles.pop()
+        return write_shard(paths, span, hogs)
+
+    monkeypatch.setattr(tasks.chunk, "write_shard", write_at_last)
+    monkeypatch.setattr(tasks.chunk.process_chunk, "retry_delay_seconds", 0)
+    assert lab.process(path).is_completed()
+
+    runs = {run.name: run for run in task_runs(lab.record(path).flow_run_id)}
+    assert runs["chunk-0-5"].run_count == 2
+
+
+@pytest.mark.parametrize(("attempt", "fate"), [(1, Fate.WAITING), (MOST_ATTEMPTS, Fate.FAILED)])
+def test_a_cluster_that_is_not_there_is_waited_for_but_not_for_ever(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attempt: int, fate: Fate
+) -> None:
+    monkeypatch.setattr(flows.cluster, "SCHEDULER_TIMEOUT_S", 0)
+    path = write_recording(tmp_path / "lonely.mp4", 5)
+    state = lab.process(path, cluster={"address": str(tmp_path / "scheduler.json")}, attempt=attempt)
+
+    assert state.is_failed()
+    record = lab.record(path)
+    assert record.state == fate
+    assert "scheduler file" in record.reason
 
 
 def test_a_recording_that_is_gone_fails_in_words(lab: Lab, tmp_path: Path) -> None:
