@@ -11,7 +11,6 @@ from facehog_core.chunking import Chunk
 from facehog_core.decode import DecodedFrame
 from facehog_core.extract import compute_shard, extract_chunk
 from facehog_core.store import RunPaths, ShardHogs, ShardReceipt, Work, write_shard
-
 from tasks.retrying import can_pass
 
 

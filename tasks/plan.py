@@ -12,7 +12,6 @@ from facehog_core.extract import plan_run
 from facehog_core.recipe import Recipe
 from facehog_core.store import RunPaths
 from facehog_core.video import VideoInfo
-
 from tasks.retrying import can_pass
 
 

@@ -8,7 +8,6 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from facehog_core.video import VideoInfo, probe
-
 from tasks.retrying import can_pass
 
 
