@@ -1,0 +1,70 @@
+"""The one direction of imports: deployments -> flows -> tasks -> facehog_core, and an order inside the core."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LAYERS = ("facehog_core", "tasks", "flows", "deployments")
+FILES = sorted(file for layer in LAYERS for file in (REPOSITORY / layer).glob("**/*.py"))
+
+# What the core must run without, so that a notebook can use all of it.
+ORCHESTRATION = {"prefect", "prefect_dask", "distributed", "watchdog"}
+DATABASE = {"catalogue.py", "schema.py"}
+# Each module of the core may import those of the rows above it, and none of the rows below.
+CORE_ORDER = (
+    {"errors"},
+    {"crop", "chunking", "kernels", "hog", "picture", "provenance", "filesystems", "intake", "locks", "disk"},
+    {"recipe", "schema", "container", "video", "grey", "synthetic_portrait", "synthetic_behaviour"},
+    {"decode", "synthetic", "layout", "catalogue"},
+    {"store", "reader", "reconcile"},
+    {"session", "extract", "verify"},
+    {"__init__"},
+)
+
+
+def imported(file: Path, *, only_at_the_top: bool = False) -> Iterator[str]:
+    """Yield the absolute names of the modules that a file imports."""
+    package = file.relative_to(REPOSITORY).parts[:-1]
+    tree = ast.parse(file.read_text("utf-8"))
+    for node in tree.body if only_at_the_top else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(REPOSITORY)))
+def test_no_module_imports_from_a_layer_above_its_own(file: Path) -> None:
+    own = LAYERS.index(file.relative_to(REPOSITORY).parts[0])
+    above = set(LAYERS[own + 1 :])
+    assert not {name for name in imported(file) if name.split(".")[0] in above}
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "facehog_core" in file.parts], ids=lambda file: file.stem)
+def test_the_core_knows_no_orchestration_and_the_catalogue_alone_a_database(file: Path) -> None:
+    roots = {name.split(".")[0] for name in imported(file)}
+    assert not roots & ORCHESTRATION
+    assert "sqlalchemy" not in roots or file.name in DATABASE
+    # Dask arrays are for those who ask for one.
+    assert "dask" not in {name.split(".")[0] for name in imported(file, only_at_the_top=True)}
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "facehog_core" in file.parts], ids=lambda file: file.stem)
+def test_inside_the_core_values_come_before_steps(file: Path) -> None:
+    rank = {name: number for number, names in enumerate(CORE_ORDER) for name in names}
+    ours = {name.split(".")[1] for name in imported(file) if name.startswith("facehog_core.")}
+    later = {name for name in ours & set(rank) if rank[name] > rank[file.stem]}
+    assert not later
+
+
+def test_every_module_of_the_core_has_its_place_in_the_order() -> None:
+    modules = {file.stem for file in (REPOSITORY / "facehog_core").glob("*.py")}
+    assert modules == set.union(*CORE_ORDER)
