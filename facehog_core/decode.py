@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from .container import COPY_AGAIN, iter_packets, open_container
 from .errors import DamagedError, RecordingRefusedError
+from .frame_index import FrameIndex
 from .grey import luma_of
-from .video import FrameIndex, VideoInfo, check_unchanged
+from .video import VideoInfo, check_unchanged
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def _decode_from(
         stream = container.streams[info.stream_index]
         assert isinstance(stream, VideoStream)
         stream.codec_context.thread_count = n_threads
-        stream.codec_context.thread_type = "FRAME" if n_threads > 1 else "NONE"
+        stream.codec_context.thread_type = "FRAME"
         wanted = start
         packets = _packets_from(origin, container, stream, index)
         for position, frame in enumerate(_pictures(packets, info.path)):

@@ -12,8 +12,9 @@ import pims
 from numpy.typing import NDArray
 
 from .decode import DecodedFrame, iter_frames
+from .frame_index import FrameIndex
 from .grey import grey_of
-from .video import FrameIndex, VideoInfo, probe
+from .video import VideoInfo, probe
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -197,8 +198,7 @@ def _block_lengths(index: FrameIndex, longest: int) -> tuple[int, ...]:
     """
     if longest < 1:
         raise ValueError(f"frames_per_block must be at least 1, got {longest}")
-    keyframes = np.flatnonzero(index.is_keyframe & index.is_seekable)
-    borders = np.unique([0, *keyframes, index.n_frames])
+    borders = np.unique([0, *np.flatnonzero(index.is_keyframe), index.n_frames])
     lengths: list[int] = []
     has_room = False
     for n_frames in np.diff(borders).tolist():
