@@ -15,12 +15,14 @@ import numpy as np
 
 from .chunking import Chunk, ChunkPlan, plan_chunks
 from .decode import DecodedFrame, iter_frames
-from .errors import ChangedError, CropError
+from .errors import CropError
 from .grey import grey_of
 from .hog import compute_histograms, normalise_blocks
+from .layout import Work
+from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
-from .store import RunPaths, ShardHogs, ShardReceipt, Work, create_store, read_receipt, read_work, write_shard
-from .video import VideoInfo, is_unchanged, read_index
+from .store import RunPaths, create_store, read_receipt, read_work, write_shard
+from .video import VideoInfo, check_unchanged, read_index
 
 
 def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mapping[str, Any]) -> ChunkPlan:
@@ -45,9 +47,10 @@ def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mappi
         If the crop reaches outside of the frame, or holds no block.
     ChangedError
         If the recording is not the file that was probed.
+    StoreError
+        If the disk is full.
     """
     check_crop(info, recipe)
-    _check_unchanged(info)
     index = read_index(info)
     keyframes = np.flatnonzero(index.is_keyframe)
     plan = plan_chunks(index.n_frames, keyframes, is_seekable=index.is_seekable)
@@ -112,7 +115,7 @@ def extract_chunk(
     DamagedError
         If frames cannot be decoded.
     StoreError
-        If the working store is gone.
+        If the working store is gone, or the disk is full.
     """
     compute = compute or compute_shard
     write = write or write_shard
@@ -123,11 +126,13 @@ def extract_chunk(
         if is_done:
             continue
         spans = list(group)
-        _check_unchanged(work.info)
         # One decoder for neighbouring shards: it is not sent back to a keyframe in between.
         with closing(iter_frames(work.info, work.index, spans[0].start, spans[-1].stop)) as frames:
             for span in spans:
-                receipts[span] = write(paths, span, compute(frames, span, work))
+                hogs = compute(frames, span, work)
+                # Also after the last frame: a file that is written over is not told from the one that was probed.
+                check_unchanged(work.info)
+                receipts[span] = write(paths, span, hogs)
     return [receipt for receipt in receipts.values() if receipt is not None]
 
 
@@ -146,29 +151,31 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
     Returns
     -------
     ShardHogs
+
+    Raises
+    ------
+    ValueError
+        If the decoder gives other frames.
     """
     window = work.recipe.crop.window if work.recipe.crop else (slice(None), slice(None))
     hog = work.recipe.hog
     histograms = np.empty((len(span), *hog.n_cells(work.frame_shape), hog.orientations), np.float32)
     corrupt = np.zeros(len(span), np.bool_)
     ways: set[str] = set()
+    n_described = 0
     for row, decoded in enumerate(islice(frames, len(span))):
+        if decoded.index != span.start + row:
+            raise ValueError(f"frame {decoded.index} came from the decoder in place of {span.start + row}")
         grey = grey_of(decoded.frame)
         compute_histograms(grey.values[window], hog, levels=grey.levels, out=histograms[row])
         corrupt[row] = decoded.is_corrupt
         ways.add(grey.way)
+        n_described += 1
+    if n_described != len(span):
+        raise ValueError(f"{n_described} frames came from the decoder in place of {span}")
     return ShardHogs(
         histograms=histograms,
         descriptors=normalise_blocks(histograms, hog),
         corrupt=corrupt,
         grey=sorted(ways),
     )
-
-
-def _check_unchanged(info: VideoInfo) -> None:
-    if not is_unchanged(info):
-        raise ChangedError(
-            info.path,
-            "the file is not the one that was probed (its size or time changed, or it is gone)",
-            "It will be looked at again when it has settled.",
-        )

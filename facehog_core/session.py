@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 from numpy.typing import NDArray
 
 from .hog import HogParams
+from .layout import count_frames_per_picture_file
 from .picture import render_pictures
 from .recipe import Recipe
-from .store import open_group
+from .sealed import open_group
 
 
 def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -46,26 +49,41 @@ def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
     group = open_group(path)
     dataset: xr.Dataset = xr.open_zarr(path, chunks={})
     if "images" not in dataset:
-        recipe = Recipe.from_dict(group.attrs["recipe"])  # type: ignore[arg-type]
-        dataset["images"] = _lazy_pictures(dataset.histograms, recipe, dataset.attrs["source"])
+        dataset["images"] = _lazy_pictures(group)
     return dataset
 
 
-def _lazy_pictures(histograms: xr.DataArray, recipe: Recipe, source: dict[str, Any]) -> xr.DataArray:
-    frame_shape = recipe.frame_shape(source["width"], source["height"])
-    # One frame a block: whoever asks for a picture pays for one.
-    cells = histograms.data.rechunk((1, *histograms.shape[1:]))
-    pictures = cells.map_blocks(
-        _render_block,
-        params=recipe.hog,
-        frame_shape=frame_shape,
-        dtype=np.float32,
-        drop_axis=3,
-        chunks=(cells.chunks[0], (frame_shape[0],), (frame_shape[1],)),
+def _lazy_pictures(group: zarr.Group) -> xr.DataArray:
+    import dask.array as da
+
+    told: dict[str, Any] = dict(group.attrs)
+    recipe = Recipe.from_dict(told["recipe"])
+    frame_shape = recipe.frame_shape(told["source"]["width"], told["source"]["height"])
+    blocks = da.from_array(
+        _Pictures(histograms=group["histograms"], params=recipe.hog, frame_shape=frame_shape),
+        # Blocks as the files of pictures that are stored: whoever asks for one picture pays for a few.
+        chunks=(count_frames_per_picture_file(frame_shape, told["plan"]["frames_per_inner_chunk"]), *frame_shape),
+        name=f"pictures-{told['run_id']}",
         meta=np.empty((0, 0, 0), np.float32),
     )
-    return xr.DataArray(pictures, dims=("frame", "row", "col"), attrs={"long_name": "HOG pictures"})
+    return xr.DataArray(blocks, dims=("frame", "row", "col"), attrs={"long_name": "HOG pictures"})
 
 
-def _render_block(cells: NDArray[np.float32], params: HogParams, frame_shape: tuple[int, int]) -> NDArray[np.float32]:
-    return render_pictures(cells, params, frame_shape)
+@dataclass(frozen=True, kw_only=True)
+class _Pictures:
+    """Looks like an array of HOG pictures; those that are asked for are drawn from the stored histograms."""
+
+    histograms: Any
+    params: HogParams
+    frame_shape: tuple[int, int]
+
+    ndim = 3
+    dtype = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.histograms.shape[0], *self.frame_shape)
+
+    def __getitem__(self, index: tuple[slice, slice, slice]) -> NDArray[np.float32]:
+        frames, rows, cols = index
+        return render_pictures(self.histograms[frames], self.params, self.frame_shape)[:, rows, cols]

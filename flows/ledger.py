@@ -11,7 +11,7 @@ from facehog_core.provenance import RunRecord, describe_host, describe_software,
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.reconcile import MOST_ATTEMPTS
 from facehog_core.schema import Fate
-from facehog_core.store import read_record
+from facehog_core.sealed import read_record
 from facehog_core.video import VideoInfo, digest_file
 from tasks.record import record_provenance
 

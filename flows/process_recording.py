@@ -19,9 +19,10 @@ from facehog_core.chunking import ChunkPlan
 from facehog_core.errors import ChangedError, FacehogError, RecordingRefusedError, ServiceError
 from facehog_core.locks import hold
 from facehog_core.provenance import now
+from facehog_core.receipts import ShardReceipt
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
-from facehog_core.store import RunPaths, ShardReceipt, discard_partial
+from facehog_core.store import RunPaths, discard_partial
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
 from flows.ledger import Ledger

@@ -10,7 +10,9 @@ from prefect.cache_policies import NO_CACHE
 from facehog_core.chunking import Chunk
 from facehog_core.decode import DecodedFrame
 from facehog_core.extract import compute_shard, extract_chunk
-from facehog_core.store import RunPaths, ShardHogs, ShardReceipt, Work, write_shard
+from facehog_core.layout import Work
+from facehog_core.receipts import ShardHogs, ShardReceipt
+from facehog_core.store import RunPaths, write_shard
 from tasks.retrying import can_pass
 
 

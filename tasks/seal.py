@@ -8,7 +8,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from facehog_core.store import RunPaths, ShardReceipt, seal_store
+from facehog_core.receipts import ShardReceipt
+from facehog_core.store import RunPaths, seal_store
 
 
 @task(

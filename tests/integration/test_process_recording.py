@@ -24,7 +24,7 @@ from facehog_core import Catalogue, Crop, Recipe, open_session
 from facehog_core.errors import StoreError
 from facehog_core.reconcile import MOST_ATTEMPTS
 from facehog_core.schema import Fate
-from facehog_core.store import read_record
+from facehog_core.sealed import read_record
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

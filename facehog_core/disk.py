@@ -1,0 +1,79 @@
+"""Files that outlive a power cut, and what a full disk is called."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import xxhash
+
+from .errors import StoreError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_HASH_BUFFER_BYTES = 2**22
+
+
+def measure_file(path: Path) -> tuple[int, str]:
+    """Return a file's size in bytes and the xxh3_128 of its content."""
+    hasher, size = xxhash.xxh3_128(), 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_HASH_BUFFER_BYTES):
+            hasher.update(block)
+            size += len(block)
+    return size, hasher.hexdigest()
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a file such that a crash leaves the old one or the new one, whoever else writes it too."""
+    # A name of its own: a writer that was given up may still be at work on the same file.
+    unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
+    try:
+        with unfinished.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder has reached the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows keeps a folder's entries by its own journal and cannot open one to flush it.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def flush_tree(path: Path) -> None:
+    """Wait until a folder has reached the disk with all that is in it."""
+    for found in path.rglob("*"):
+        flush(found)
+    flush(path)
+
+
+@contextmanager
+def telling_full_disk(path: Path) -> Iterator[None]:
+    """Turn the system's word for a full disk into one that says what to do.
+
+    Raises
+    ------
+    StoreError
+        If what is done within the context finds no space.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise StoreError(
+            path, f"the disk is full ({error.strerror})", "Make room, then start the recording again: it goes on."
+        ) from error

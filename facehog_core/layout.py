@@ -1,0 +1,145 @@
+"""The arrays of a store, made whole before anything is computed: names, dims, shards, compression, checksums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from .chunking import ChunkPlan
+from .recipe import Recipe
+from .video import FrameIndex, VideoInfo
+
+# Bytes of a file of HOG pictures, at most: they are drawn and written a file at a time.
+PICTURE_FILE_BYTES = 32 * 2**20
+# Frames in a chunk of the small per-frame arrays (time_s, pts, keyframe): half a megabyte.
+FRAMES_PER_INDEX_CHUNK = 2**16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a run does, as its working store says.
+
+    Parameters
+    ----------
+    info : VideoInfo
+        The recording.
+    index : FrameIndex
+        Its frames.
+    recipe : Recipe
+        What is done to it.
+    plan : ChunkPlan
+        How it is cut.
+    """
+
+    info: VideoInfo
+    index: FrameIndex
+    recipe: Recipe
+    plan: ChunkPlan
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Size of what is described of each frame, as (row, col)."""
+        return self.recipe.frame_shape(self.info.width, self.info.height)
+
+
+def lay_out(path: Path, work: Work, attributes: Mapping[str, Any]) -> None:
+    """Make a store with all of its arrays; those that are known before decoding are filled."""
+    group = zarr.create_group(path, zarr_format=3, attributes=dict(attributes))
+    _make_arrays_of_shards(group, work)
+    info, index = work.info, work.index
+    _fill(group, "time_s", index.time_s(info.time_base), "presentation time: pts x time base", unit="s")
+    _fill(group, "pts", index.pts, "presentation time stamp, in units of the stream's time base")
+    _fill(group, "keyframe", index.is_keyframe, "whether a decoder can start at the frame")
+
+
+def _make_arrays_of_shards(group: zarr.Group, work: Work) -> None:
+    n, hog, frame_shape = work.plan.n_frames, work.recipe.hog, work.frame_shape
+    n_cell_rows, n_cell_cols = hog.n_cells(frame_shape)
+    inner, shard = work.plan.frames_per_inner_chunk, work.plan.frames_per_shard
+    _make(
+        group,
+        "histograms",
+        "histograms of oriented gradients of the cells, before block normalisation",
+        {"frame": n, "cell_row": n_cell_rows, "cell_col": n_cell_cols, "orientation": hog.orientations},
+        frames=(inner, shard),
+    )
+    _make(
+        group,
+        "descriptors",
+        "HOG descriptors: the normalised blocks of a frame, as scikit-image orders them",
+        {"frame": n, "feature": hog.n_features(frame_shape)},
+        frames=(inner, shard),
+    )
+    _make(
+        group,
+        "corrupt",
+        "whether the decoder flagged the frame",
+        {"frame": n},
+        frames=(shard, shard),
+        dtype="bool",
+        fill=False,
+    )
+    if work.recipe.with_images:
+        _make(
+            group,
+            "images",
+            "HOG pictures",
+            {"frame": n, "row": frame_shape[0], "col": frame_shape[1]},
+            frames=(1, count_frames_per_picture_file(frame_shape, inner)),
+        )
+
+
+def _make(
+    group: zarr.Group,
+    name: str,
+    about: str,
+    dims: Mapping[str, int],
+    *,
+    frames: tuple[int, int],
+    dtype: str = "float32",
+    fill: float = np.nan,
+) -> None:
+    """Make an array that is cut along its frames only; `frames` are those of an inner chunk and of a shard."""
+    _, *rest = dims.values()
+    inner, shard = frames
+    group.create_array(
+        name,
+        shape=tuple(dims.values()),
+        dtype=dtype,
+        chunks=(inner, *rest),
+        shards=(shard, *rest),
+        compressors=_compressors(np.dtype(dtype)),
+        fill_value=fill,
+        dimension_names=list(dims),
+        attributes={"long_name": about},
+    )
+
+
+def _fill(group: zarr.Group, name: str, values: NDArray[Any], about: str, **attributes: str) -> None:
+    group.create_array(
+        name,
+        data=values,
+        chunks=(min(len(values), FRAMES_PER_INDEX_CHUNK),),
+        compressors=_compressors(values.dtype),
+        dimension_names=["frame"],
+        attributes={"long_name": about, **attributes},
+    )
+
+
+def _compressors(dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    # The checksum comes last: it covers the bytes as they lie on the disk.
+    codec = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=dtype.itemsize)
+    return (codec, Crc32cCodec())
+
+
+def count_frames_per_picture_file(frame_shape: tuple[int, int], frames_per_inner_chunk: int) -> int:
+    """Return how many pictures share a file: a divisor of the inner chunk, so that no two tasks share one."""
+    most = max(1, PICTURE_FILE_BYTES // (4 * frame_shape[0] * frame_shape[1]))
+    return next(n for n in range(min(most, frames_per_inner_chunk), 0, -1) if frames_per_inner_chunk % n == 0)

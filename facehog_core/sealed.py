@@ -1,0 +1,120 @@
+"""A sealed store as its readers find it: what it says of itself, and whether that is what was sealed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import xxhash
+import zarr
+
+from .errors import StoreError
+from .provenance import RunRecord
+from .receipts import ShardReceipt
+
+FORMAT = 1
+METADATA = "zarr.json"
+# What zarr raises for metadata that it cannot read.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+def open_group(path: Path) -> zarr.Group:
+    """Open a sealed store for reading.
+
+    Raises
+    ------
+    StoreError
+        If there is none, it cannot be read, or it is no store of facehog.
+    """
+    try:
+        group = zarr.open_group(path, mode="r")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreError(path, "there is no store", "See `facehog find` for the stores that there are.") from error
+    except UNREADABLE as error:
+        raise StoreError(path, f"its metadata cannot be read: {error}", "Process the recording again.") from error
+    if group.attrs.get("facehog_format") != FORMAT or "shards" not in group.attrs:
+        raise StoreError(path, "this is no sealed store of facehog", f"This version reads format {FORMAT}.")
+    return group
+
+
+def check_metadata(path: Path) -> None:
+    """Check that what a sealed store says of itself is what was sealed.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or its root metadata are not those that were sealed.
+    """
+    try:
+        metadata = json.loads((path / METADATA).read_text("utf-8"))
+        is_sealed = metadata["attributes"]["metadata_digest"] == digest_metadata(metadata)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreError(path, "there is no store", "See `facehog find` for the stores that there are.") from error
+    except UNREADABLE:
+        is_sealed = False
+    if not is_sealed:
+        raise StoreError(path, f"{METADATA} is not as it was sealed", "Process the recording again.")
+
+
+def digest_metadata(metadata: Mapping[str, Any]) -> str:
+    """Return the xxh3_128 of all that the root's metadata says, but for this digest itself."""
+    attributes = {key: value for key, value in metadata["attributes"].items() if key != "metadata_digest"}
+    text = json.dumps({**metadata, "attributes": attributes}, sort_keys=True, separators=(",", ":"))
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read from a sealed store what the catalogue says of its run.
+
+    Parameters
+    ----------
+    path : Path
+        ``<run id>.zarr``.
+
+    Returns
+    -------
+    RunRecord
+        In state ``finished``.
+
+    Raises
+    ------
+    StoreError
+        If there is no sealed store of facehog.
+    """
+    group = open_group(path)
+    told: dict[str, Any] = dict(group.attrs)
+    source = told["source"]
+    receipts = [ShardReceipt.from_dict(shard) for shard in told["shards"]]
+    n_corrupt = sum(receipt.n_corrupt for receipt in receipts)
+    finished_at = datetime.fromisoformat(told["finished_at"])
+    return RunRecord(
+        path=Path(source["path"]),
+        state="finished",
+        reason=f"{source['n_frames']} frames are described" + (f", {n_corrupt} of them corrupt" if n_corrupt else ""),
+        changed_at=finished_at,
+        run_id=told["run_id"],
+        digest=source["digest"],
+        size_bytes=source["size_bytes"],
+        stream=source,
+        recipe=told["recipe"],
+        software=told["software"],
+        host=told["host"],
+        attempt=told["attempt"],
+        started_at=datetime.fromisoformat(told["started_at"]),
+        finished_at=finished_at,
+        n_frames=source["n_frames"],
+        n_corrupt=n_corrupt,
+        grey=sorted({way for receipt in receipts for way in receipt.grey}),
+        store=path,
+        store_size_bytes=sum(size for receipt in receipts for size, _ in receipt.files.values()),
+        arrays={name: _describe_array(array) for name, array in group.arrays()},
+        flow_run_id=told["flow_run_id"],
+    )
+
+
+def _describe_array(array: zarr.Array[Any]) -> dict[str, Any]:
+    dims = getattr(array.metadata, "dimension_names", None) or ()
+    return {"shape": list(array.shape), "dtype": str(array.dtype), "dims": list(dims)}
