@@ -18,10 +18,11 @@ DATABASE = {"catalogue.py", "schema.py"}
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
-    {"crop", "chunking", "kernels", "hog", "picture", "provenance", "filesystems", "intake", "locks", "disk"},
-    {"recipe", "schema", "container", "video", "grey", "synthetic_portrait", "synthetic_behaviour"},
-    {"decode", "synthetic", "layout", "catalogue"},
-    {"store", "reader", "reconcile"},
+    {"crop", "chunking", "kernels", "provenance", "filesystems", "intake", "locks", "disk", "container"},
+    {"hog", "frame_index", "schema", "synthetic_portrait"},
+    {"picture", "recipe", "video", "grey", "synthetic_behaviour", "catalogue"},
+    {"decode", "layout", "receipts", "synthetic", "reconcile"},
+    {"store", "sealed", "reader"},
     {"session", "extract", "verify"},
     {"__init__"},
 )
