@@ -355,9 +355,6 @@ def _make_engine(url: str, *, create: bool) -> Engine:
 
 
 def _set_up_connection(connection: Any, _record: object) -> None:
-    # The driver's own way of beginning transactions would take the write lock late, where waiting for it
-    # cannot help any more ("database is locked").
-    connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
     # What was recorded is on the disk when the call returns, also after a power cut.
     connection.execute("PRAGMA synchronous = FULL")

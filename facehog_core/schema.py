@@ -138,7 +138,7 @@ class File(Base):
     flow_run_id: Mapped[str | None]
     run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.run_id"), index=True)
     run: Mapped[Run | None] = relationship()
-    events: Mapped[list[Event]] = relationship(back_populates="file", order_by="Event.id")
+    events: Mapped[list[Event]] = relationship(back_populates="file")
 
 
 class Event(Base):
