@@ -182,10 +182,11 @@ def write_shard(paths: RunPaths, span: Chunk, hogs: ShardHogs) -> ShardReceipt:
     try:
         with telling_full_disk(paths.working):
             return _write_with_receipt(paths, group, span, hogs)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, KeyError) as error:
+        if (paths.working / METADATA).exists():
+            raise
         # The run was given up in the meantime; what was written since then has made its folder anew.
-        if not (paths.working / METADATA).exists():
-            discard_partial(paths)
+        discard_partial(paths)
         raise _gone(paths) from error
 
 
@@ -200,7 +201,7 @@ def _check_is_shard(group: zarr.Group, span: Chunk) -> None:
 
 
 def _write_with_receipt(paths: RunPaths, group: zarr.Group, span: Chunk, hogs: ShardHogs) -> ShardReceipt:
-    files = _write_arrays(group, span, hogs)
+    files = _write_arrays(paths.working, group, span, hogs)
     for name in files:
         flush(paths.working / name)
     receipt = ShardReceipt(
@@ -228,23 +229,27 @@ def _gone(paths: RunPaths) -> StoreError:
     )
 
 
-def _write_arrays(group: zarr.Group, span: Chunk, hogs: ShardHogs) -> list[str]:
+def _write_arrays(working: Path, group: zarr.Group, span: Chunk, hogs: ShardHogs) -> list[str]:
     files = [
-        *_write(group, "histograms", span, hogs.histograms),
-        *_write(group, "descriptors", span, hogs.descriptors),
-        *_write(group, "corrupt", span, hogs.corrupt),
+        *_write(working, group, "histograms", span, hogs.histograms),
+        *_write(working, group, "descriptors", span, hogs.descriptors),
+        *_write(working, group, "corrupt", span, hogs.corrupt),
     ]
-    return files + (_write_pictures(group, span, hogs.histograms) if "images" in group else [])
+    return files + (_write_pictures(working, group, span, hogs.histograms) if "images" in group else [])
 
 
-def _write(group: zarr.Group, name: str, span: Chunk, values: NDArray[Any]) -> list[str]:
+def _write(working: Path, group: zarr.Group, name: str, span: Chunk, values: NDArray[Any]) -> list[str]:
     array = _get_array(group, name)
     if values.shape != (len(span), *array.shape[1:]):
         raise ValueError(f"{name} of frames {span} must be {(len(span), *array.shape[1:])}, got {values.shape}")
-    array[span.start : span.stop] = values
     length, zeros = (array.shards or array.chunks)[0], (0,) * (array.ndim - 1)
     shards = range(span.start // length, -(-span.stop // length))
-    return [f"{name}/{array.metadata.encode_chunk_key((i, *zeros))}" for i in shards]
+    files = [f"{name}/{array.metadata.encode_chunk_key((i, *zeros))}" for i in shards]
+    for file in files:
+        # zarr reads a shard that is there before it writes over it, and a damaged one cannot be read.
+        (working / file).unlink(missing_ok=True)
+    array[span.start : span.stop] = values
+    return files
 
 
 def _get_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -255,7 +260,7 @@ def _get_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     return array.with_config({"write_empty_chunks": True})
 
 
-def _write_pictures(group: zarr.Group, span: Chunk, histograms: NDArray[np.float32]) -> list[str]:
+def _write_pictures(working: Path, group: zarr.Group, span: Chunk, histograms: NDArray[np.float32]) -> list[str]:
     array = _get_array(group, "images")
     recipe = Recipe.from_dict(group.attrs["recipe"])  # type: ignore[arg-type]
     step = (array.shards or array.chunks)[0]
@@ -263,7 +268,9 @@ def _write_pictures(group: zarr.Group, span: Chunk, histograms: NDArray[np.float
     for start in range(span.start, span.stop, step):
         part = Chunk(start=start, stop=min(start + step, span.stop))
         cells = histograms[part.start - span.start : part.stop - span.start]
-        files += _write(group, "images", part, render_pictures(cells, recipe.hog, (array.shape[1], array.shape[2])))
+        files += _write(
+            working, group, "images", part, render_pictures(cells, recipe.hog, (array.shape[1], array.shape[2]))
+        )
     return files
 
 

@@ -1,0 +1,126 @@
+"""Runs without a flow: made-up ones for the store, and real ones by the core alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facehog_core.chunking import Chunk, ChunkPlan, plan_chunks
+from facehog_core.extract import extract_chunk
+from facehog_core.hog import HogParams, normalise_blocks
+from facehog_core.layout import Work
+from facehog_core.receipts import ShardHogs, ShardReceipt
+from facehog_core.recipe import Recipe, name_run
+from facehog_core.store import RunPaths, create_store, read_work, seal_store, write_shard
+from facehog_core.video import FrameIndex, VideoInfo, probe
+
+SMALL_HOG = HogParams(orientations=4, pixels_per_cell=(8, 8), cells_per_block=(2, 2))
+BEGUN: dict[str, Any] = {"software": {"av": "18.1.0"}}
+ENDED: dict[str, Any] = {
+    "host": {"name": "rig"},
+    "attempt": 1,
+    "flow_run_id": "flow-1",
+    "started_at": "2026-11-21T12:00:00+00:00",
+    "finished_at": "2026-11-21T12:01:00+00:00",
+}
+
+
+def make_work(
+    n_frames: int = 23, *, inner: int = 2, shard: int = 10, recipe: Recipe | None = None, **facts: Any
+) -> Work:
+    """Make up what a run does, of a recording that is nowhere; frames of 24 x 40 pixels (row x col)."""
+    given = {
+        "path": "/nowhere/m12.mp4",
+        "size_bytes": 1000,
+        "mtime_ns": 1_700_000_000_000_000_000,
+        "digest": "0123456789abcdef" * 2,
+        "container": "mov,mp4,m4a,3gp,3g2,mj2",
+        "stream_index": 0,
+        "codec": "h264",
+        "profile": "High",
+        "pixel_format": "yuv420p",
+        "color_range": "limited",
+        "colorspace": "bt709",
+        "width": 40,
+        "height": 24,
+        "pixel_aspect": None,
+        "time_base": "1/15360",
+        "average_rate": "30/1",
+        "header_n_frames": n_frames,
+        "duration_s": n_frames / 30,
+        "n_frames": n_frames,
+    }
+    return Work(
+        info=VideoInfo(**given | facts),
+        index=FrameIndex(
+            pts=np.arange(n_frames, dtype=np.int64) * 512, is_keyframe=np.arange(n_frames) % 12 == 0, is_seekable=True
+        ),
+        recipe=recipe or Recipe(hog=SMALL_HOG),
+        plan=ChunkPlan(n_frames=n_frames, frames_per_shard=shard, frames_per_inner_chunk=inner),
+    )
+
+
+def make_paths(root: Path, work: Work) -> RunPaths:
+    return RunPaths(root=root, recording=Path(work.info.path).name, run_id=name_run(work.info.digest, work.recipe))
+
+
+def make_hogs(work: Work, span: Chunk, seed: int = 0) -> ShardHogs:
+    """Make up results; those of a span are always the same."""
+    rng = np.random.default_rng((seed, span.start))
+    shape = (len(span), *work.recipe.hog.n_cells(work.frame_shape), work.recipe.hog.orientations)
+    histograms = rng.uniform(0, 9, shape).astype(np.float32)
+    return ShardHogs(
+        histograms=histograms,
+        descriptors=normalise_blocks(histograms, work.recipe.hog),
+        corrupt=rng.uniform(size=len(span)) < 0.1,
+        grey=["luma table"],
+    )
+
+
+def shards_of(work: Work) -> list[Chunk]:
+    return [shard for chunk in work.plan for shard in work.plan.shards_of(chunk)]
+
+
+def fill_store(paths: RunPaths, work: Work) -> list[ShardReceipt]:
+    """Lay a store out and write all of its shards."""
+    create_store(paths, work, BEGUN)
+    return [write_shard(paths, span, make_hogs(work, span)) for span in shards_of(work)]
+
+
+def make_store(root: Path, work: Work) -> Path:
+    """Make a sealed store of made-up results."""
+    paths = make_paths(root, work)
+    return seal_store(paths, fill_store(paths, work), ENDED)
+
+
+def lay_out_run(root: Path, recording: Path, recipe: Recipe, frames_per_shard: int | None = None) -> RunPaths:
+    """Lay the run of a real recording out, with shards of any length."""
+    info, index = probe(recording)
+    keyframes = np.flatnonzero(index.is_keyframe)
+    plan = plan_chunks(index.n_frames, keyframes, is_seekable=index.is_seekable, frames_per_shard=frames_per_shard)
+    work = Work(info=info, index=index, recipe=recipe, plan=plan)
+    paths = make_paths(root, work)
+    create_store(paths, work, BEGUN)
+    return paths
+
+
+def run_recording(
+    root: Path,
+    recording: Path,
+    recipe: Recipe,
+    *,
+    frames_per_shard: int | None = None,
+    order: Callable[[Sequence[Chunk]], Sequence[Chunk]] = lambda chunks: chunks,
+) -> Path:
+    """Turn a recording into a sealed store, its chunks in any order."""
+    paths = lay_out_run(root, recording, recipe, frames_per_shard)
+    chunks = list(read_plan(paths))
+    receipts = [receipt for chunk in order(chunks) for receipt in extract_chunk(paths, chunk)]
+    return seal_store(paths, receipts, ENDED)
+
+
+def read_plan(paths: RunPaths) -> ChunkPlan:
+    return read_work(paths).plan

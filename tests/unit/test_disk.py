@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facehog_core import disk
+from facehog_core.disk import measure_file, telling_full_disk, write_durably
+from facehog_core.errors import StoreError
+
+
+@given(st.binary(max_size=100), st.integers(1, 40))
+def test_a_file_is_measured_whole_whatever_the_buffer(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, n_buffer: int
+) -> None:
+    path = tmp_path_factory.mktemp("d") / "file"
+    path.write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disk, "_HASH_BUFFER_BYTES", n_buffer)
+
+        assert measure_file(path) == (len(content), xxhash.xxh3_128_hexdigest(content))
+
+
+def test_a_file_that_two_write_at_once_is_always_that_of_one(tmp_path: Path) -> None:
+    path, texts = tmp_path / "receipt.json", ["a" * 5000, "b" * 9000]
+    write_durably(path, texts[0])
+    writers = [
+        threading.Thread(target=lambda text=text: [write_durably(path, text) for _ in range(40)]) for text in texts
+    ]
+    for writer in writers:
+        writer.start()
+    seen = set()
+    while any(writer.is_alive() for writer in writers):
+        seen.add(hashlib.md5(path.read_bytes(), usedforsecurity=False).digest())
+
+    assert seen <= {hashlib.md5(text.encode(), usedforsecurity=False).digest() for text in texts}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "receipt.json"
+    write_durably(path, "old")
+
+    def fail(_handle: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(disk.os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        write_durably(path, "new")
+
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, number: int) -> None:
+    with (
+        pytest.raises(StoreError, match=r"the disk is full .*Make room, then start the recording again"),
+        telling_full_disk(tmp_path),
+    ):
+        raise OSError(number, "No space left on device")
+
+
+def test_other_errors_of_the_disk_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output"), telling_full_disk(tmp_path):
+        raise OSError(errno.EIO, "Input/output error")

@@ -1,0 +1,652 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorstore
+import xarray as xr
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from runs import BEGUN, ENDED, SMALL_HOG, fill_store, make_hogs, make_paths, make_store, make_work, shards_of
+
+from facehog_core import layout, store
+from facehog_core.chunking import Chunk
+from facehog_core.errors import StoreError
+from facehog_core.layout import Work
+from facehog_core.picture import render_pictures
+from facehog_core.receipts import ShardReceipt
+from facehog_core.recipe import Recipe
+from facehog_core.sealed import open_group, read_record
+from facehog_core.store import (
+    Progress,
+    RunPaths,
+    create_store,
+    discard_partial,
+    measure_progress,
+    read_receipt,
+    read_work,
+    seal_store,
+    write_shard,
+)
+
+WITH_IMAGES = Recipe(hog=SMALL_HOG, with_images=True)
+
+
+@pytest.fixture
+def work() -> Work:
+    return make_work()
+
+
+@pytest.fixture
+def paths(tmp_path: Path, work: Work) -> RunPaths:
+    return make_paths(tmp_path / "store", work)
+
+
+def expected_arrays(work: Work) -> dict[str, np.ndarray]:
+    """Return what a sealed store has to hold."""
+    parts = [make_hogs(work, span) for span in shards_of(work)]
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("histograms", "descriptors", "corrupt")
+    }
+    arrays |= {"pts": work.index.pts, "keyframe": work.index.is_keyframe}
+    arrays |= {"time_s": work.index.time_s(work.info.time_base)}
+    if work.recipe.with_images:
+        arrays |= {"images": render_pictures(arrays["histograms"], work.recipe.hog, work.frame_shape)}
+    return arrays
+
+
+works = st.builds(
+    lambda n_frames, inner, n_inner, with_images: make_work(
+        n_frames, inner=inner, shard=inner * n_inner, recipe=replace(WITH_IMAGES, with_images=with_images)
+    ),
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.booleans(),
+)
+
+
+# -- what others read -------------------------------------------------------------------------------------
+
+
+@given(works)
+def test_a_store_reads_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, work: Work) -> None:
+    group = open_group(make_store(tmp_path_factory.mktemp("store"), work))
+
+    expected = expected_arrays(work)
+    assert set(group.array_keys()) == set(expected)
+    for name, values in expected.items():
+        assert group[name].dtype == values.dtype
+        np.testing.assert_array_equal(group[name][:], values)
+
+
+def test_xarray_reads_every_array_with_its_dims_and_coordinates(tmp_path: Path) -> None:
+    work = make_work(recipe=WITH_IMAGES)
+    path = make_store(tmp_path, work)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = xr.open_zarr(path, consolidated=True)
+
+    assert {name: dataset[name].dims for name in dataset.variables} == {
+        "histograms": ("frame", "cell_row", "cell_col", "orientation"),
+        "descriptors": ("frame", "feature"),
+        "images": ("frame", "row", "col"),
+        "time_s": ("frame",),
+        "pts": ("frame",),
+        "keyframe": ("frame",),
+        "corrupt": ("frame",),
+    }
+    assert set(dataset.coords) == {"time_s", "pts", "keyframe", "corrupt"}
+    for name, values in expected_arrays(work).items():
+        assert dataset[name].dtype == values.dtype
+        np.testing.assert_array_equal(dataset[name].values, values)
+    assert dataset.attrs["source"] == work.info.as_dict()
+    assert Recipe.from_dict(dataset.attrs["recipe"]) == work.recipe
+
+
+def test_tensorstore_reads_every_array(tmp_path: Path) -> None:
+    work = make_work(recipe=WITH_IMAGES)
+    path = make_store(tmp_path, work)
+
+    for name, values in expected_arrays(work).items():
+        spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path / name)}}
+        array = tensorstore.open(spec, open=True).result(timeout=60)
+        np.testing.assert_array_equal(array.read().result(timeout=60), values)
+        assert array.domain.labels == tuple(zarr.open_array(path / name).metadata.dimension_names)
+
+
+def test_frames_without_a_time_keep_their_place(tmp_path: Path, work: Work) -> None:
+    index = replace(work.index, pts=np.full(23, np.iinfo(np.int64).min), is_seekable=False)
+    dataset = xr.open_zarr(make_store(tmp_path, replace(work, index=index)))
+
+    assert np.isnan(dataset.time_s).all()
+    assert dataset.pts.dtype == np.int64
+    assert (dataset.pts == np.iinfo(np.int64).min).all()
+
+
+def test_the_histograms_of_one_inner_chunk_are_compressed_together(tmp_path: Path, work: Work) -> None:
+    group = open_group(make_store(tmp_path, work))
+
+    assert {group[name].chunks[0] for name in ("histograms", "descriptors")} == {2}
+    assert {group[name].shards[0] for name in ("histograms", "descriptors", "corrupt")} == {10}
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("sealed"), make_work(recipe=WITH_IMAGES))
+
+
+def data_files(path: Path) -> list[str]:
+    return sorted(str(file.relative_to(path)) for file in path.rglob("c/**/*") if file.is_file())
+
+
+@given(st.data())
+def test_every_stored_byte_is_under_a_checksum(sealed: Path, data: st.DataObject) -> None:
+    file = sealed / data.draw(st.sampled_from(data_files(sealed)))
+    content = file.read_bytes()
+    place = data.draw(st.integers(0, len(content) - 1))
+    flipped = content[place] ^ (1 << data.draw(st.integers(0, 7)))
+    file.write_bytes(content[:place] + bytes([flipped]) + content[place + 1 :])
+    name = file.relative_to(sealed).parts[0]
+    try:
+        with pytest.raises((ValueError, RuntimeError)):
+            open_group(sealed)[name][:]
+    finally:
+        file.write_bytes(content)
+
+
+# -- from partial to final --------------------------------------------------------------------------------
+
+
+def test_a_store_has_its_final_name_only_when_it_is_whole(paths: RunPaths, work: Work) -> None:
+    create_store(paths, work, BEGUN)
+    receipts = []
+    for span in shards_of(work):
+        assert [child.name for child in paths.folder.iterdir()] == [f"{paths.run_id}.partial"]
+        receipts.append(write_shard(paths, span, make_hogs(work, span)))
+    assert not paths.final.exists()
+
+    assert seal_store(paths, receipts, ENDED) == paths.final
+    assert list(paths.folder.iterdir()) == [paths.final]
+
+
+def test_receipts_may_come_in_any_order(paths: RunPaths, work: Work) -> None:
+    sealed = seal_store(paths, reversed(fill_store(paths, work)), ENDED)
+
+    assert [shard["start"] for shard in open_group(sealed).attrs["shards"]] == [0, 10, 20]
+
+
+@pytest.mark.parametrize(
+    ("kept", "reached"), [([], 0), ([0], 10), ([0, 1], 20), ([1, 2], 0), ([0, 2], 10), ([0, 0, 1, 2], 10)]
+)
+def test_a_store_that_is_not_whole_is_not_published(paths: RunPaths, work: Work, kept: list[int], reached: int) -> None:
+    receipts = fill_store(paths, work)
+    with pytest.raises(StoreError, match=f"only the first {reached} of 23 frames are described without a gap"):
+        seal_store(paths, [receipts[number] for number in kept], ENDED)
+    assert not paths.final.exists()
+
+    assert seal_store(paths, receipts, ENDED).exists()
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+DAMAGES = {"is missing": Path.unlink, "bytes and not the": truncate, "has other bytes than": flip}
+damages = pytest.mark.parametrize(("said", "damage"), DAMAGES.items(), ids=["deleted", "truncated", "flipped"])
+
+
+@damages
+def test_a_damaged_store_is_not_published_until_the_shard_is_written_again(
+    paths: RunPaths, work: Work, said: str, damage: Callable[[Path], None]
+) -> None:
+    receipts = fill_store(paths, work)
+    name = sorted(receipts[1].files)[0]
+    damage(paths.working / name)
+    with pytest.raises(StoreError, match=f"{name} .*{said}"):
+        seal_store(paths, receipts, ENDED)
+    assert not paths.final.exists()
+
+    write_shard(paths, shards_of(work)[1], make_hogs(work, shards_of(work)[1]))
+    assert seal_store(paths, receipts, ENDED).exists()
+
+
+def test_sealing_again_changes_nothing(paths: RunPaths, work: Work) -> None:
+    receipts = fill_store(paths, work)
+    sealed = seal_store(paths, receipts, ENDED)
+    before = {file: file.read_bytes() for file in sealed.rglob("*") if file.is_file()}
+    # A seal that was cut off before its last step leaves this.
+    paths.receipts.mkdir(parents=True)
+
+    assert seal_store(paths, receipts, ENDED | {"attempt": 2}) == sealed
+    assert {file: file.read_bytes() for file in sealed.rglob("*") if file.is_file()} == before
+    assert list(paths.folder.iterdir()) == [sealed]
+
+
+def test_what_a_killed_writer_left_is_gone_after_sealing(paths: RunPaths, work: Work) -> None:
+    receipts = fill_store(paths, work)
+    for name in ("descriptors/c/0/0.0123456789abcdef.partial", "zarr.json.0123456789abcdef.partial"):
+        (paths.working / name).write_bytes(b"half a shard")
+
+    assert not list(seal_store(paths, receipts, ENDED).rglob("*.partial"))
+
+
+def test_a_seal_that_was_cut_off_before_publishing_is_done_again(
+    paths: RunPaths, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipts = fill_store(paths, work)
+
+    def die(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "flush_tree", die)
+        with pytest.raises(KeyboardInterrupt):
+            seal_store(paths, receipts, ENDED)
+    assert not paths.final.exists()
+    create_store(paths, work, BEGUN)
+    again = [read_receipt(paths, span) for span in shards_of(work)]
+
+    assert again == receipts
+    assert read_record(seal_store(paths, receipts, ENDED | {"attempt": 2})).attempt == 2
+
+
+# -- going on ---------------------------------------------------------------------------------------------
+
+
+def test_what_a_run_does_is_read_from_its_store(paths: RunPaths, work: Work) -> None:
+    create_store(paths, work, BEGUN)
+    read = read_work(paths)
+
+    assert (read.info, read.recipe, read.plan) == (work.info, work.recipe, work.plan)
+    assert read.index.is_seekable
+    np.testing.assert_array_equal(read.index.pts, work.index.pts)
+    np.testing.assert_array_equal(read.index.is_keyframe, work.index.is_keyframe)
+
+
+def test_an_attempt_finds_the_receipts_of_the_one_before(paths: RunPaths, work: Work) -> None:
+    create_store(paths, work, BEGUN)
+    first, second, _ = shards_of(work)
+    receipt = write_shard(paths, first, make_hogs(work, first))
+    create_store(paths, work, BEGUN)
+
+    assert read_receipt(paths, first) == receipt
+    assert read_receipt(paths, second) is None
+
+
+@damages
+@pytest.mark.parametrize("array", ["histograms", "descriptors", "corrupt", "images"])
+def test_a_receipt_is_believed_only_if_its_files_are_what_it_says(
+    tmp_path: Path, array: str, said: str, damage: Callable[[Path], None]
+) -> None:
+    work = make_work(recipe=WITH_IMAGES)
+    paths = make_paths(tmp_path, work)
+    receipts = fill_store(paths, work)
+    (name, *_) = [name for name in receipts[0].files if name.startswith(array)]
+    damage(paths.working / name)
+
+    assert read_receipt(paths, shards_of(work)[0]) is None
+    assert [read_receipt(paths, span) for span in shards_of(work)[1:]] == receipts[1:]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b'{"start": 0', b"[]", b'{"start": 0, "files": []}', b"\xff"])
+def test_a_receipt_that_cannot_be_read_is_none(paths: RunPaths, work: Work, content: bytes) -> None:
+    fill_store(paths, work)
+    span = shards_of(work)[0]
+    (paths.receipts / f"{span}.json").write_bytes(content)
+
+    assert read_receipt(paths, span) is None
+
+
+def test_what_agrees_is_kept_with_all_that_is_done(paths: RunPaths, work: Work) -> None:
+    receipts = fill_store(paths, work)
+    create_store(paths, work, BEGUN)
+
+    assert [read_receipt(paths, span) for span in shards_of(work)] == receipts
+
+
+@pytest.mark.parametrize(
+    ("change", "begun"),
+    [
+        ({}, {"software": {"av": "18.2.0"}}),
+        ({"shard": 12}, BEGUN),
+        ({"mtime_ns": 1}, BEGUN),
+        ({"path": "/elsewhere/m12.mp4"}, BEGUN),
+    ],
+    ids=["software", "plan", "changed source", "moved source"],
+)
+def test_what_is_half_made_by_another_version_or_of_another_source_is_discarded(
+    paths: RunPaths, work: Work, change: dict[str, object], begun: dict[str, object]
+) -> None:
+    fill_store(paths, work)
+    changed = make_work(**change)  # type: ignore[arg-type]
+    create_store(paths, changed, begun)
+
+    assert read_work(paths).plan == changed.plan
+    assert not list(paths.receipts.iterdir())
+    assert not data_files(paths.working / "histograms")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\0" * 50, b'{"zarr_format": 3}', b"[]", b'{"node_type": "group"'])
+def test_what_is_half_made_and_cannot_be_read_is_discarded(paths: RunPaths, work: Work, content: bytes | None) -> None:
+    fill_store(paths, work)
+    (paths.working / "zarr.json").unlink()
+    if content is not None:
+        (paths.working / "zarr.json").write_bytes(content)
+    create_store(paths, work, BEGUN)
+
+    assert not list(paths.receipts.iterdir())
+    assert make_store(paths.root, work).exists()
+
+
+def test_a_store_that_was_not_laid_out_to_the_end_is_laid_out_again(
+    paths: RunPaths, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "flush_tree", die)
+        with pytest.raises(KeyboardInterrupt):
+            create_store(paths, work, BEGUN)
+    assert measure_progress(paths) is None
+
+    assert make_store(paths.root, work).exists()
+    assert list(paths.folder.iterdir()) == [paths.final]
+
+
+def test_progress_is_what_is_on_the_disk(paths: RunPaths, work: Work) -> None:
+    assert measure_progress(paths) is None
+    create_store(paths, work, BEGUN)
+    assert measure_progress(paths) == Progress(n_done=0, n_frames=23)
+    last = shards_of(work)[-1]
+    write_shard(paths, last, make_hogs(work, last))
+    assert measure_progress(paths) == Progress(n_done=3, n_frames=23)
+
+
+# -- one shard --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 9), (1, 10), (0, 20), (5, 15), (10, 23), (20, 22), (21, 23), (20, 30), (30, 40)]
+)
+def test_only_one_whole_shard_is_written(paths: RunPaths, work: Work, start: int, stop: int) -> None:
+    create_store(paths, work, BEGUN)
+    span = Chunk(start=start, stop=stop)
+    with pytest.raises(StoreError, match=f"frames {span} are not one whole shard of 10"):
+        write_shard(paths, span, make_hogs(work, span))
+
+    assert not list(paths.receipts.iterdir())
+    assert not data_files(paths.working / "histograms")
+
+
+def test_results_of_another_length_are_refused(paths: RunPaths, work: Work) -> None:
+    create_store(paths, work, BEGUN)
+    one = make_hogs(work, Chunk(start=0, stop=1))
+    with pytest.raises(ValueError, match=r"histograms of frames 0-10 must be \(10, 3, 5, 4\), got \(1, 3, 5, 4\)"):
+        write_shard(paths, Chunk(start=0, stop=10), one)
+
+    assert not list(paths.receipts.iterdir())
+
+
+def test_writing_a_shard_twice_leaves_the_same_bytes(tmp_path: Path) -> None:
+    work = make_work(recipe=WITH_IMAGES)
+    paths = make_paths(tmp_path, work)
+    receipts = fill_store(paths, work)
+    before = {name: (paths.working / name).read_bytes() for name in data_files(paths.working)}
+    again = [write_shard(paths, span, make_hogs(work, span)) for span in shards_of(work)]
+
+    assert again == receipts
+    assert {name: (paths.working / name).read_bytes() for name in data_files(paths.working)} == before
+
+
+def test_a_shard_without_anything_in_it_is_written_too(paths: RunPaths, work: Work) -> None:
+    create_store(paths, work, BEGUN)
+    span = shards_of(work)[0]
+    hogs = make_hogs(work, span)
+    nothing = replace(hogs, histograms=np.full_like(hogs.histograms, np.nan), corrupt=np.zeros_like(hogs.corrupt))
+    receipt = write_shard(paths, span, nothing)
+
+    assert set(receipt.files) == {"histograms/c/0/0/0/0", "descriptors/c/0/0", "corrupt/c/0"}
+    assert set(receipt.files) <= set(data_files(paths.working))
+
+
+def test_shards_written_by_threads_at_the_same_time_are_whole(tmp_path: Path) -> None:
+    work = make_work(200, inner=1, shard=5)
+    paths = make_paths(tmp_path, work)
+    create_store(paths, work, BEGUN)
+    with ThreadPoolExecutor(8) as threads:
+        receipts = list(
+            threads.map(
+                lambda span: write_shard(
+                    paths, span, replace(make_hogs(work, span), corrupt=np.zeros(len(span), np.bool_))
+                ),
+                shards_of(work),
+            )
+        )
+
+    np.testing.assert_array_equal(
+        open_group(seal_store(paths, receipts, ENDED))["descriptors"][:], expected_arrays(work)["descriptors"]
+    )
+
+
+def test_a_receipt_tells_what_is_in_the_shard(paths: RunPaths, work: Work) -> None:
+    create_store(paths, work, BEGUN)
+    span = shards_of(work)[1]
+    hogs = make_hogs(work, span)
+    receipt = write_shard(paths, span, hogs)
+
+    assert (receipt.start, receipt.stop) == (10, 20)
+    assert (receipt.digest, receipt.grey) == (hogs.digest, ["luma table"])
+    assert receipt.n_corrupt == hogs.corrupt.sum()
+    assert ShardReceipt.from_dict(json.loads((paths.receipts / "10-20.json").read_text())) == receipt
+
+
+def test_a_digest_changes_with_every_value(work: Work) -> None:
+    hogs = make_hogs(work, shards_of(work)[0])
+    digests = {hogs.digest}
+    for name in ("histograms", "descriptors", "corrupt"):
+        values = getattr(hogs, name).copy()
+        values.flat[-1] = not values.flat[-1]
+        digests.add(replace(hogs, **{name: values}).digest)
+
+    assert len(digests) == 4
+
+
+@pytest.mark.parametrize("n_file_bytes", [1, 2 * 4 * 24 * 40, 2**25], ids=["one", "two", "many"])
+def test_pictures_are_written_by_files_of_a_few_that_no_two_shards_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_file_bytes: int
+) -> None:
+    monkeypatch.setattr(layout, "PICTURE_FILE_BYTES", n_file_bytes)
+    work = make_work(inner=5, shard=10, recipe=WITH_IMAGES)
+    paths = make_paths(tmp_path, work)
+    receipts = fill_store(paths, work)
+    files = [name for receipt in receipts for name in receipt.files if name.startswith("images")]
+
+    assert len(files) == len(set(files))
+    group = open_group(seal_store(paths, receipts, ENDED))
+    assert group["images"].shards[0] * 4 * 24 * 40 <= max(n_file_bytes, 4 * 24 * 40)
+    np.testing.assert_array_equal(group["images"][:], expected_arrays(work)["images"])
+
+
+# -- when a run is given up -------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_given_up_leaves_nothing(paths: RunPaths, work: Work) -> None:
+    fill_store(paths, work)
+    discard_partial(paths)
+
+    assert not list(paths.root.iterdir())
+    discard_partial(paths)
+
+
+def test_other_runs_of_the_recording_stay_when_one_is_given_up(paths: RunPaths, work: Work) -> None:
+    other = make_store(paths.root, replace(work, recipe=WITH_IMAGES))
+    fill_store(paths, work)
+    discard_partial(paths)
+
+    assert list(paths.folder.iterdir()) == [other]
+
+
+def test_nothing_is_written_for_a_run_that_was_given_up(paths: RunPaths, work: Work) -> None:
+    create_store(paths, work, BEGUN)
+    discard_partial(paths)
+    span = shards_of(work)[0]
+    with pytest.raises(StoreError, match="the store in progress is gone"):
+        write_shard(paths, span, make_hogs(work, span))
+
+    assert not list(paths.root.iterdir())
+
+
+def test_a_run_that_is_given_up_while_a_shard_is_written_leaves_nothing(
+    paths: RunPaths, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_store(paths, work, BEGUN)
+    write = store._write
+
+    def give_up_first(working: Path, group: zarr.Group, name: str, span: Chunk, values: np.ndarray) -> list[str]:
+        if name == "descriptors":
+            discard_partial(paths)
+        return write(working, group, name, span, values)
+
+    monkeypatch.setattr(store, "_write", give_up_first)
+    span = shards_of(work)[0]
+    with pytest.raises(StoreError, match="the store in progress is gone"):
+        write_shard(paths, span, make_hogs(work, span))
+
+    assert not list(paths.root.iterdir())
+
+
+# -- a full disk ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", disk):
+        pytest.skip("a small disk can be mounted by root on Linux only")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def mount(*arguments: str | Path) -> int:
+    try:
+        return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode
+    except FileNotFoundError:
+        return 1
+
+
+def fill_up(disk: Path) -> None:
+    with suppress(OSError), (disk / "others' data").open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+
+
+def test_a_shard_on_a_full_disk_is_told_leaves_no_receipt_and_is_written_when_there_is_room(
+    small_disk: Path,
+) -> None:
+    work = make_work(n_frames=2000, inner=50, shard=1000)
+    paths = make_paths(small_disk, work)
+    create_store(paths, work, BEGUN)
+    first, second = shards_of(work)
+    receipt = write_shard(paths, first, make_hogs(work, first))
+    with pytest.raises(StoreError, match=r"the disk is full .*Make room"):
+        write_shard(paths, second, make_hogs(work, second))
+
+    assert read_receipt(paths, first) == receipt
+    assert [file.name for file in paths.receipts.iterdir()] == [f"{first}.json"]
+    assert not paths.final.exists()
+    assert mount("-o", "remount,size=64m", small_disk) == 0
+    receipts = [receipt, write_shard(paths, second, make_hogs(work, second))]
+    np.testing.assert_array_equal(
+        open_group(seal_store(paths, receipts, ENDED))["descriptors"][:], expected_arrays(work)["descriptors"]
+    )
+
+
+def test_a_store_that_finds_no_room_is_laid_out_when_there_is_some(small_disk: Path, work: Work) -> None:
+    paths = make_paths(small_disk / "store", work)
+    fill_up(small_disk)
+    with pytest.raises(StoreError, match="the disk is full"):
+        create_store(paths, work, BEGUN)
+
+    (small_disk / "others' data").unlink()
+    assert make_store(small_disk / "store", work).exists()
+
+
+def test_a_seal_that_finds_no_room_publishes_nothing_until_there_is_some(small_disk: Path, work: Work) -> None:
+    paths = make_paths(small_disk, work)
+    receipts = fill_store(paths, work)
+    fill_up(small_disk)
+    with pytest.raises(StoreError, match="the disk is full"):
+        seal_store(paths, receipts, ENDED)
+    assert not paths.final.exists()
+
+    (small_disk / "others' data").unlink()
+    assert seal_store(paths, receipts, ENDED).exists()
+
+
+# -- what a sealed store says -----------------------------------------------------------------------------
+
+
+def test_a_sealed_store_says_all_that_the_catalogue_does(paths: RunPaths, work: Work) -> None:
+    receipts = fill_store(paths, work)
+    record = read_record(seal_store(paths, receipts, ENDED))
+
+    assert record.path == Path(work.info.path)
+    assert (record.state, record.run_id, record.digest) == ("finished", paths.run_id, work.info.digest)
+    assert (record.stream, record.recipe) == (work.info.as_dict(), work.recipe.as_dict())
+    assert (record.software, record.host) == (BEGUN["software"], ENDED["host"])
+    assert (record.attempt, record.flow_run_id) == (1, "flow-1")
+    assert record.started_at == datetime.fromisoformat("2026-11-21T12:00:00+00:00")
+    assert record.finished_at == record.changed_at == datetime.fromisoformat("2026-11-21T12:01:00+00:00")
+    n_corrupt = sum(receipt.n_corrupt for receipt in receipts)
+    assert (record.n_frames, record.n_corrupt, record.grey) == (23, n_corrupt, ["luma table"])
+    assert record.reason == f"23 frames are described, {n_corrupt} of them corrupt"
+    assert (record.store, record.size_bytes) == (paths.final, 1000)
+    assert record.arrays["descriptors"] == {
+        "shape": [23, work.recipe.hog.n_features(work.frame_shape)],
+        "dtype": "float32",
+        "dims": ["frame", "feature"],
+    }
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"\0" * 9])
+def test_what_is_no_store_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.zarr"
+    if content is not None:
+        path.mkdir()
+        (path / "zarr.json").write_bytes(content)
+    with pytest.raises(StoreError, match=r"a\.zarr: (there is no store|its metadata cannot be read)"):
+        open_group(path)
+
+
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").write_bytes(b"mouse")
+    with pytest.raises(StoreError, match="there is no store"):
+        open_group(tmp_path / "a.zarr")
+
+
+def test_a_store_in_progress_or_of_something_else_is_no_sealed_one(paths: RunPaths, work: Work) -> None:
+    fill_store(paths, work)
+    zarr.create_group(paths.root / "other.zarr")
+    for path in (paths.working, paths.root / "other.zarr"):
+        with pytest.raises(StoreError, match="this is no sealed store of facehog"):
+            open_group(path)
