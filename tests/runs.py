@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from facehog_core.chunking import Chunk, ChunkPlan, plan_chunks
+from facehog_core.chunking import Chunk, ChunkPlan
 from facehog_core.extract import extract_chunk
 from facehog_core.hog import HogParams, normalise_blocks
 from facehog_core.layout import Work
@@ -96,11 +96,17 @@ def make_store(root: Path, work: Work) -> Path:
     return seal_store(paths, fill_store(paths, work), ENDED)
 
 
-def lay_out_run(root: Path, recording: Path, recipe: Recipe, frames_per_shard: int | None = None) -> RunPaths:
-    """Lay the run of a real recording out, with shards of any length."""
+def lay_out_run(
+    root: Path, recording: Path, recipe: Recipe, *, frames_per_shard: int = 1000, shards_per_chunk: int = 1
+) -> RunPaths:
+    """Lay the run of a real recording out, with shards and chunks of any length."""
     info, index = probe(recording)
-    keyframes = np.flatnonzero(index.is_keyframe)
-    plan = plan_chunks(index.n_frames, keyframes, is_seekable=index.is_seekable, frames_per_shard=frames_per_shard)
+    plan = ChunkPlan(
+        n_frames=index.n_frames,
+        frames_per_shard=frames_per_shard,
+        frames_per_inner_chunk=max(n for n in range(1, 51) if frames_per_shard % n == 0),
+        shards_per_chunk=shards_per_chunk,
+    )
     work = Work(info=info, index=index, recipe=recipe, plan=plan)
     paths = make_paths(root, work)
     create_store(paths, work, BEGUN)
@@ -112,15 +118,12 @@ def run_recording(
     recording: Path,
     recipe: Recipe,
     *,
-    frames_per_shard: int | None = None,
+    frames_per_shard: int = 1000,
+    shards_per_chunk: int = 1,
     order: Callable[[Sequence[Chunk]], Sequence[Chunk]] = lambda chunks: chunks,
 ) -> Path:
     """Turn a recording into a sealed store, its chunks in any order."""
-    paths = lay_out_run(root, recording, recipe, frames_per_shard)
-    chunks = list(read_plan(paths))
+    paths = lay_out_run(root, recording, recipe, frames_per_shard=frames_per_shard, shards_per_chunk=shards_per_chunk)
+    chunks = list(read_work(paths).plan)
     receipts = [receipt for chunk in order(chunks) for receipt in extract_chunk(paths, chunk)]
     return seal_store(paths, receipts, ENDED)
-
-
-def read_plan(paths: RunPaths) -> ChunkPlan:
-    return read_work(paths).plan

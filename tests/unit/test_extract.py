@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import av
+import numpy as np
+import pims
+import pytest
+import zarr
+from barcode import write_recording
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from runs import BEGUN, ENDED, lay_out_run, make_paths, make_work, run_recording
+from skimage.feature import _hog, hog
+
+from facehog_core import extract
+from facehog_core.chunking import Chunk
+from facehog_core.crop import Crop
+from facehog_core.decode import DecodedFrame, iter_frames
+from facehog_core.errors import ChangedError, CropError, StoreError
+from facehog_core.extract import check_crop, compute_shard, extract_chunk, plan_run
+from facehog_core.hog import HogParams
+from facehog_core.layout import Work
+from facehog_core.receipts import ShardHogs, ShardReceipt
+from facehog_core.recipe import Recipe
+from facehog_core.sealed import open_group, read_record
+from facehog_core.store import RunPaths, discard_partial, read_receipt, read_work, seal_store, write_shard
+from facehog_core.video import probe
+
+N_FRAMES = 60
+SMALL = Recipe(
+    hog=HogParams(pixels_per_cell=(16, 16), cells_per_block=(2, 2)), crop=Crop(x=3, y=5, width=120, height=80)
+)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recording(tmp_path_factory.mktemp("recordings") / "m12.mp4", N_FRAMES)
+
+
+@pytest.fixture(scope="module")
+def whole(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a run that nothing disturbed, with one shard."""
+    return run_recording(tmp_path_factory.mktemp("whole"), recording, SMALL, frames_per_shard=N_FRAMES)
+
+
+def assert_same_bytes(store: Path, expected: Path) -> None:
+    for name, array in open_group(expected).arrays():
+        assert open_group(store)[name][:].tobytes() == array[:].tobytes(), name
+
+
+# -- the same as scikit-image -----------------------------------------------------------------------------
+
+FACE = Crop(x=53, y=22, width=600, height=475)
+MICE = [
+    ("aind_bvt_clip.mp4", Recipe(crop=FACE)),
+    ("aind_bvt_clip.mp4", Recipe(hog=HogParams(orientations=9, pixels_per_cell=(16, 24), cells_per_block=(2, 2)))),
+    ("lightningpose_mirror-mouse_test_vid.mp4", Recipe()),
+    ("lightningpose_mirror-mouse_test_vid.mp4", Recipe(hog=HogParams(transform_sqrt=False, block_norm="L1"))),
+    ("amadeus_MABe_EGS8X2MN4SSUGFWAV976.mp4", Recipe(crop=Crop(x=101, y=77, width=333, height=301))),
+]
+
+
+def recipes_grey(path: Path, numbers: Sequence[int], crop: Crop | None) -> Iterator[NDArray[np.float64]]:
+    """Decode from the beginning and make grey as the 2020 scripts do."""
+    with av.open(path) as container:
+        for number, frame in enumerate(itertools.islice(container.decode(video=0), max(numbers) + 1)):
+            if number in numbers:
+                grey = pims.as_grey(frame.to_ndarray(format="rgb24"))
+                yield grey[crop.window] if crop else grey
+
+
+@pytest.fixture
+def decided_ties(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turn scikit-image's gradients by 1e-11 rad: those on a bin border, where it does not agree with itself, go above.
+
+    No other gradient of 8-bit grey is as near to a border.
+    """
+    gradient_of = _hog._hog_channel_gradient
+
+    def turned(channel: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        g_row, g_col = gradient_of(channel)
+        return g_row + 1e-11 * g_col, g_col - 1e-11 * g_row
+
+    monkeypatch.setattr(_hog, "_hog_channel_gradient", turned)
+
+
+@pytest.mark.usefixtures("decided_ties")
+@pytest.mark.parametrize(("name", "recipe"), MICE, ids=[f"{name[:10]}-{recipe.digest[:4]}" for name, recipe in MICE])
+def test_stored_descriptors_of_real_mice_equal_scikit_image(
+    videos_dir: Path, tmp_path: Path, name: str, recipe: Recipe
+) -> None:
+    path, params = videos_dir / "real" / name, recipe.hog
+    paths = lay_out_run(tmp_path, path, recipe, frames_per_shard=5)
+    chunks = list(read_work(paths).plan)
+    numbers = []
+    for chunk in (chunks[0], chunks[len(chunks) // 2 - 7]):
+        extract_chunk(paths, chunk)
+        numbers += [chunk.start, chunk.stop - 1]
+
+    for descriptor, grey in zip(
+        read_descriptors(paths, numbers), recipes_grey(path, numbers, recipe.crop), strict=True
+    ):
+        expected = hog(
+            grey,
+            params.orientations,
+            params.pixels_per_cell,
+            params.cells_per_block,
+            params.block_norm,
+            transform_sqrt=params.transform_sqrt,
+        )
+        np.testing.assert_allclose(descriptor, expected, rtol=0, atol=1e-5)
+
+
+def read_descriptors(paths: RunPaths, numbers: Sequence[int]) -> NDArray[np.float32]:
+    return np.stack([zarr.open_array(paths.working / "descriptors", mode="r")[number] for number in numbers])
+
+
+# -- law 2: the same bytes --------------------------------------------------------------------------------
+
+
+@settings(max_examples=8)
+@given(st.integers(1, N_FRAMES + 20), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_descriptors_are_the_same_bytes_for_any_chunks_in_any_order(
+    recording: Path,
+    whole: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    frames_per_shard: int,
+    shards_per_chunk: int,
+    chance: Random,
+) -> None:
+    folder = tmp_path_factory.mktemp("chunks")
+    store = run_recording(
+        folder,
+        recording,
+        SMALL,
+        frames_per_shard=frames_per_shard,
+        shards_per_chunk=shards_per_chunk,
+        order=lambda chunks: chance.sample(chunks, len(chunks)),
+    )
+
+    assert_same_bytes(store, whole)
+    shutil.rmtree(folder)
+
+
+def test_many_shards_by_one_decoder_are_the_same_bytes(recording: Path, whole: Path, tmp_path: Path) -> None:
+    paths = lay_out_run(tmp_path, recording, SMALL, frames_per_shard=7)
+    receipts = extract_chunk(paths, Chunk(start=0, stop=N_FRAMES))
+
+    assert len(receipts) == 9
+    assert_same_bytes(seal_store(paths, receipts, ENDED), whole)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from facehog_core.chunking import Chunk
+from facehog_core.extract import compute_shard, extract_chunk
+from facehog_core.store import RunPaths
+
+root, recording, run_id, stop = sys.argv[1:]
+paths = RunPaths(root=Path(root), recording=recording, run_id=run_id)
+
+def compute_slowly(*given):
+    time.sleep(0.2)
+    return compute_shard(*given)
+
+extract_chunk(paths, Chunk(start=0, stop=int(stop)), compute=compute_slowly)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_run_that_was_killed_goes_on_with_the_shards_that_it_had_not_done(
+    recording: Path, whole: Path, tmp_path: Path
+) -> None:
+    paths = lay_out_run(tmp_path, recording, SMALL, frames_per_shard=4)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path), paths.recording, paths.run_id, str(N_FRAMES)]
+    )
+    try:
+        while len(list(paths.receipts.glob("*.json"))) < 3 and process.poll() is None:
+            time.sleep(0.01)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+    done = {span: receipt for span in shards_of(paths) if (receipt := read_receipt(paths, span))}
+    assert 3 <= len(done) < 15
+    before = {name: stamp(paths.working / name) for receipt in done.values() for name in receipt.files}
+    computed = []
+
+    def compute(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> ShardHogs:
+        computed.append(span)
+        return compute_shard(frames, span, work)
+
+    receipts = extract_chunk(paths, Chunk(start=0, stop=N_FRAMES), compute=compute)
+
+    assert set(computed).isdisjoint(done)
+    assert {name: stamp(paths.working / name) for name in before} == before
+    assert_same_bytes(seal_store(paths, receipts, ENDED), whole)
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    return path.stat().st_mtime_ns, path.stat().st_ino
+
+
+def shards_of(paths: RunPaths) -> list[Chunk]:
+    plan = read_work(paths).plan
+    return [shard for chunk in plan for shard in plan.shards_of(chunk)]
+
+
+def test_only_shards_that_are_missing_or_damaged_are_done_again(recording: Path, whole: Path, tmp_path: Path) -> None:
+    paths = lay_out_run(tmp_path, recording, SMALL, frames_per_shard=10)
+    everything = Chunk(start=0, stop=N_FRAMES)
+    receipts = extract_chunk(paths, everything)
+    (paths.receipts / "20-30.json").unlink()
+    (damaged,) = [name for name in receipts[4].files if name.startswith("histograms")]
+    (paths.working / damaged).write_bytes(b"\0" * 100)
+    written = []
+
+    def write(paths: RunPaths, span: Chunk, hogs: ShardHogs) -> ShardReceipt:
+        written.append(span)
+        return write_shard(paths, span, hogs)
+
+    again = extract_chunk(paths, everything, write=write)
+
+    assert written == [Chunk(start=20, stop=30), Chunk(start=40, stop=50)]
+    assert again == receipts
+    assert_same_bytes(seal_store(paths, again, ENDED), whole)
+
+
+# -- from a probe to a sealed store -----------------------------------------------------------------------
+
+
+def test_a_run_is_planned_described_and_sealed(recording: Path, whole: Path, tmp_path: Path) -> None:
+    info, _ = probe(recording)
+    paths = make_paths(tmp_path, make_work(recipe=SMALL, path=info.path, digest=info.digest))
+    plan = plan_run(paths, info, SMALL, BEGUN)
+    receipts = [receipt for chunk in plan for receipt in extract_chunk(paths, chunk)]
+    store = seal_store(paths, receipts, ENDED)
+
+    assert_same_bytes(store, whole)
+    record = read_record(store)
+    assert (record.n_frames, record.n_corrupt, record.grey) == (N_FRAMES, 0, ["luma table"])
+    assert (record.path, record.stream) == (recording, info.as_dict())
+
+
+def test_a_recording_in_colour_says_how_it_was_made_grey(tmp_path: Path) -> None:
+    colour = write_recording(tmp_path / "colour.mp4", 12, chroma=90)
+
+    assert read_record(run_recording(tmp_path / "store", colour, SMALL)).grey == ["rgb"]
+
+
+def test_pictures_are_stored_where_they_are_asked_for(recording: Path, tmp_path: Path) -> None:
+    group = open_group(run_recording(tmp_path, recording, replace(SMALL, with_images=True)))
+
+    assert group["images"].shape == (N_FRAMES, 80, 120)
+    assert group["images"][:].any(axis=(1, 2)).all()
+
+
+# -- what stops it ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copy(recording: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(recording, tmp_path / "copy.mp4"))
+
+
+def test_a_recording_that_was_replaced_is_not_planned(copy: Path, tmp_path: Path) -> None:
+    info, _ = probe(copy)
+    paths = make_paths(tmp_path / "store", make_work(recipe=SMALL))
+    write_recording(copy, 12)
+    with pytest.raises(ChangedError, match=r"copy\.mp4: it is not the file that was probed"):
+        plan_run(paths, info, SMALL, BEGUN)
+
+    assert not paths.folder.exists()
+
+
+def test_a_recording_that_was_replaced_is_not_described(copy: Path, tmp_path: Path) -> None:
+    paths = lay_out_run(tmp_path / "store", copy, SMALL)
+    write_recording(copy, 12)
+    with pytest.raises(ChangedError, match=r"copy\.mp4: it is not the file that was probed"):
+        extract_chunk(paths, Chunk(start=0, stop=N_FRAMES))
+
+
+@pytest.mark.parametrize("happens", ["replaced", "written over", "removed"])
+def test_no_receipt_is_written_for_frames_of_a_recording_that_changed_in_the_meantime(
+    copy: Path, tmp_path: Path, happens: str
+) -> None:
+    paths = lay_out_run(tmp_path / "store", copy, SMALL, frames_per_shard=20)
+
+    def compute(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> ShardHogs:
+        hogs = compute_shard(frames, span, work)
+        if span.start == 20:
+            if happens == "removed":
+                copy.unlink()
+            elif happens == "replaced":
+                write_recording(tmp_path / "new.mp4", 12).replace(copy)
+            else:
+                copy.write_bytes(copy.read_bytes())
+        return hogs
+
+    with pytest.raises(ChangedError, match=r"copy\.mp4: it is not the file that was probed"):
+        extract_chunk(paths, Chunk(start=0, stop=N_FRAMES), compute=compute)
+    assert [read_receipt(paths, span) is not None for span in shards_of(paths)] == [True, False, False]
+
+
+def test_a_run_that_was_given_up_does_not_go_on(recording: Path, tmp_path: Path) -> None:
+    paths = lay_out_run(tmp_path, recording, SMALL)
+    discard_partial(paths)
+    with pytest.raises(StoreError, match="the store in progress is gone"):
+        extract_chunk(paths, Chunk(start=0, stop=N_FRAMES))
+
+
+@pytest.mark.parametrize(
+    ("crop", "said"),
+    [
+        (Crop(x=1, y=0, width=160, height=96), r"\[1, 0, 160, 96\] .* outside of the frame of 160 x 96 pixels"),
+        (Crop(x=0, y=16, width=160, height=81), r"\[0, 16, 160, 81\] .* outside of the frame of 160 x 96 pixels"),
+        (Crop(x=0, y=0, width=31, height=96), "31 x 96 pixels hold no block of 32 x 32"),
+        (Crop(x=0, y=0, width=160, height=31), "160 x 31 pixels hold no block of 32 x 32"),
+    ],
+)
+def test_a_crop_that_does_not_fit_is_refused_in_words(recording: Path, tmp_path: Path, crop: Crop, said: str) -> None:
+    info, _ = probe(recording)
+    paths = make_paths(tmp_path, make_work())
+    with pytest.raises(CropError, match=rf"m12\.mp4: .*{said}"):
+        plan_run(paths, info, Recipe(crop=crop), BEGUN)
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_blocks_of_several_cells_need_more_room(recording: Path) -> None:
+    info, _ = probe(recording)
+    check_crop(info, Recipe(hog=HogParams(cells_per_block=(3, 5))))
+    with pytest.raises(CropError, match="160 x 96 pixels hold no block of 192 x 96"):
+        check_crop(info, Recipe(hog=HogParams(cells_per_block=(3, 6))))
+
+
+def test_the_whole_frame_and_its_very_corner_are_crops_that_fit(recording: Path) -> None:
+    info, _ = probe(recording)
+    check_crop(info, Recipe(crop=Crop(x=0, y=0, width=160, height=96)))
+    check_crop(info, Recipe(crop=Crop(x=128, y=64, width=32, height=32)))
+
+
+@pytest.mark.parametrize("taken", [[0, 1, 3], [1, 2, 3], [0, 1]], ids=["gap", "shifted", "short"])
+def test_frames_that_are_not_those_of_the_span_are_not_described(
+    recording: Path, tmp_path: Path, taken: list[int]
+) -> None:
+    work = read_work(lay_out_run(tmp_path, recording, SMALL))
+    frames = list(iter_frames(work.info, work.index, 0, 4))
+    with pytest.raises(ValueError, match="from the decoder in place of"):
+        compute_shard(iter([frames[number] for number in taken]), Chunk(start=0, stop=3), work)
+
+
+def test_a_decoder_is_closed_when_a_shard_fails(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = lay_out_run(tmp_path, recording, SMALL)
+    decoders = []
+
+    def remember(*given: object) -> Iterator[DecodedFrame]:
+        decoders.append(iter_frames(*given))  # type: ignore[arg-type]
+        return decoders[-1]
+
+    def fail(frames: Iterator[DecodedFrame], _span: Chunk, _work: Work) -> ShardHogs:
+        next(frames)
+        raise MemoryError
+
+    monkeypatch.setattr(extract, "iter_frames", remember)
+    with pytest.raises(MemoryError):
+        extract_chunk(paths, Chunk(start=0, stop=N_FRAMES), compute=fail)
+    assert [decoder.gi_frame for decoder in decoders] == [None]
