@@ -87,7 +87,8 @@ def _check_shard(path: Path, group: zarr.Group, receipt: ShardReceipt) -> list[s
     if hogs.digest != receipt.digest:
         return [f"{span}: other values are read than were computed"]
     recipe = Recipe.from_dict(group.attrs["recipe"])  # type: ignore[arg-type]
-    if not np.array_equal(normalise_blocks(hogs.histograms, recipe.hog), hogs.descriptors):
+    follows = normalise_blocks(hogs.histograms, recipe.hog)
+    if not np.array_equal(follows, hogs.descriptors, equal_nan=True):
         return [f"{span}: the descriptors do not follow from the histograms"]
     return []
 

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from barcode import write_recording
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import BEGUN, ENDED, SMALL_HOG, make_hogs, make_paths, make_store, make_work, run_recording, shards_of
+
+from facehog_core import store as store_module
+from facehog_core.disk import measure_file
+from facehog_core.hog import HogParams
+from facehog_core.layout import Work
+from facehog_core.provenance import RunRecord
+from facehog_core.receipts import ShardHogs, ShardReceipt
+from facehog_core.recipe import Recipe
+from facehog_core.sealed import read_record
+from facehog_core.store import create_store, seal_store, write_shard
+from facehog_core.verify import Verdict, verify_store
+
+RECIPE = Recipe(hog=SMALL_HOG, with_images=True)
+
+
+def verdict_of(path: Path, expected: RunRecord | None = None) -> Verdict:
+    *_, verdict = verify_store(path, expected)
+    assert isinstance(verdict, Verdict)
+    return verdict
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of a recording that is nowhere any more."""
+    return make_store(tmp_path_factory.mktemp("store"), make_work(recipe=RECIPE))
+
+
+@pytest.fixture
+def store(sealed: Path, tmp_path: Path) -> Path:
+    """A copy, to damage."""
+    return Path(shutil.copytree(sealed, tmp_path / sealed.name))
+
+
+def files_of(path: Path) -> list[str]:
+    return sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+
+
+# -- what is sound ----------------------------------------------------------------------------------------
+
+
+def test_a_store_that_nobody_touched_is_sound(tmp_path: Path) -> None:
+    recording = write_recording(tmp_path / "m12.mp4", 30)
+    path = run_recording(tmp_path / "store", recording, Recipe(hog=HogParams(pixels_per_cell=(16, 16))))
+
+    assert verdict_of(path, read_record(path)) == Verdict(store=path, problems=[], source="unchanged")
+    assert verdict_of(path).is_sound
+
+
+def test_the_frames_that_are_checked_are_told_on_the_way(sealed: Path) -> None:
+    assert [told for told in verify_store(sealed) if not isinstance(told, Verdict)] == [10, 20, 23]
+
+
+def test_a_recording_that_is_gone_does_not_make_its_store_unsound(sealed: Path) -> None:
+    verdict = verdict_of(sealed)
+
+    assert verdict.is_sound
+    assert verdict.source == "cannot be read (No such file or directory): /nowhere/m12.mp4"
+
+
+def test_frames_that_are_unknown_are_sound(tmp_path: Path) -> None:
+    def unknown(hogs: ShardHogs) -> ShardHogs:
+        histograms, descriptors = hogs.histograms.copy(), hogs.descriptors.copy()
+        histograms[1], descriptors[1] = np.nan, np.nan
+        return replace(hogs, histograms=histograms, descriptors=descriptors)
+
+    assert verdict_of(make_changed_store(tmp_path, unknown)).problems == []
+
+
+# -- bytes ------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_flipped_bit_is_found_in_every_file_and_the_file_is_named(sealed: Path, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(files_of(sealed)))
+    content = (sealed / name).read_bytes()
+    place = data.draw(st.integers(0, len(content) - 1))
+    flipped = bytes([content[place] ^ (1 << data.draw(st.integers(0, 7)))])
+    (sealed / name).write_bytes(content[:place] + flipped + content[place + 1 :])
+    try:
+        verdict = verdict_of(sealed)
+    finally:
+        (sealed / name).write_bytes(content)
+
+    if not says_the_same(content, content[:place] + flipped + content[place + 1 :], name):
+        assert [problem for problem in verdict.problems if name in problem or "metadata" in problem]
+
+
+def says_the_same(before: bytes, after: bytes, name: str) -> bool:
+    """Say whether root metadata differ in nothing but white space."""
+    try:
+        return name == "zarr.json" and json.loads(before) == json.loads(after)
+    except ValueError:
+        return False
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def grow(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b"\0")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, truncate, grow])
+def test_every_file_that_is_missing_or_of_another_size_is_named(
+    sealed: Path, store: Path, damage: Callable[[Path], None]
+) -> None:
+    for name in files_of(sealed):
+        if name != "zarr.json":
+            damage(store / name)
+            (problem,) = verdict_of(store).problems
+            assert name in problem
+            shutil.copy(sealed / name, store / name)
+    assert verdict_of(store).is_sound
+
+
+def test_all_that_is_wrong_is_told_at_once(store: Path) -> None:
+    truncate(store / "time_s" / "c" / "0")
+    truncate(store / "histograms" / "c" / "1" / "0" / "0" / "0")
+    (store / "corrupt" / "c" / "2").unlink()
+
+    problems = verdict_of(store).problems
+    assert [problem.split(" has ")[0] for problem in problems[:2]] == [
+        "time_s/c/0",
+        "frames 10-20: histograms/c/1/0/0/0",
+    ]
+    assert problems[2] == "frames 20-23: corrupt/c/2 is missing"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("recipe", {"hog": {}, "crop": None, "with_images": False}),
+        ("shards", []),
+        ("files", {}),
+        ("run_id", "another"),
+        ("metadata_digest", "0" * 32),
+    ],
+)
+def test_a_store_that_says_something_else_of_itself_is_found(store: Path, key: str, value: object) -> None:
+    metadata = json.loads((store / "zarr.json").read_text())
+    metadata["attributes"][key] = value
+    (store / "zarr.json").write_text(json.dumps(metadata))
+
+    assert verdict_of(store).problems == ["zarr.json is not as it was sealed"]
+
+
+def test_a_store_that_is_gone_is_found(store: Path) -> None:
+    shutil.rmtree(store)
+
+    assert verdict_of(store).problems == ["there is no store"]
+
+
+# -- values -----------------------------------------------------------------------------------------------
+
+
+def make_changed_store(root: Path, change: Callable[[ShardHogs], ShardHogs]) -> Path:
+    """Make a store whose second shard was computed in another way."""
+    work = make_work()
+    paths = make_paths(root, work)
+    create_store(paths, work, BEGUN)
+    hogs = [make_hogs(work, span) for span in shards_of(work)]
+    hogs[1] = change(hogs[1])
+    receipts = [write_shard(paths, span, made) for span, made in zip(shards_of(work), hogs, strict=True)]
+    return seal_store(paths, receipts, ENDED)
+
+
+@pytest.mark.parametrize("name", ["descriptors", "histograms"])
+def test_descriptors_that_do_not_follow_from_the_histograms_are_found(tmp_path: Path, name: str) -> None:
+    def change(hogs: ShardHogs) -> ShardHogs:
+        values = getattr(hogs, name).copy()
+        values[-1].flat[-1] *= np.float32(1.5)
+        return replace(hogs, **{name: values})
+
+    assert verdict_of(make_changed_store(tmp_path, change)).problems == [
+        "frames 10-20: the descriptors do not follow from the histograms"
+    ]
+
+
+def seal_with(root: Path, work: Work, change: Callable[[Path, ShardReceipt], ShardReceipt]) -> Path:
+    """Make a store whose second shard was wrong before it was measured."""
+    paths = make_paths(root, work)
+    create_store(paths, work, BEGUN)
+    receipts = [write_shard(paths, span, make_hogs(work, span)) for span in shards_of(work)]
+    receipts[1] = change(paths.working, receipts[1])
+    return seal_store(paths, receipts, ENDED)
+
+
+def test_values_that_are_not_those_that_were_computed_are_found(tmp_path: Path) -> None:
+    store = seal_with(tmp_path, make_work(), lambda _working, receipt: replace(receipt, digest="0" * 32))
+
+    assert verdict_of(store).problems == ["frames 10-20: other values are read than were computed"]
+
+
+def test_bytes_that_were_bad_before_they_were_measured_are_found(tmp_path: Path) -> None:
+    def spoil(working: Path, receipt: ShardReceipt) -> ShardReceipt:
+        name = next(name for name in receipt.files if name.startswith("descriptors"))
+        content = bytearray((working / name).read_bytes())
+        content[40] ^= 1
+        (working / name).write_bytes(content)
+        return replace(receipt, files=receipt.files | {name: measure_file(working / name)})
+
+    (problem,) = verdict_of(seal_with(tmp_path, make_work(), spoil)).problems
+    assert problem.startswith("frames 10-20: cannot be decoded: ")
+
+
+# -- the source and the catalogue -------------------------------------------------------------------------
+
+
+def test_a_recording_whose_content_has_changed_is_found_though_size_and_time_are_the_same(tmp_path: Path) -> None:
+    recording = write_recording(tmp_path / "m12.mp4", 12)
+    path = run_recording(tmp_path / "store", recording, Recipe())
+    status, content = recording.stat(), bytearray(recording.read_bytes())
+    content[-1] ^= 1
+    recording.write_bytes(content)
+    os.utime(recording, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    verdict = verdict_of(path)
+    assert verdict.source == "changed"
+    assert verdict.problems == [f"{recording} is not the file any more that was described: its content has changed"]
+
+
+def test_a_recording_that_was_only_touched_is_unchanged(tmp_path: Path) -> None:
+    recording = write_recording(tmp_path / "m12.mp4", 12)
+    path = run_recording(tmp_path / "store", recording, Recipe())
+    os.utime(recording, ns=(0, 0))
+
+    assert verdict_of(path) == Verdict(store=path, problems=[], source="unchanged")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"run_id": "another"},
+        {"digest": "0" * 32},
+        {"size_bytes": 1},
+        {"recipe": {"hog": {}}},
+        {"software": {"av": "17"}},
+        {"n_frames": 22},
+        {"n_corrupt": 9},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_row_of_the_catalogue_that_differs_is_named_with_both_values(sealed: Path, change: dict[str, object]) -> None:
+    told = read_record(sealed)
+    ((name, value),) = change.items()
+
+    assert verdict_of(sealed, replace(told, **change)).problems == [
+        f"{name}: the store says {getattr(told, name)!r}, the catalogue {value!r}"
+    ]
+
+
+def test_a_row_of_the_catalogue_may_have_moved_on(sealed: Path) -> None:
+    told = read_record(sealed)
+    moved = replace(told, path=Path("/data/renamed.mp4"), state="duplicate", reason="holds the same bytes")
+
+    assert verdict_of(sealed, moved).is_sound
+
+
+def test_a_verdict_is_plain_values(sealed: Path) -> None:
+    assert json.dumps(asdict(verdict_of(sealed)) | {"store": str(sealed)})
+
+
+def test_stores_of_another_format_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "FORMAT", 2)
+        path = make_store(tmp_path, make_work())
+
+    assert verdict_of(path).problems == ["this is no sealed store of facehog"]
