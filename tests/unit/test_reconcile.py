@@ -222,6 +222,17 @@ def test_a_run_that_died_is_asked_for_again_under_another_key_but_not_for_ever(r
     assert rig.look(after_s=60) == 0
 
 
+def test_runs_that_die_before_they_begin_count_too(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    for _ in range(MOST_ATTEMPTS):
+        rig.launcher.runs[rig.file(path).flow_run_id or ""].life = Life.DEAD
+        rig.look()
+
+    assert [run.request.attempt for run in rig.launcher.runs.values()] == [1, 2, 3]
+    assert rig.file(path).state is Fate.FAILED
+
+
 def test_a_run_that_keeps_finding_its_file_changed_is_not_asked_for_for_ever(rig: Rig) -> None:
     path = rig.put("m12.mp4")
     settle(rig)
@@ -305,7 +316,8 @@ def test_a_file_that_vanished_before_its_run_is_taken_up_when_it_is_back(rig: Ri
     assert rig.look() == 0
     assert "must stand still" in rig.file(path).reason
 
-    assert rig.look(after_s=SETTLE_S) == 1
+    assert rig.look(after_s=SETTLE_S - 1) == 0
+    assert rig.look(after_s=1) == 1
 
 
 def test_a_file_that_is_renamed_is_a_file_of_its_own(rig: Rig) -> None:
@@ -366,9 +378,11 @@ def test_a_key_tells_apart_whatever_makes_another_run() -> None:
 
 # -- whatever happens -------------------------------------------------------------------------------------
 
-RECORDINGS = ["a.mp4", "b.mp4", "rig 2/c.mp4"]
+RECORDINGS = ["a.mp4", "rig 2/b.mp4"]
 OTHERS = [".hidden.mp4", "copying.mp4.part", "notes.txt", ".cache/d.mp4"]
-names = st.sampled_from(RECORDINGS + OTHERS)
+recordings = st.sampled_from(RECORDINGS)
+numbers = st.integers(0, 9)
+ENDS = [Fate.FINISHED, Fate.FAILED, Fate.QUARANTINED, Fate.DUPLICATE, Life.DEAD, Life.DEAD, Life.CANCELLED]
 
 
 class LabLife(RuleBasedStateMachine):
@@ -399,12 +413,16 @@ class LabLife(RuleBasedStateMachine):
 
     # Files.
 
-    @rule(name=names)
+    @rule(name=recordings)
     def write(self, name: str) -> None:
         self.n_written += 1
         self._touch(self.rig.put(name, b"x" * self.n_written))
 
-    @rule(name=names)
+    @rule(name=st.sampled_from(OTHERS))
+    def write_something_else(self, name: str) -> None:
+        self.write(name)
+
+    @rule(name=recordings)
     def replace(self, name: str) -> None:
         """As `rsync` does; size and time are those of the file that was there."""
         path = self.rig.folder / name
@@ -414,14 +432,14 @@ class LabLife(RuleBasedStateMachine):
             os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
             self._touch(new.replace(path))
 
-    @rule(name=names, other=names)
+    @rule(name=recordings, other=st.sampled_from(RECORDINGS + OTHERS))
     def rename(self, name: str, other: str) -> None:
         path, target = self.rig.folder / name, self.rig.folder / other
         if path.exists() and path != target:
             target.parent.mkdir(exist_ok=True)
             self._touch(path.replace(target))
 
-    @rule(name=names)
+    @rule(name=recordings)
     def remove(self, name: str) -> None:
         (self.rig.folder / name).unlink(missing_ok=True)
 
@@ -430,7 +448,12 @@ class LabLife(RuleBasedStateMachine):
 
     # The sensor.
 
-    @rule(after_s=st.sampled_from([0.0, 3.0, SETTLE_S, 4 * SETTLE_S]))
+    @rule()
+    def settle(self) -> None:
+        self.look(0.0)
+        self.look(SETTLE_S)
+
+    @rule(after_s=st.sampled_from([0.0, 3.0, SETTLE_S]))
     def look(self, after_s: float) -> None:
         before = self.launcher.n_asked.copy()
         try:
@@ -446,12 +469,24 @@ class LabLife(RuleBasedStateMachine):
         for key in self.launcher.n_asked - before:
             request = self.launcher.runs[self.launcher.names[key]].request
             assert before[key] == 0 or key in self.interrupted
-            assert request.attempt <= MOST_ATTEMPTS
+            assert 1 <= request.attempt <= MOST_ATTEMPTS
+            assert not self._others_alive(request)
             assert str(request.path.relative_to(self.rig.folder)) in RECORDINGS
-            if request.path.exists() and request.after is None:
+            # A run that died is asked for again at once: the next one sees for itself what the file is now.
+            if request.attempt == 1:
                 assert Signature.of(request.path) == request.signature
                 assert self.rig.at_s - self.touched_at_s[request.path] >= SETTLE_S
         self._check_fates()
+
+    def _others_alive(self, request: RunRequest) -> list[Run]:
+        """Find runs of the same file that go on, but for those that a crash kept the sensor from noting."""
+        return [
+            run
+            for run in self.launcher.runs.values()
+            if run.life is Life.ALIVE
+            and run.request.path == request.path
+            and run.request.key not in {request.key, *self.interrupted}
+        ]
 
     def _check_fates(self) -> None:
         files = self.catalogue.files()
@@ -476,24 +511,32 @@ class LabLife(RuleBasedStateMachine):
         alive = [name for name, run in runs if run.life is Life.ALIVE and run.has_begun == begun]
         return alive[number % len(alive)] if alive else None
 
-    @rule(number=st.integers(0, 9))
+    @rule(number=numbers)
     def begin(self, number: int) -> None:
         if name := self._pick(number, begun=False):
             self.rig.begin(name)
 
-    @rule(
-        number=st.integers(0, 9),
-        state=st.sampled_from([Fate.FINISHED, Fate.FINISHED, Fate.FAILED, Fate.QUARANTINED, Fate.DUPLICATE]),
-    )
-    def end(self, number: int, state: Fate) -> None:
+    @rule(number=numbers, end=st.sampled_from(ENDS))
+    def end(self, number: int, end: Fate | Life) -> None:
         if name := self._pick(number, begun=True):
             request = self.launcher.runs[name].request
-            is_same = request.path.exists() and Signature.of(request.path) == request.signature
-            self.rig.end(name, state if is_same else Fate.WAITING)
+            if isinstance(end, Life):
+                self.launcher.runs[name].life = end
+            elif request.path.exists() and Signature.of(request.path) == self.rig.file(request.path).signature:
+                self.rig.end(name, end)
+            else:
+                self.rig.end(name, Fate.WAITING)
 
-    @rule(number=st.integers(0, 9), begun=st.booleans(), life=st.sampled_from([Life.DEAD, Life.CANCELLED]))
-    def die(self, number: int, begun: bool, life: Life) -> None:
-        if name := self._pick(number, begun=begun):
+    @rule(number=numbers, end=st.sampled_from(ENDS))
+    def settle_and_run(self, number: int, end: Fate | Life) -> None:
+        self.settle()
+        self.begin(number)
+        self.end(number, end)
+        self.look(0.0)
+
+    @rule(number=numbers, life=st.sampled_from([Life.DEAD, Life.CANCELLED]))
+    def die_in_the_queue(self, number: int, life: Life) -> None:
+        if name := self._pick(number, begun=False):
             self.launcher.runs[name].life = life
 
     @invariant()
@@ -509,6 +552,7 @@ class LabLife(RuleBasedStateMachine):
                 self.rig.begin(name)
             while self._pick(0, begun=True):
                 self.end(0, Fate.FINISHED)
+        assert not [run for run in self.launcher.runs.values() if run.life is Life.ALIVE]
         for path, file in self.catalogue.files().items():
             assert file.state.is_settled or (file.state is Fate.WAITING and not path.exists())
 
