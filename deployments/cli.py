@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
@@ -21,7 +23,7 @@ from facehog_core.verify import Verdict, verify_store
 from facehog_core.video import probe as probe_recording
 
 from .config import FILE_NAME, TEMPLATE, Config, find_config, load_config
-from .display import aside, console, print_json, print_pairs, print_records, print_run, tell_time
+from .display import aside, console, print_error, print_json, print_pairs, print_records, print_run, tell_time
 from .environment import apply_environment, describe_environment
 
 DONE, FAILED, WRONG_USAGE, REFUSED = 0, 1, 2, 3
@@ -47,8 +49,16 @@ def main() -> None:
     try:
         app()
     except FacehogError as error:
-        aside.print(f"[red]facehog:[/] {error}", markup=True)
+        print_error(str(error))
         sys.exit(status_of(error))
+    except OSError as error:
+        print_error(f"{error.filename or 'the system'}: {error.strerror or error}")
+        sys.exit(FAILED)
+
+
+def normalise(path: Path) -> Path:
+    """Return an absolute path without ``~`` and ``..``, as the catalogue names files."""
+    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
 
 
 def status_of(error: FacehogError) -> int:
@@ -95,7 +105,8 @@ def init(
     config = load_config(path.absolute())
     for made in (config.store, *(inbox.path for inbox in config.inbox)):
         made.mkdir(parents=True, exist_ok=True)
-    console.print(f"wrote {path}; recordings go into {config.inbox[0].path}, results into {config.store}")
+    told = f"wrote {path}; recordings go into {config.inbox[0].path}, results into {config.store}"
+    console.print(told, markup=False)
     console.print("Edit it (the crop above all), then start: facehog up")
 
 
@@ -138,16 +149,15 @@ def process(
     from .foreground import process_in_foreground
 
     statuses, records = [], []
-    for path in (path.absolute() for path in paths):
+    for path in map(normalise, paths):
         state = process_in_foreground(loaded, path, loaded.recipe_for(path, crop=chosen, with_images=images))
         record = _last_record(loaded, path)
         records.append(record)
         statuses.append(_status_of_run(record))
         if statuses[-1] != DONE:
-            aside.print(f"[red]facehog:[/] {record.reason if record else state.message}")
+            print_error(record.reason if record else str(state.message))
         elif record and not as_json:
-            console.print(f"{path.name}: {record.reason}")
-            console.print(f"  {record.store}")
+            console.print(f"{path.name}: {record.reason}\n  {record.store}", markup=False)
     if as_json:
         print_json([record.as_dict() for record in records if record])
     raise typer.Exit(max(statuses))
@@ -171,10 +181,12 @@ def _prepare_prefect(config: Config, *, verbose: bool) -> None:
 
 def find_service(config: Config) -> dict[str, str]:
     """Return the addresses of the service that is up for this configuration; empty if none is."""
-    try:
-        addresses: dict[str, str] = json.loads((config.state_dir / "service.json").read_text("utf-8"))
-    except FileNotFoundError:
+    from .up import ServicePaths, is_up
+
+    paths = ServicePaths(state_dir=config.state_dir)
+    if not paths.addresses.exists() or not is_up(config.state_dir):
         return {}
+    addresses: dict[str, str] = json.loads(paths.addresses.read_text("utf-8"))
     return addresses
 
 
@@ -267,7 +279,7 @@ def why(
     """Tell what became of a file, and why."""
     loaded, _ = _configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
-        story = catalogue.story(path.absolute())
+        story = catalogue.story(normalise(path))
     if not story:
         raise CatalogueError(
             path,
@@ -278,7 +290,7 @@ def why(
         print_json([{"at": step.at.isoformat(), "state": step.state, "reason": step.reason} for step in story])
         return
     for step in story:
-        console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {step.reason}", markup=True)
+        console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {escape(step.reason)}")
 
 
 @app.command()
@@ -305,15 +317,18 @@ def verify(
 
 def _verify(record: RunRecord) -> Verdict:
     assert record.store is not None
-    with aside.status(f"reads {record.path.name}") as status:
+    name = escape(record.path.name)
+    with aside.status(f"reads {name}") as status:
         for found in verify_store(record.store, record):
             if isinstance(found, Verdict):
                 break
-            status.update(f"{record.path.name}: {found} of {record.n_frames} frames")
+            status.update(f"{name}: {found} of {record.n_frames} frames")
     for problem in found.problems:
-        aside.print(f"[red]{record.run_id}[/]: {problem}")
+        aside.print(f"[red]{record.run_id}[/]: {escape(problem)}")
     if found.is_sound:
-        aside.print(f"[green]{record.run_id}[/]: {record.n_frames} frames are as written; source {found.source}")
+        aside.print(
+            f"[green]{record.run_id}[/]: {record.n_frames} frames are as written; source {escape(found.source)}"
+        )
     return found
 
 
@@ -329,9 +344,9 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     else:
         for finding in findings:
             mark = {"good": "[green]good[/]", "look": "[yellow]look[/]", "bad": "[red]bad [/]"}[finding.verdict]
-            console.print(f"{mark}  {finding.subject}: {finding.fact}", markup=True)
+            console.print(f"{mark}  {escape(finding.subject)}: {escape(finding.fact)}")
             if finding.remedy:
-                console.print(f"      {finding.remedy}")
+                console.print(f"      {finding.remedy}", markup=False)
     raise typer.Exit(FAILED if any(finding.verdict == "bad" for finding in findings) else DONE)
 
 

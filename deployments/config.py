@@ -126,14 +126,28 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _resolve_paths(self) -> Config:
+        scheduler = self.dask.scheduler
+        if scheduler and "://" not in scheduler:
+            scheduler = str(_resolve(Path(scheduler), self.home))
         resolved = {
-            "store": self.home / self.store,
-            "inbox": tuple(box.model_copy(update={"path": self.home / box.path}) for box in self.inbox),
+            "store": _resolve(self.store, self.home),
+            "inbox": tuple(box.model_copy(update={"path": _resolve(box.path, self.home)}) for box in self.inbox),
             "catalogue": _resolve_url(self.catalogue, self.home),
+            "dask": self.dask.model_copy(update={"scheduler": scheduler}),
         }
         for name, value in resolved.items():
             # The model is frozen for its users, not yet for its own validation.
             object.__setattr__(self, name, value)
+        return self
+
+    @model_validator(mode="after")
+    def _check_apart(self) -> Config:
+        """Refuse inboxes within each other: a file has one crop and one fate."""
+        paths = [box.path for box in self.inbox]
+        for number, path in enumerate(paths):
+            for other in paths[:number]:
+                if path.is_relative_to(other) or other.is_relative_to(path):
+                    raise ValueError(f"the inboxes {other} and {path} are one, or one is in the other")
         return self
 
     @classmethod
@@ -172,9 +186,12 @@ class Config(BaseSettings):
         with_images : bool, optional
             Write HOG pictures whatever the configuration says.
         """
-        box = next((box for box in self.inbox if path.is_relative_to(box.path)), self.inbox[0])
-        recipe = self._recipe(box)
+        recipe = self._recipe(self.find_inbox(path) or self.inbox[0])
         return replace(recipe, crop=crop or recipe.crop, with_images=with_images or recipe.with_images)
+
+    def find_inbox(self, path: Path) -> InboxConfig | None:
+        """Return the inbox that holds a path, or None."""
+        return next((box for box in self.inbox if path.is_relative_to(box.path)), None)
 
     def _recipe(self, box: InboxConfig) -> Recipe:
         return Recipe(
@@ -192,7 +209,12 @@ class Config(BaseSettings):
 def _resolve_url(url: str, home: Path) -> str:
     if not url.startswith(SQLITE):
         raise ValueError(f"the catalogue must be a SQLite file, such as {SQLITE}catalogue.db")
-    return SQLITE + str(home / url.removeprefix(SQLITE))
+    return SQLITE + str(_resolve(Path(url.removeprefix(SQLITE)), home))
+
+
+def _resolve(path: Path, home: Path) -> Path:
+    """Return a path that starts from a folder, without ``~`` and ``..``: by its text it is compared with others."""
+    return Path(os.path.abspath(home / path.expanduser()))  # noqa: PTH100 - resolve() would follow links
 
 
 def find_config(given: Path | None) -> Path | None:

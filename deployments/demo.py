@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from rich.progress import Progress
 
 import facehog_core
 from facehog_core.catalogue import Catalogue
-from facehog_core.errors import ServiceError
+from facehog_core.errors import ConfigError, ServiceError
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 from facehog_core.store import RunPaths, measure_progress
@@ -26,6 +27,7 @@ from facehog_core.synthetic import write_mouse_face
 
 from .config import FILE_NAME, TEMPLATE, Config, load_config
 from .display import console, paint, print_records
+from .processes import end_processes, find_marked
 
 REAL = "aind_bvt_clip.mp4"
 SYNTHETIC = "synthetic_mouse_face.mp4"
@@ -50,7 +52,8 @@ def run_demo(folder: Path | None) -> int:
     int
         Exit status: 0 if both recordings were processed and verified.
     """
-    folder = folder or Path(tempfile.mkdtemp(prefix="facehog-demo-"))
+    folder = folder.absolute() if folder else Path(tempfile.mkdtemp(prefix="facehog-demo-"))
+    _keep_apart(folder)
     config = _write_config(folder)
     began_s = time.monotonic()
     console.print(f"Everything is in {folder}")
@@ -77,6 +80,14 @@ def run_demo(folder: Path | None) -> int:
         console.print("Shuts down")
     console.print(f"Done in {time.monotonic() - began_s:.0f} s. The stores are in {config.store}")
     return 0 if verified and all(record.state == Fate.FINISHED for record in records) else 1
+
+
+def _keep_apart(folder: Path) -> None:
+    """See that the demonstration touches no inbox, store or Prefect server of the lab."""
+    if (folder / FILE_NAME).exists():
+        raise ConfigError(folder, "there is a configuration already", "Give the demo a new folder.")
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "FACEHOG_"))]:
+        del os.environ[name]
 
 
 def _write_config(folder: Path) -> Config:
@@ -114,6 +125,8 @@ def _service(folder: Path) -> Iterator[Callable[[], str]]:
     finally:
         process.terminate()
         process.wait()
+        # Windows cannot ask a process to end, so `facehog up` could not end the others.
+        end_processes(find_marked(str(addresses.parent)))
 
 
 def _copy_real(rig: Path) -> Path:

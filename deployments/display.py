@@ -32,6 +32,11 @@ COLOURS = {
 }
 
 
+def print_error(text: str) -> None:
+    """Print an error as one line on the side."""
+    aside.print(f"[red]facehog:[/] {escape(text)}")
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

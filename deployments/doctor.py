@@ -141,7 +141,7 @@ def _measure_skew(folder: Path) -> float | None:
 
 def _examine_store(config: Config) -> Iterator[Finding]:
     place = config.store
-    while not place.exists():
+    while not place.exists() and place != place.parent:
         place = place.parent
     free_bytes = shutil.disk_usage(place).free
     little = free_bytes < LITTLE_SPACE_BYTES

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectException
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facehog_core.catalogue import Catalogue
-from facehog_core.errors import CatalogueError
+from facehog_core.errors import CatalogueError, ServiceError
 from facehog_core.recipe import Recipe
+from facehog_core.schema import Fate
 from facehog_core.store import RunPaths, measure_progress
 from flows.process_recording import process_recording
 
@@ -37,17 +40,38 @@ def process_in_foreground(config: Config, path: Path, recipe: Recipe) -> State[o
     -------
     State
         Of the flow run.
+
+    Raises
+    ------
+    ServiceError
+        If Prefect's server does not start or answer.
     """
-    with _show_progress(config, path):
-        state: State[object] = process_recording(
-            path=path,
-            store=config.store,
-            catalogue=config.catalogue,
-            recipe=recipe.as_dict(),
-            cluster=config.cluster().as_dict(),
-            return_state=True,
-        )
+    try:
+        with _show_progress(config, path):
+            state: State[object] = process_recording(
+                path=path,
+                store=config.store,
+                catalogue=config.catalogue,
+                recipe=recipe.as_dict(),
+                cluster=config.cluster().as_dict(),
+                return_state=True,
+            )
+    except (RuntimeError, httpx.HTTPError, PrefectException) as error:
+        raise ServiceError("Prefect", f"its server cannot be used: {error}", "See `facehog doctor`.") from error
+    finally:
+        _conclude(config, path)
     return state
+
+
+def _conclude(config: Config, path: Path) -> None:
+    """Leave no file waiting or running for which nobody will do anything."""
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        file = catalogue.file(path)
+        if file is None or file.state.is_settled or config.find_inbox(path):
+            return
+        reason = "was stopped" if file.state is Fate.RUNNING else file.reason
+        advice = "`facehog process` goes on with what is not done yet"
+        catalogue.set_fate(path, Fate.FAILED, f"{reason}; {advice}", only_from=file)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ STOP_TIMEOUT_S = 5.0
 # Between two starts of a process that keeps dying, seconds: doubled each time, and forgotten after an hour.
 BACK_OFF_S = (1.0, 60.0)
 STEADY_S = 3600.0
+# Between two looks whether a process is ready, seconds.
+READY_S = 0.1
 
 
 @dataclass(slots=True)
@@ -70,8 +73,13 @@ class Service:
             )
         self._started_s, self._restart_at_s = time.monotonic(), None
 
-    def wait_until_ready(self, logs: Path) -> None:
+    def wait_until_ready(self, logs: Path, stop: threading.Event) -> bool:
         """Wait for the process to be of use.
+
+        Returns
+        -------
+        bool
+            False if `stop` was set before.
 
         Raises
         ------
@@ -84,7 +92,9 @@ class Service:
                 raise ServiceError(self.name, f"ended with status {status} while starting", self._see(logs))
             if time.monotonic() > deadline_s:
                 raise ServiceError(self.name, f"was not ready after {self.start_timeout_s:.0f} s", self._see(logs))
-            time.sleep(0.1)
+            if stop.wait(READY_S):
+                return False
+        return True
 
     def _see(self, logs: Path) -> str:
         return f"See {logs / f'{self.name}.log'}."

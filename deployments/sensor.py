@@ -18,6 +18,7 @@ import httpx
 from prefect.exceptions import PrefectException
 from watchdog.events import (
     EVENT_TYPE_CLOSED_NO_WRITE,
+    EVENT_TYPE_MODIFIED,
     EVENT_TYPE_OPENED,
     FileSystemEvent,
     FileSystemEventHandler,
@@ -38,8 +39,8 @@ log = logging.getLogger(__name__)
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 # After an event, so that a burst of them makes one look; seconds.
 GATHER_S = 0.2
-# Reading a file, as facehog itself does, is no news.
-_NO_NEWS = (EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE)
+# Reading a file, as facehog itself does, is no news; nor is that it grows, which a camera's does all day.
+_NO_NEWS = (EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE, EVENT_TYPE_MODIFIED)
 
 
 class Sensor:

@@ -18,8 +18,10 @@ from pathlib import Path
 import httpx
 from filelock import FileLock, Timeout
 
-from facehog_core.catalogue import Catalogue
+from facehog_core.catalogue import Catalogue, FileRecord
+from facehog_core.disk import write_durably
 from facehog_core.errors import ServiceError
+from facehog_core.locks import is_held
 from facehog_core.schema import Fate
 from flows.cluster import LOOPBACK, count_cores
 
@@ -32,6 +34,11 @@ log = logging.getLogger(__name__)
 # Between two looks at the processes, seconds.
 WATCH_S = 0.5
 SERVER = "prefect-server"
+# SIGHUP: the terminal was closed. SIGBREAK: Windows' Ctrl-Break.
+STOPPING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
+# Of the user's environment, what would give our own server another database than ours.
+_NOT_OURS = ("PREFECT_HOME", "PREFECT_PROFILE", "PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE")
+_FLOWS = ("process-recording", "reconcile-inboxes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +102,9 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
     """
     if stop is None:
         stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        for name in STOPPING:
+            if number := getattr(signal, name, None):
+                signal.signal(number, lambda *_: stop.set())
     paths = ServicePaths(state_dir=config.state_dir)
     with _alone(paths):
         _end_leftovers(paths)
@@ -106,9 +114,10 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
             port = config.prefect.port or find_free_port()
             _check_port(port)
             api_url = f"http://{LOOPBACK}:{port}/api"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_OURS)}
         environment = {
             **describe_environment(paths.prefect, api_url),
-            **os.environ,
+            **(inherited if owns_server else os.environ),
             "PREFECT_API_URL": api_url,
             MARK: str(paths.state_dir),
         }
@@ -119,11 +128,12 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
                     return
                 log.info("starts %s", service.name)
                 service.start(environment, paths.logs)
-                service.wait_until_ready(paths.logs)
+                if not service.wait_until_ready(paths.logs, stop):
+                    return
                 if service.name == SERVER:
                     _release_runs(api_url, config)
             ui_url = api_url.removesuffix("/api")
-            paths.addresses.write_text(json.dumps({"api_url": api_url, "ui_url": ui_url}), "utf-8")
+            write_durably(paths.addresses, json.dumps({"api_url": api_url, "ui_url": ui_url}))
             log.info("is up: %s shows the runs. Ctrl-C stops it.", ui_url)
             for inbox in config.inbox:
                 log.info("watches %s", inbox.path)
@@ -163,11 +173,20 @@ def _list_services(
     return services
 
 
+def is_up(state_dir: Path) -> bool:
+    """Say whether a service runs for this folder: what it left behind does not mean that."""
+    try:
+        with FileLock(ServicePaths(state_dir=state_dir).lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 @contextmanager
 def _alone(paths: ServicePaths) -> Iterator[None]:
     paths.state_dir.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(paths.lock, timeout=0):
+        with FileLock(paths.lock, timeout=1):
             yield
     except Timeout as error:
         raise ServiceError(
@@ -223,13 +242,28 @@ def _release_runs(api_url: str, config: Config) -> None:
     Prefect believes for ever that such runs go on, and keeps their places for them. No process of them is
     left: they were ended with their service. It was not the recordings' fault, so their attempts start anew.
     """
-    under_way = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
+    under_way = {
+        "flows": {"name": {"any_": _FLOWS}},
+        "flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}},
+    }
     crashed = {"state": {"type": "CRASHED", "message": "facehog was stopped"}, "force": True}
-    with httpx.Client(base_url=f"{api_url}/", timeout=30) as client:
-        for run in client.post("flow_runs/filter", json=under_way).raise_for_status().json():
-            client.post(f"flow_runs/{run['id']}/set_state", json=crashed).raise_for_status()
     with Catalogue(config.catalogue, create=True) as catalogue:
-        for file in catalogue.files().values():
-            if file.state is Fate.RUNNING:
-                reason = "facehog was stopped; goes on with what is not done yet"
-                catalogue.set_fate(file.path, Fate.WAITING, reason, attempt=0, only_from=file)
+        files = catalogue.files().values()
+        # Of a foreground `facehog process`, which had its own server or this one's database.
+        alive = {file.flow_run_id for file in files if is_held(catalogue.location, str(file.path))}
+        with httpx.Client(base_url=f"{api_url}/", timeout=30) as client:
+            for run in client.post("flow_runs/filter", json=under_way).raise_for_status().json():
+                if run["id"] not in alive:
+                    client.post(f"flow_runs/{run['id']}/set_state", json=crashed).raise_for_status()
+        for file in files:
+            if file.state is Fate.RUNNING and file.flow_run_id not in alive:
+                _release_file(file, config, catalogue)
+
+
+def _release_file(file: FileRecord, config: Config, catalogue: Catalogue) -> None:
+    if config.find_inbox(file.path):
+        reason = "facehog was stopped; goes on with what is not done yet"
+        catalogue.set_fate(file.path, Fate.WAITING, reason, attempt=0, only_from=file)
+    else:
+        reason = "facehog was stopped, and no inbox holds the file; `facehog process` goes on with what is not done yet"
+        catalogue.set_fate(file.path, Fate.FAILED, reason, only_from=file)

@@ -60,6 +60,8 @@ class FileRecord:
         The latest of these, by Prefect's name.
     run_id : str or None
         The run that it came to.
+    not_before : datetime or None
+        When a waiting file may be taken up again (UTC), if its run was given back.
     """
 
     path: Path
@@ -69,6 +71,7 @@ class FileRecord:
     attempt: int
     flow_run_id: str | None
     run_id: str | None
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +172,7 @@ class Catalogue:
         attempt: int | None = None,
         flow_run_id: str | None = None,
         run_id: str | None = None,
+        not_before: datetime | None = None,
         only_from: FileRecord | Literal["unseen"] | None = None,
     ) -> bool:
         """Record what becomes of a file, and add it to the file's story.
@@ -184,6 +188,8 @@ class Catalogue:
             the run that it came to is not its run any more.
         attempt : int, optional
         flow_run_id, run_id : str, optional
+        not_before : datetime, optional
+            When a waiting file may be taken up again, at the earliest.
         only_from : FileRecord or "unseen", optional
             Do nothing unless the file is still in this state, by the same flow run, or is still not known:
             whoever looked and then decided must not overwrite what another process found out in between.
@@ -210,6 +216,7 @@ class Catalogue:
             file.flow_run_id = flow_run_id or file.flow_run_id
             file.run_id = run_id or file.run_id
             _turn(file, state, reason, moment)
+            file.not_before = not_before
             return True
 
     def record(self, record: RunRecord) -> None:
@@ -390,7 +397,7 @@ def _turn(file: File, state: Fate, reason: str, moment: datetime) -> None:
     """Put a file into a state, and add the step to its story unless nothing is new."""
     if (file.state, file.reason) != (state, reason):
         file.events.append(Event(at=moment, state=state, reason=reason))
-    file.state, file.reason, file.changed_at = state, reason, moment
+    file.state, file.reason, file.changed_at, file.not_before = state, reason, moment, None
 
 
 def _output(record: RunRecord) -> Output | None:
@@ -479,6 +486,7 @@ def _file_record(file: File) -> FileRecord:
         attempt=file.attempt,
         flow_run_id=file.flow_run_id,
         run_id=file.run_id,
+        not_before=file.not_before,
     )
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import xxhash
 
-from .errors import StoreError
+from .errors import DiskFullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _HASH_BUFFER_BYTES = 2**22
@@ -66,7 +66,7 @@ def telling_full_disk(path: Path) -> Iterator[None]:
 
     Raises
     ------
-    StoreError
+    DiskFullError
         If what is done within the context finds no space.
     """
     try:
@@ -74,6 +74,6 @@ def telling_full_disk(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise StoreError(
-            path, f"the disk is full ({error.strerror})", "Make room, then start the recording again: it goes on."
+        raise DiskFullError(
+            path, f"the disk is full ({error.strerror})", "Make room, and it goes on from what is done."
         ) from error

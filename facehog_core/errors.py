@@ -87,6 +87,14 @@ class StoreError(FacehogError):
     """A store is missing, half made, or not what its attributes say."""
 
 
+class StoreGoneError(StoreError):
+    """The store in progress was removed: its run has ended, and what still works for it may stop."""
+
+
+class DiskFullError(StoreError):
+    """There is no space for the store."""
+
+
 class CatalogueError(FacehogError):
     """The catalogue cannot be opened, or does not know what is asked for."""
 

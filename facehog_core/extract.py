@@ -89,8 +89,8 @@ def extract_chunk(
     paths: RunPaths,
     chunk: Chunk,
     *,
-    compute: Callable[[Iterator[DecodedFrame], Chunk, Work], ShardHogs] | None = None,
-    write: Callable[[RunPaths, Chunk, ShardHogs], ShardReceipt] | None = None,
+    compute: Callable[[Iterator[DecodedFrame], Chunk, Work], Any] | None = None,
+    write: Callable[[RunPaths, Chunk, Any], ShardReceipt] | None = None,
 ) -> list[ShardReceipt]:
     """Describe the frames of a chunk and write them, but for the shards that are there already.
 
@@ -101,7 +101,8 @@ def extract_chunk(
     chunk : Chunk
         A chunk of its plan.
     compute, write : callable, optional
-        `compute_shard` and `write_shard`, or what wraps them (Prefect's tasks, to show in its UI).
+        `compute_shard` and `write_shard`, or what wraps them (Prefect's tasks, to show in its UI). What the one
+        returns is given to the other.
 
     Returns
     -------

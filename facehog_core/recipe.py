@@ -60,6 +60,11 @@ class Recipe:
         return xxhash.xxh3_64_hexdigest(text.encode())
 
 
+def is_run_of(run_id: str, recipe: Recipe) -> bool:
+    """Say whether a run, by its name, is one of this recipe."""
+    return run_id.endswith(f"-{recipe.digest[:8]}")
+
+
 def name_run(source_digest: str, recipe: Recipe) -> str:
     """Name the run of a recipe on a recording's content.
 

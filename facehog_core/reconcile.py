@@ -15,7 +15,8 @@ from typing import Literal, Protocol
 
 from .catalogue import Catalogue, FileRecord
 from .intake import Looks, Signature, scan_inbox
-from .recipe import Recipe
+from .provenance import now
+from .recipe import Recipe, is_run_of
 from .schema import Fate
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 # asked for again, but not for ever: a file that kills every run would keep the others waiting.
 MOST_ATTEMPTS = 3
 
+_OTHER_RECIPE = "was refused under other parameters than are set now; is tried again"
 _VANISHED = "is not seen in the inbox any more; it will be taken up when it is back"
 
 
@@ -151,14 +153,24 @@ def _look_at(
     if known and known.state in (Fate.QUEUED, Fate.RUNNING):
         return None  # A run that finds the file changed says so itself.
     is_settled = looks.is_settled(path, signature, at_s)
+    if known and _may_be_mended(known, inbox.recipe):
+        catalogue.set_fate(path, Fate.WAITING, _OTHER_RECIPE, signature=signature, attempt=0, only_from=known)
+        return None
     if known and known.signature == signature and known.reason != _VANISHED:
-        return known if known.state is Fate.WAITING and is_settled else None
+        is_due = known.not_before is None or now() >= known.not_before
+        return known if known.state is Fate.WAITING and is_settled and is_due else None
     reason = f"must stand still for {inbox.settle_s:g} s: it may still be arriving"
     if known and known.state is not Fate.WAITING:
         reason = f"has changed since it was {known.state}; {reason}"
     only_from: FileRecord | Literal["unseen"] = known or "unseen"
     catalogue.set_fate(path, Fate.WAITING, reason, signature=signature, attempt=0, only_from=only_from)
     return None
+
+
+def _may_be_mended(file: FileRecord, recipe: Recipe) -> bool:
+    """Say whether a file was refused under other parameters than are set now: a crop that did not fit, say."""
+    refused = file.state in (Fate.QUARANTINED, Fate.FAILED)
+    return refused and file.run_id is not None and not is_run_of(file.run_id, recipe)
 
 
 def _ask(file: FileRecord, why: str, recipe: Recipe, catalogue: Catalogue, launcher: Launcher) -> bool:

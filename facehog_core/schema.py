@@ -137,6 +137,8 @@ class File(Base):
     attempt: Mapped[int]
     flow_run_id: Mapped[str | None]
     run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.run_id"), index=True)
+    # A waiting file whose run was given back is not taken up earlier.
+    not_before: Mapped[datetime | None]
     run: Mapped[Run | None] = relationship()
     events: Mapped[list[Event]] = relationship(back_populates="file")
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .chunking import Chunk, ChunkPlan
 from .disk import flush, flush_tree, measure_file, telling_full_disk, write_durably
-from .errors import StoreError
+from .errors import StoreError, StoreGoneError
 from .layout import Work, lay_out
 from .picture import render_pictures
 from .receipts import ShardHogs, ShardReceipt, find_damage
@@ -223,8 +223,8 @@ def _open_working(paths: RunPaths) -> zarr.Group:
         raise _gone(paths) from error
 
 
-def _gone(paths: RunPaths) -> StoreError:
-    return StoreError(
+def _gone(paths: RunPaths) -> StoreGoneError:
+    return StoreGoneError(
         paths.working, "the store in progress is gone", "Start the recording again; nothing was published."
     )
 

@@ -71,6 +71,9 @@ class PrefectLauncher:
 
     def life_of(self, file: FileRecord) -> Life:
         """Say whether the run of a queued or running file goes on."""
+        # A process that holds the file's lock is alive, also if another server than this one knows its run.
+        if is_held(self.location, str(file.path)):
+            return Life.ALIVE
         with get_client(sync_client=True) as client:
             run = _read_run(client, file.flow_run_id)
         if run is None or run.state is None or run.state.type in (StateType.FAILED, StateType.CRASHED):
@@ -79,7 +82,7 @@ class PrefectLauncher:
             return Life.CANCELLED
         if run.state.type is StateType.COMPLETED:
             return Life.DEAD
-        if run.state.type in _UNDER_WAY and not is_held(self.location, str(file.path)):
+        if run.state.type in _UNDER_WAY:
             return Life.DEAD if now() - run.state.timestamp > START_TIMEOUT else Life.ALIVE
         return Life.ALIVE
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.intake import Signature
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
-from facehog_core.reconcile import MOST_ATTEMPTS
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
 from facehog_core.video import VideoInfo, digest_file
 from tasks.record import record_provenance
+
+# How long a file rests after its run was given back, seconds.
+GIVEN_BACK_S = 30.0
 
 
 class Ledger:
@@ -24,6 +27,8 @@ class Ledger:
     records : Catalogue
     url : str
         Where the catalogue is, for the task that records.
+    store : Path
+        Folder of all stores.
     path : Path
         The recording.
     recipe : Recipe
@@ -39,9 +44,10 @@ class Ledger:
     """
 
     def __init__(
-        self, records: Catalogue, url: str, path: Path, recipe: Recipe, attempt: int, flow_run_id: str
+        self, records: Catalogue, url: str, store: Path, path: Path, recipe: Recipe, attempt: int, flow_run_id: str
     ) -> None:
         self._records = records
+        self._store = store
         self._url = url
         self._recipe = recipe
         signature = Signature.of(path)
@@ -105,20 +111,38 @@ class Ledger:
         self._records.set_fate(self.record.path, Fate.WAITING, reason)
 
     def give_back(self, reason: str) -> None:
-        """Record that a run was lost for no fault of the recording: it is taken up again, but not for ever."""
-        again = self.record.attempt < MOST_ATTEMPTS
-        self.refuse(Fate.WAITING if again else Fate.FAILED, reason)
+        """Record that a run ended for what is around it (cluster, share, disk): that may pass.
 
-    def refuse(self, state: Fate, reason: str) -> None:
-        """Record why the run ends without a store."""
+        The file is taken up again after a while. That is no attempt of its own: an outage may last.
+        """
+        if self.refuse(Fate.WAITING, reason):
+            later = now() + timedelta(seconds=GIVEN_BACK_S)
+            self._records.set_fate(self.record.path, Fate.WAITING, reason, attempt=0, not_before=later)
+
+    def refuse(self, state: Fate, reason: str) -> bool:
+        """Record why the run ends without a store.
+
+        Returns
+        -------
+        bool
+            False if there is a store nevertheless, from an earlier run or because it was sealed before the
+            trouble: then that is what is recorded.
+        """
         if self.record.run_id is None:
             try:
                 digest = digest_file(self.record.path)
             except OSError:  # It cannot even be read: there is no content to record.
-                self._records.set_fate(self.record.path, state, reason)
-                return
+                return self._records.set_fate(self.record.path, state, reason)
             self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe))
+        if made := self.find_made(str(self.record.run_id)):
+            self.finish(made)
+            return False
         self._write(state=state, reason=reason, finished_at=now())
+        return True
+
+    def find_made(self, run_id: str) -> Path | None:
+        """Look for a run's store, also under the name of another file with the same bytes."""
+        return next(self._store.glob(f"*/{run_id}.zarr"), None)
 
     def _write(self, **news: object) -> None:
         self.record = replace(self.record, **news, changed_at=now())

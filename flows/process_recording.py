@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectException
 from prefect.futures import as_completed
 from prefect.states import Completed, Failed
 from prefect_dask import DaskTaskRunner
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.chunking import ChunkPlan
-from facehog_core.errors import ChangedError, FacehogError, RecordingRefusedError, ServiceError
+from facehog_core.errors import ChangedError, DiskFullError, FacehogError, RecordingRefusedError, ServiceError
 from facehog_core.locks import hold
-from facehog_core.provenance import now
+from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
@@ -71,31 +74,54 @@ def process_recording(
     chosen = Recipe.from_dict(recipe) if recipe else Recipe()
     with Catalogue(catalogue, create=True) as records, hold(records.location, str(path)):
         try:
-            ledger = Ledger(records, catalogue, path, chosen, attempt, str(runtime.flow_run.id))
+            ledger = Ledger(records, catalogue, store, path, chosen, attempt, str(runtime.flow_run.id))
         except OSError as error:
             return _miss(records, path, f"cannot be read: {error.strerror}")
         try:
-            with Cluster(**cluster or {}).make_runner() as runner:
-                _connect(runner)
-                return _process(runner, records, ledger, path, store, chosen)
+            record = _process(records, ledger, path, store, chosen, Cluster(**cluster or {}))
         except ChangedError as error:
             ledger.wait(str(error))
             return Failed(name="Changed", message=str(error))
         except RecordingRefusedError as error:
             ledger.refuse(Fate.QUARANTINED, str(error))
             return Failed(name="Quarantined", message=str(error))
-        except (ServiceError, FutureCancelledError, CommClosedError) as error:
-            # The cluster was lost, which is not the recording's fault; what was finished is on the disk.
-            ledger.give_back(str(error))
-            return Failed(name="ClusterLost", message=str(error))
-        except FacehogError as error:
-            ledger.refuse(Fate.FAILED, str(error))
-            return Failed(message=str(error))
+        except MAY_PASS as error:
+            ledger.give_back(_say(error))
+            return Failed(name="GivenBack", message=_say(error))
         except Exception as error:
             # The row comes before the traceback: whoever asks the catalogue must not find a run that is
             # said to go on.
-            ledger.refuse(Fate.FAILED, f"{type(error).__name__}: {error}")
+            ledger.refuse(Fate.FAILED, _say(error))
             raise
+    _show(lambda: create_markdown_artifact(summarise(record), key=f"run-{record.run_id}", description=path.name))
+    if record.path != path:
+        return Completed(name="Duplicate", message=f"the same bytes as {record.path}")
+    return Completed(message=f"{record.n_frames} frames are in {record.store}")
+
+
+# What is around a recording and no fault of it: cluster, Prefect's server, share, disk.
+MAY_PASS = (
+    ServiceError,
+    DiskFullError,
+    FutureCancelledError,
+    CommClosedError,
+    OSError,
+    httpx.HTTPError,
+    PrefectException,
+)
+
+
+def _say(error: Exception) -> str:
+    return str(error) if isinstance(error, FacehogError) else f"{type(error).__name__}: {error}"
+
+
+def _show(call: Callable[[], Any]) -> Any:
+    """Show something in the UI, if the server takes it: a recording does not fail for that."""
+    try:
+        return call()
+    except (httpx.HTTPError, PrefectException) as error:
+        get_run_logger().warning("the UI does not show all: %s", error)
+        return None
 
 
 def _connect(runner: DaskTaskRunner) -> None:
@@ -109,26 +135,21 @@ def _connect(runner: DaskTaskRunner) -> None:
 
 
 def _process(
-    runner: DaskTaskRunner, records: Catalogue, ledger: Ledger, path: Path, store: Path, recipe: Recipe
-) -> State[Any]:
-    info = runner.submit(probe_recording, {"path": path}).result()
-    paths = RunPaths(root=store, recording=path.name, run_id=name_run(info.digest, recipe))
-    # The same bytes may have landed under two names at once: the second waits here and finds them done.
-    with hold(records.location, paths.run_id):
-        if (made := _find_made(paths)) is None:
-            ledger.begin(info, paths.run_id)
-            _make(runner, ledger, paths, info, recipe)
-            made = paths.final
-        record = ledger.finish(made)
-    create_markdown_artifact(summarise(record), key=f"run-{record.run_id}", description=path.name)
-    if record.path != path:
-        return Completed(name="Duplicate", message=f"the same bytes as {record.path}")
-    return Completed(message=f"{record.n_frames} frames are in {made}")
-
-
-def _find_made(paths: RunPaths) -> Path | None:
-    """Look for the run's store, also under the name of another file with the same bytes."""
-    return next(paths.root.glob(f"*/{paths.run_id}.zarr"), None)
+    records: Catalogue, ledger: Ledger, path: Path, store: Path, recipe: Recipe, cluster: Cluster
+) -> RunRecord:
+    with cluster.make_runner() as runner:
+        _connect(runner)
+        info = runner.submit(probe_recording, {"path": path}).result()
+        paths = RunPaths(root=store, recording=path.name, run_id=name_run(info.digest, recipe))
+        # The same bytes may have landed under two names at once: the second waits here and finds them done.
+        with hold(records.location, paths.run_id):
+            if (made := ledger.find_made(paths.run_id)) is None:
+                ledger.begin(info, paths.run_id)
+                _make(runner, ledger, paths, info, recipe)
+                made = paths.final
+            # Left by a run that was killed between publishing and tidying up.
+            discard_partial(paths)
+            return ledger.finish(made)
 
 
 def _make(runner: DaskTaskRunner, ledger: Ledger, paths: RunPaths, info: VideoInfo, recipe: Recipe) -> None:
@@ -155,16 +176,17 @@ def _make(runner: DaskTaskRunner, ledger: Ledger, paths: RunPaths, info: VideoIn
 def _describe(runner: DaskTaskRunner, paths: RunPaths, plan: ChunkPlan) -> list[ShardReceipt]:
     """Deal the chunks out, and gather their receipts as they come."""
     log = get_run_logger()
-    progress = create_progress_artifact(
-        progress=0.0, key=f"progress-{paths.run_id}", description=f"{paths.recording}: frames described"
-    )
+    about = f"{paths.recording}: frames described"
+    progress = _show(lambda: create_progress_artifact(progress=0.0, key=f"progress-{paths.run_id}", description=about))
     futures = [runner.submit(process_chunk, {"paths": paths, "chunk": chunk}) for chunk in plan]
     receipts: list[ShardReceipt] = []
     try:
         for future in as_completed(futures):
             receipts += future.result()
             n_done = sum(receipt.stop - receipt.start for receipt in receipts)
-            update_progress_artifact(progress, progress=100 * n_done / plan.n_frames)
+            share = 100 * n_done / plan.n_frames
+            if progress:
+                _show(lambda share=share: update_progress_artifact(progress, progress=share))
             log.info("%d of %d frames", n_done, plan.n_frames)
     except BaseException:
         # The cluster may be shared: chunks that nobody waits for must not keep it busy.
@@ -175,7 +197,7 @@ def _describe(runner: DaskTaskRunner, paths: RunPaths, plan: ChunkPlan) -> list[
 
 
 def _miss(records: Catalogue, path: Path, reason: str) -> State[Any]:
-    """Conclude a run whose file cannot be looked at."""
+    """Conclude a run whose file cannot be looked at: a share that is gone comes back."""
     if records.file(path):
-        records.set_fate(path, Fate.FAILED, reason)
+        records.set_fate(path, Fate.WAITING, reason)
     return Failed(message=f"{path} {reason}")

@@ -40,7 +40,9 @@ def reconcile_inboxes(
         Number of runs asked for.
     """
     given = Cluster(**cluster or {})
-    return sum(reconcile_inbox(_read_inbox(values), store, catalogue, given) for values in inboxes)
+    # All are looked at, also where one of them cannot be: that one's error ends the flow run.
+    states = [reconcile_inbox(_read_inbox(values), store, catalogue, given, return_state=True) for values in inboxes]
+    return sum(state.result() for state in states)
 
 
 @task(task_run_name="reconcile-{inbox.path.name}", cache_policy=NO_CACHE)

@@ -16,18 +16,34 @@ from facehog_core.store import RunPaths, write_shard
 from tasks.retrying import can_pass
 
 
+class Handover:
+    """Carries one shard's results from one task to the next.
+
+    A task that returned them would keep them: Prefect holds each inner task's result until the outer task has
+    ended, and a chunk may be a whole recording.
+    """
+
+    hogs: ShardHogs | None = None
+
+    def take(self) -> ShardHogs:
+        """Return the results, and let go of them."""
+        hogs, self.hogs = self.hogs, None
+        assert hogs is not None
+        return hogs
+
+
 # The inner tasks run in the worker that runs `process_chunk`: frames and histograms do not leave it. A failed
 # step is retried by the chunk as a whole, because a decoder cannot be asked twice for the same frames.
-@task(task_run_name="compute-hog-{span}", cache_policy=NO_CACHE, persist_result=False)
-def compute_hog(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> ShardHogs:
+@task(task_run_name="compute-hog-{span}", cache_policy=NO_CACHE)
+def compute_hog(frames: Iterator[DecodedFrame], span: Chunk, work: Work, handover: Handover) -> None:
     """Decode the frames of one shard and describe them."""
-    return compute_shard(frames, span, work)
+    handover.hogs = compute_shard(frames, span, work)
 
 
-@task(task_run_name="write-zarr-{span}", cache_policy=NO_CACHE, persist_result=False)
-def write_zarr(paths: RunPaths, span: Chunk, hogs: ShardHogs) -> ShardReceipt:
+@task(task_run_name="write-zarr-{span}", cache_policy=NO_CACHE)
+def write_zarr(paths: RunPaths, span: Chunk, handover: Handover) -> ShardReceipt:
     """Write one shard, and its receipt."""
-    return write_shard(paths, span, hogs)
+    return write_shard(paths, span, handover.take())
 
 
 @task(
@@ -39,4 +55,10 @@ def write_zarr(paths: RunPaths, span: Chunk, hogs: ShardHogs) -> ShardReceipt:
 )
 def process_chunk(paths: RunPaths, chunk: Chunk) -> list[ShardReceipt]:
     """Describe and write a chunk; what an earlier attempt finished is kept."""
-    return extract_chunk(paths, chunk, compute=compute_hog, write=write_zarr)
+
+    def compute(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Handover:
+        handover = Handover()
+        compute_hog(frames, span, work, handover)
+        return handover
+
+    return extract_chunk(paths, chunk, compute=compute, write=write_zarr)
