@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from facehog_core import disk
 from facehog_core.disk import measure_file, telling_full_disk, write_durably
-from facehog_core.errors import StoreError
+from facehog_core.errors import DiskFullError
 
 
 @given(st.binary(max_size=100), st.integers(1, 40))
@@ -63,7 +63,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, number: int) -> None:
     with (
-        pytest.raises(StoreError, match=r"the disk is full .*Make room, then start the recording again"),
+        pytest.raises(DiskFullError, match=r"the disk is full .*Make room, and it goes on"),
         telling_full_disk(tmp_path),
     ):
         raise OSError(number, "No space left on device")
