@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import av
+import httpx
 import numpy as np
 import pytest
 from barcode import write_recording
@@ -19,9 +21,11 @@ from prefect.client.schemas.objects import TaskRun
 from skimage.feature import hog
 
 import flows.cluster
+import flows.process_recording
 import tasks.chunk
 from facehog_core import Catalogue, Crop, Recipe, open_session
 from facehog_core.errors import StoreError
+from facehog_core.receipts import ShardHogs
 from facehog_core.reconcile import MOST_ATTEMPTS
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
@@ -247,18 +251,69 @@ def test_what_may_pass_is_tried_again(lab: Lab, tmp_path: Path, monkeypatch: pyt
     assert runs["chunk-0-5"].run_count == 2
 
 
-@pytest.mark.parametrize(("attempt", "fate"), [(1, Fate.WAITING), (MOST_ATTEMPTS, Fate.FAILED)])
-def test_a_cluster_that_is_not_there_is_waited_for_but_not_for_ever(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attempt: int, fate: Fate
+def test_a_cluster_that_is_not_there_is_waited_for_without_counting_attempts(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flows.cluster, "SCHEDULER_TIMEOUT_S", 0)
     path = write_recording(tmp_path / "lonely.mp4", 5)
-    state = lab.process(path, cluster={"address": str(tmp_path / "scheduler.json")}, attempt=attempt)
+    state = lab.process(path, cluster={"address": str(tmp_path / "scheduler.json")}, attempt=MOST_ATTEMPTS)
 
     assert state.is_failed()
     record = lab.record(path)
-    assert record.state == fate
+    assert record.state == Fate.WAITING
     assert "scheduler file" in record.reason
+    with Catalogue(lab.catalogue) as catalogue:
+        file = catalogue.file(path)
+    assert file is not None
+    assert (file.attempt, file.not_before is not None) == (0, True)
+
+
+def test_what_fails_around_a_finished_recording_leaves_it_finished(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recording(tmp_path / "done.mp4", 5)
+    lab.process(path)
+    store = lab.record(path).store
+    monkeypatch.setattr(flows.cluster, "SCHEDULER_TIMEOUT_S", 0)
+    lab.process(path, cluster={"address": str(tmp_path / "scheduler.json")})
+
+    record = lab.record(path)
+    assert (record.state, record.store) == (Fate.FINISHED, store)
+
+
+@pytest.mark.parametrize("name", ["create_progress_artifact", "update_progress_artifact", "create_markdown_artifact"])
+def test_a_recording_does_not_fail_for_what_the_ui_does_not_take(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def time_out(*_: Any, **__: Any) -> None:
+        raise httpx.ReadTimeout("the server is busy")
+
+    monkeypatch.setattr(flows.process_recording, name, time_out)
+    path = write_recording(tmp_path / "unseen.mp4", 5)
+    assert lab.process(path).is_completed()
+    assert lab.record(path).state == Fate.FINISHED
+
+
+def test_a_chunk_of_many_shards_holds_the_results_of_no_more_than_two(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In a file: Dask sends a task by value, so what a test's function closes over is a copy.
+    counts = tmp_path / "counts.txt"
+    write_shard = tasks.chunk.write_shard
+
+    def count_and_write(paths: Any, span: Any, hogs: Any) -> Any:
+        alive = sum(type(thing) is ShardHogs for thing in gc.get_objects())
+        with counts.open("a") as file:
+            file.write(f"{alive}\n")
+        return write_shard(paths, span, hogs)
+
+    monkeypatch.setattr(tasks.chunk, "write_shard", count_and_write)
+    # One keyframe: one decoder, and so one chunk, for all.
+    path = write_recording(tmp_path / "endless.mp4", 1300, x264="keyint=infinite:scenecut=0")
+    assert lab.process(path).is_completed()
+    alive = [int(line) for line in counts.read_text().split()]
+    assert len(alive) == 6, "the recording has many shards"
+    assert max(alive) <= 2
 
 
 def test_a_recording_that_is_gone_fails_in_words(lab: Lab, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from facehog_core.locks import hold
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import VERSION, Fate
 
-needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked and killed")
+needs_kill = pytest.mark.skipif(sys.platform == "win32", reason="kills a process as POSIX does")
 
 INBOX = Path("/data/inbox")
 LOOK = Signature(size_bytes=1000, mtime_ns=1_700_000_000_000_000_000, inode=2**63 + 5)
@@ -458,8 +458,12 @@ def test_a_wrong_filter_is_answered_with_the_choices(many: Catalogue, filters: d
 N_WRITERS, N_WRITES, N_NEW = 4, 50, 12
 
 
-def fork(target: Any, *arguments: Any) -> Any:
-    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+# New interpreters: a fork of a process with the threads of a Dask cluster may hang or die.
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def spawn(target: Any, *arguments: Any) -> Any:
+    process = SPAWN.Process(target=target, args=arguments)
     process.start()
     return process
 
@@ -478,9 +482,8 @@ def _write_many(url: str, writer: int) -> None:
             catalogue.record(make_record(f"{writer}-{number}.mp4", f"{writer:06x}{number:06x}-00000000"))
 
 
-@needs_fork
 def test_processes_that_write_at_the_same_time_lose_nothing_and_wait_for_each_other(url: str) -> None:
-    exits = join([fork(_write_many, url, writer) for writer in range(N_WRITERS)])
+    exits = join([spawn(_write_many, url, writer) for writer in range(N_WRITERS)])
 
     assert exits == [0] * N_WRITERS
     with Catalogue(url) as catalogue:
@@ -506,10 +509,9 @@ def test_whoever_makes_the_catalogue_waits_for_others_that_do(url: str) -> None:
     Catalogue(url).close()
 
 
-@needs_fork
 def test_processes_can_make_the_catalogue_at_the_same_time(tmp_path: Path) -> None:
-    together = multiprocessing.get_context("fork").Barrier(N_WRITERS)
-    exits = join([fork(_make_many, tmp_path, together) for _ in range(N_WRITERS)])
+    together = SPAWN.Barrier(N_WRITERS)
+    exits = join([spawn(_make_many, tmp_path, together) for _ in range(N_WRITERS)])
 
     assert exits == [0] * N_WRITERS
 
@@ -529,11 +531,11 @@ def _received(receiver: Connection) -> Iterator[int]:
         return
 
 
-@needs_fork
+@needs_kill
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_writer_that_is_killed_leaves_all_that_it_had_recorded(url: str, catalogue: Catalogue, attempt: int) -> None:
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    writer = fork(_write_for_ever, url, sender)
+    receiver, sender = SPAWN.Pipe(duplex=False)
+    writer = spawn(_write_for_ever, url, sender)
     sender.close()
     assert receiver.poll(60)
     time.sleep(0.05 * attempt)

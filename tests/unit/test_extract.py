@@ -364,6 +364,14 @@ def test_frames_that_are_not_those_of_the_span_are_not_described(
         compute_shard(iter([frames[number] for number in taken]), Chunk(start=0, stop=3), work)
 
 
+def test_frames_that_the_decoder_flags_are_flagged_in_the_store(recording: Path, tmp_path: Path) -> None:
+    work = read_work(lay_out_run(tmp_path, recording, SMALL))
+    frames = list(iter_frames(work.info, work.index, 0, 4))
+    frames[2] = replace(frames[2], is_corrupt=True)
+
+    assert compute_shard(iter(frames), Chunk(start=0, stop=4), work).corrupt.tolist() == [False, False, True, False]
+
+
 def test_a_decoder_is_closed_when_a_shard_fails(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

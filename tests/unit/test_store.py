@@ -142,6 +142,13 @@ def test_the_histograms_of_one_inner_chunk_are_compressed_together(tmp_path: Pat
     assert {group[name].shards[0] for name in ("histograms", "descriptors", "corrupt")} == {10}
 
 
+def test_frames_that_are_not_described_are_nan(paths: RunPaths, work: Work) -> None:
+    create_store(paths, work, BEGUN)
+
+    assert np.isnan(zarr.open_array(paths.working / "descriptors")[:]).all()
+    assert np.isnan(zarr.open_array(paths.working / "histograms")[:]).all()
+
+
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_store(tmp_path_factory.mktemp("sealed"), make_work(recipe=WITH_IMAGES))
@@ -273,6 +280,7 @@ def test_a_seal_that_was_cut_off_before_publishing_is_done_again(
 
 def test_what_a_run_does_is_read_from_its_store(paths: RunPaths, work: Work) -> None:
     create_store(paths, work, BEGUN)
+    assert {child.name for child in paths.partial.iterdir()} == {"receipts", "store.zarr"}
     read = read_work(paths)
 
     assert (read.info, read.recipe, read.plan) == (work.info, work.recipe, work.plan)
@@ -470,7 +478,8 @@ def test_a_digest_changes_with_every_value(work: Work) -> None:
     assert len(digests) == 4
 
 
-@pytest.mark.parametrize("n_file_bytes", [1, 2 * 4 * 24 * 40, 2**25], ids=["one", "two", "many"])
+# Three do not divide the ten of a shard.
+@pytest.mark.parametrize("n_file_bytes", [1, 3 * 4 * 24 * 40, 2**25], ids=["one", "three", "many"])
 def test_pictures_are_written_by_files_of_a_few_that_no_two_shards_share(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_file_bytes: int
 ) -> None:
@@ -515,23 +524,44 @@ def test_nothing_is_written_for_a_run_that_was_given_up(paths: RunPaths, work: W
     assert not list(paths.root.iterdir())
 
 
+@pytest.mark.parametrize("name", ["histograms", "descriptors", "corrupt"])
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_run_that_is_given_up_while_a_shard_is_written_leaves_nothing(
-    paths: RunPaths, work: Work, monkeypatch: pytest.MonkeyPatch
+    paths: RunPaths, work: Work, monkeypatch: pytest.MonkeyPatch, name: str, when: str
 ) -> None:
     create_store(paths, work, BEGUN)
-    write = store._write
+    get_array = store._get_array
 
-    def give_up_first(working: Path, group: zarr.Group, name: str, span: Chunk, values: np.ndarray) -> list[str]:
-        if name == "descriptors":
+    def give_up(group: zarr.Group, wanted: str) -> zarr.Array:
+        if wanted == name and when == "before":
             discard_partial(paths)
-        return write(working, group, name, span, values)
+        array = get_array(group, wanted)
+        if wanted == name:
+            discard_partial(paths)
+        return array
 
-    monkeypatch.setattr(store, "_write", give_up_first)
+    monkeypatch.setattr(store, "_get_array", give_up)
     span = shards_of(work)[0]
     with pytest.raises(StoreError, match="the store in progress is gone"):
         write_shard(paths, span, make_hogs(work, span))
 
     assert not list(paths.root.iterdir())
+
+
+def test_a_run_is_not_given_up_because_one_file_is_not_found(
+    paths: RunPaths, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_store(paths, work, BEGUN)
+    first, second, _ = shards_of(work)
+    receipt = write_shard(paths, first, make_hogs(work, first))
+
+    def lose(path: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(store, "flush", lose)
+    with pytest.raises(FileNotFoundError):
+        write_shard(paths, second, make_hogs(work, second))
+    assert read_receipt(paths, first) == receipt
 
 
 # -- a full disk ------------------------------------------------------------------------------------------
