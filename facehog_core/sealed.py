@@ -31,7 +31,7 @@ def open_group(path: Path) -> zarr.Group:
     """
     try:
         group = zarr.open_group(path, mode="r")
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except FileNotFoundError as error:
         raise StoreError(path, "there is no store", "See `facehog find` for the stores that there are.") from error
     except UNREADABLE as error:
         raise StoreError(path, f"its metadata cannot be read: {error}", "Process the recording again.") from error

@@ -64,7 +64,6 @@ def _lazy_pictures(group: zarr.Group) -> xr.DataArray:
         # Blocks as the files of pictures that are stored: whoever asks for one picture pays for a few.
         chunks=(count_frames_per_picture_file(frame_shape, told["plan"]["frames_per_inner_chunk"]), *frame_shape),
         name=f"pictures-{told['run_id']}",
-        fancy=False,
         meta=np.empty((0, 0, 0), np.float32),
     )
     return xr.DataArray(blocks, dims=("frame", "row", "col"), attrs={"long_name": "HOG pictures"})
@@ -87,7 +86,7 @@ class _Pictures:
 
     def __getitem__(self, index: tuple[Any, Any, Any]) -> NDArray[np.float32]:
         frames, rows, cols = index
-        # Dask asks for slices, and for single frames.
+        # Dask asks for what is wanted of a block: slices, single frames, lists of frames.
         numbers = np.arange(self.histograms.shape[0])[frames]
         cells = self.histograms.oindex[np.atleast_1d(numbers)]
         pictures = render_pictures(cells, self.params, self.frame_shape)

@@ -142,6 +142,14 @@ def test_opening_a_session_and_looking_at_descriptors_draws_no_picture(
     assert {key for key, _ in fetched} & {"histograms/c/0/0/0/0", "descriptors/c/0/0"} == {"descriptors/c/0/0"}
 
 
+def test_pictures_that_are_stored_are_read_and_not_drawn(tmp_path: Path, fetched: list[tuple[str, int]]) -> None:
+    images = open_session(make_store(tmp_path, make_work(recipe=replace(LAZY, with_images=True)))).images
+    fetched.clear()
+    images.data[3].compute()
+
+    assert {key.split("/")[0] for key, _ in fetched} == {"images"}
+
+
 def test_pictures_come_by_blocks_of_a_few(tmp_path: Path) -> None:
     images = open_session(make_store(tmp_path, make_work(inner=10, shard=20))).images
 

@@ -165,6 +165,8 @@ def test_a_store_that_is_gone_is_found(store: Path) -> None:
     shutil.rmtree(store)
 
     assert verdict_of(store).problems == ["there is no store"]
+    store.write_bytes(b"a file in its place")
+    assert verdict_of(store).problems == ["there is no store"]
 
 
 # -- values -----------------------------------------------------------------------------------------------
