@@ -5,6 +5,7 @@ It is read and checked once, when a command starts, and handed down as arguments
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from dataclasses import replace
@@ -17,17 +18,18 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from facehog_core.crop import Crop
 from facehog_core.errors import ConfigError
-from facehog_core.hog import HogParams
+from facehog_core.hog import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox
 from flows.cluster import Cluster
@@ -39,12 +41,23 @@ SQLITE = "sqlite:///"
 # Variables of ours that are no configuration.
 RESERVED = frozenset({"FACEHOG_CONFIG", "FACEHOG_SERVICE"})
 TEST_PREFIX = "FACEHOG_TEST_"
+_ENVIRONMENT = Path("the environment")
+_EXAMPLE = '[{"path": "/data/inbox"}]'
+_HOME = "home"
 
-Pixels = tuple[int, int]
+# What stands in each field's description completes the sentence "<key> must be ...".
 
 
-class _Strict(BaseModel):
+class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_yes_and_no(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where a number is wanted: Python takes them for 1 and 0."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("true and false are no numbers")
+        return value
 
 
 def _check_crop(values: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -55,50 +68,53 @@ def _check_crop(values: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 CropList = Annotated[tuple[int, int, int, int], AfterValidator(_check_crop)]
 
 
-class InboxConfig(_Strict):
+class InboxConfig(_Table):
     """A folder in which recordings land."""
 
-    path: Path
-    patterns: tuple[str, ...] = PATTERNS
-    settle_s: NonNegativeFloat = 10
-    crop: CropList | None = None
+    path: Path = Field(description="a folder")
+    patterns: tuple[str, ...] = Field(PATTERNS, min_length=1, description='a list of names such as ["*.mp4", "*.mkv"]')
+    settle_s: float = Field(10, ge=0, allow_inf_nan=False, description="a number of seconds from 0 on")
+    crop: CropList | None = Field(
+        None, description="[x, y, width, height] in whole pixels, x and y from 0 on, width and height from 1 on"
+    )
 
 
-class HogConfig(_Strict):
+class HogConfig(_Table):
     """Parameters of the descriptors."""
 
-    orientations: int = 8
-    pixels_per_cell: Pixels = (32, 32)
-    cells_per_block: Pixels = (1, 1)
-    block_norm: Literal["L1", "L1-sqrt", "L2", "L2-Hys"] = "L2-Hys"
-    transform_sqrt: bool = True
+    orientations: int = Field(8, description=f"a whole number from 1 to {MAX_ORIENTATIONS}")
+    pixels_per_cell: tuple[int, int] = Field((32, 32), description="[rows, columns], whole numbers from 1 on")
+    cells_per_block: tuple[int, int] = Field((1, 1), description="[rows, columns], whole numbers from 1 on")
+    block_norm: str = Field("L2-Hys", description=f"one of {', '.join(map(repr, BLOCK_NORMS))}")
+    transform_sqrt: bool = Field(True, description="true or false")
 
-    @model_validator(mode="after")
-    def _check(self) -> HogConfig:
-        HogParams(**self.model_dump())
-        return self
+    @field_validator("*")
+    @classmethod
+    def _check(cls, value: Any, info: ValidationInfo) -> Any:
+        HogParams(**{str(info.field_name): value})
+        return value
 
 
-class DaskConfig(_Strict):
+class DaskConfig(_Table):
     """Where chunks are computed."""
 
-    n_workers: Literal["auto"] | PositiveInt = "auto"
-    scheduler: str | None = None
+    n_workers: Literal["auto"] | PositiveInt = Field("auto", description="'auto', or a whole number from 1 on")
+    scheduler: str | None = Field(None, description="an address such as 'tcp://host:8786', or a scheduler file")
 
 
-class PrefectConfig(_Strict):
+class PrefectConfig(_Table):
     """The Prefect server that `facehog up` starts."""
 
-    port: Annotated[int, Field(ge=0, le=65535)] = 4200
-    api_url: str | None = None
-    runner: bool = True
-    max_runs: PositiveInt = 2
+    port: int = Field(4200, ge=0, le=65535, description="a whole number from 0 (a free port) to 65535")
+    api_url: str | None = Field(None, description="an address such as 'http://127.0.0.1:4200/api'")
+    runner: bool = Field(True, description="true or false")
+    max_runs: PositiveInt = Field(2, description="a whole number from 1 on")
 
 
-class SensorConfig(_Strict):
+class SensorConfig(_Table):
     """How inboxes are watched."""
 
-    interval_s: Annotated[float, Field(gt=0)] = 10
+    interval_s: float = Field(10, gt=0, allow_inf_nan=False, description="a number of seconds above 0")
 
 
 class Config(BaseSettings):
@@ -106,23 +122,28 @@ class Config(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
-    store: Path = Path("store")
-    catalogue: str = f"{SQLITE}catalogue.db"
-    images: bool = False
-    inbox: tuple[InboxConfig, ...] = (InboxConfig(path=Path("inbox")),)
-    hog: HogConfig = HogConfig()
-    dask: DaskConfig = DaskConfig()
-    prefect: PrefectConfig = PrefectConfig()
-    sensor: SensorConfig = SensorConfig()
+    store: Path = Field(Path("store"), description="a folder")
+    catalogue: str = Field(
+        f"{SQLITE}catalogue.db",
+        description=f"a SQLite file, such as {SQLITE}catalogue.db or {SQLITE}/data/catalogue.db",
+    )
+    images: bool = Field(False, description="true or false")
+    inbox: tuple[InboxConfig, ...] = Field(
+        (InboxConfig(path=Path("inbox")),), min_length=1, description="at least one table, written [[inbox]]"
+    )
+    hog: HogConfig = Field(HogConfig(), description="a table, written [hog]")
+    dask: DaskConfig = Field(DaskConfig(), description="a table, written [dask]")
+    prefect: PrefectConfig = Field(PrefectConfig(), description="a table, written [prefect]")
+    sensor: SensorConfig = Field(SensorConfig(), description="a table, written [sensor]")
     # The folder of the configuration file, which relative paths start from.
     home: Path
 
-    @field_validator("inbox")
+    @field_validator("catalogue")
     @classmethod
-    def _check_inboxes(cls, inboxes: tuple[InboxConfig, ...]) -> tuple[InboxConfig, ...]:
-        if not inboxes:
-            raise ValueError("at least one [[inbox]] is needed")
-        return inboxes
+    def _check_catalogue(cls, url: str) -> str:
+        if not url.removeprefix(SQLITE) or not url.startswith(SQLITE):
+            raise ValueError("no SQLite file")
+        return url
 
     @model_validator(mode="after")
     def _resolve_paths(self) -> Config:
@@ -132,7 +153,7 @@ class Config(BaseSettings):
         resolved = {
             "store": _resolve(self.store, self.home),
             "inbox": tuple(box.model_copy(update={"path": _resolve(box.path, self.home)}) for box in self.inbox),
-            "catalogue": _resolve_url(self.catalogue, self.home),
+            "catalogue": f"{SQLITE}{_resolve(Path(self.catalogue.removeprefix(SQLITE)), self.home)}",
             "dask": self.dask.model_copy(update={"scheduler": scheduler}),
         }
         for name, value in resolved.items():
@@ -206,15 +227,10 @@ class Config(BaseSettings):
         return Cluster(address=self.dask.scheduler or address, n_workers=n_workers)
 
 
-def _resolve_url(url: str, home: Path) -> str:
-    if not url.startswith(SQLITE):
-        raise ValueError(f"the catalogue must be a SQLite file, such as {SQLITE}catalogue.db")
-    return SQLITE + str(_resolve(Path(url.removeprefix(SQLITE)), home))
-
-
 def _resolve(path: Path, home: Path) -> Path:
     """Return a path that starts from a folder, without ``~`` and ``..``: by its text it is compared with others."""
-    return Path(os.path.abspath(home / path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+    # pathlib's resolve() would follow links, and its expanduser() fails where there is no such user.
+    return Path(os.path.abspath(home / os.path.expanduser(path)))  # noqa: PTH100, PTH111
 
 
 def find_config(given: Path | None) -> Path | None:
@@ -251,49 +267,52 @@ def load_config(path: Path | None) -> Config:
     ConfigError
         If a key is unknown or a value wrong: key, value and choices are named.
     """
-    where = path or Path("the environment")
-    try:
-        values = tomllib.loads(path.read_text("utf-8")) if path else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(where, f"this is not TOML: {error}", "Mend the line that is named.") from error
-    if "home" in values:
-        raise _unknown_key(where, ("home",))
+    values = _read_toml(path) if path else {}
     _check_environment()
     try:
-        return Config(**values, home=path.parent if path else Path.cwd())
+        return Config(**values, home=path.absolute().parent if path else Path.cwd())
     except ValidationError as error:
-        raise _translate(where, error) from error
+        raise _translate(path or _ENVIRONMENT, values, error) from error
     except SettingsError as error:
-        raise ConfigError(
-            "the environment", f"{error}", "Lists and tables are written as JSON, such as '[32, 32]'."
-        ) from error
+        name = _find_broken_json()
+        remedy = f"It must be JSON, such as '[32, 32]' or '{_EXAMPLE}'."
+        raise ConfigError(_ENVIRONMENT, f"{name} = {os.environ[name]!r} is wrong", remedy) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(path, f"it cannot be read: {error.strerror}", "Check the path and its rights.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(path, f"this is not TOML: {error}", "Mend the line that is named.") from error
+    if _HOME in values:
+        raise _unknown_key(path, (_HOME,))
+    return values
 
 
 def _check_environment() -> None:
     """Find variables that are meant for facehog and that it does not know: pydantic passes over them."""
     for name in os.environ:
-        if not name.startswith(ENV_PREFIX) or name in RESERVED or name.startswith(TEST_PREFIX):
+        # pydantic takes lower case for the same.
+        if not name.upper().startswith(ENV_PREFIX) or name in RESERVED or name.startswith(TEST_PREFIX):
             continue
-        keys = tuple(name.removeprefix(ENV_PREFIX).lower().split("__"))
-        if keys == ("home",) or not _is_known(keys):
-            raise _unknown_key(Path("the environment"), keys, shown=name)
-
-
-def _is_known(keys: tuple[str, ...]) -> bool:
-    *parents, last = keys
-    return last in _names_at(tuple(parents))
+        table, *rest = keys = tuple(name[len(ENV_PREFIX) :].lower().split("__"))
+        if table == "inbox" and rest:
+            raise ConfigError(_ENVIRONMENT, f"unknown key {name}", f"Write FACEHOG_INBOX='{_EXAMPLE}'.")
+        if keys[-1] not in _names_at(keys[:-1]):
+            raise _unknown_key(_ENVIRONMENT, keys, shown=name)
 
 
 def _names_at(parents: tuple[int | str, ...]) -> list[str]:
     """Return the keys that a table of the configuration knows."""
-    model: Any = Config
-    for key in parents:
-        if isinstance(key, int):
-            model = InboxConfig
-        elif key != "inbox":
-            field = getattr(model, "model_fields", {}).get(key)
-            model = field.annotation if field else None
-    return [name for name in getattr(model, "model_fields", {}) if name != "home"]
+    match [key for key in parents if isinstance(key, str)]:
+        case []:
+            return [name for name in Config.model_fields if name != _HOME]
+        case [name] if name in _TABLES:
+            return list(_TABLES[name].model_fields)
+        case _:
+            return []
 
 
 def _unknown_key(where: Path, keys: tuple[int | str, ...], shown: str | None = None) -> ConfigError:
@@ -307,19 +326,69 @@ def _unknown_key(where: Path, keys: tuple[int | str, ...], shown: str | None = N
     )
 
 
-def _translate(where: Path, error: ValidationError) -> ConfigError:
-    """Say the first thing that is wrong: key, value and choices."""
-    first = error.errors()[0]
+def _translate(where: Path, values: dict[str, Any], error: ValidationError) -> ConfigError:
+    """Say one thing that is wrong: key, value and choices."""
+    mistakes = error.errors()
+    # A key that is missing may be the one that is misspelt.
+    first = next((mistake for mistake in mistakes if mistake["type"] == "extra_forbidden"), mistakes[0])
     keys = first["loc"]
-    if first["type"] == "extra_forbidden":
-        return _unknown_key(where, keys)
-    said = first["msg"].removeprefix("Value error, ")
     if not keys:
+        said = first["msg"].removeprefix("Value error, ")
         return ConfigError(where, said, "See the comments that `facehog init` writes.")
-    # A union names the member that did not fit in brackets; the key is enough.
-    keys = tuple(key for key in keys if isinstance(key, int) or key.isidentifier())
-    value = "" if first["type"] == "missing" else f" = {first['input']!r}"
-    return ConfigError(where, f"{_dotted(keys)}{value} is wrong", f"{said[:1].upper()}{said[1:]}.")
+    variable = _find_variable(keys)
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(_ENVIRONMENT if variable else where, keys)
+    keys, field = _find_field(keys)
+    remedy = f"It must be {field.description}."
+    if variable:
+        if variable.upper() != _name_variable(*keys):
+            remedy = remedy.replace("It", _dotted(keys), 1)
+        return ConfigError(_ENVIRONMENT, f"{variable} = {os.environ[variable]!r} is wrong", remedy)
+    if first["type"] == "missing" and len(keys) == len(first["loc"]):
+        return ConfigError(where, f"{_dotted(keys)} is missing", remedy)
+    for key in keys:
+        values = values[key]  # type: ignore[index]
+    return ConfigError(where, f"{_dotted(keys)} = {values!r} is wrong", remedy)
+
+
+def _find_variable(keys: tuple[int | str, ...]) -> str | None:
+    """Return the variable of the environment that sets a value."""
+    named = {name.upper(): name for name in os.environ}
+    names = [_name_variable(*keys[:n]) for n in range(len(keys), 0, -1)]
+    return next((named[name] for name in names if name in named), None)
+
+
+def _name_variable(*keys: int | str) -> str:
+    return ENV_PREFIX + "__".join(map(str, keys)).upper()
+
+
+def _find_field(keys: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], FieldInfo]:
+    """Return the keys that lead to a field, without those of what is within its value, and the field."""
+    first = str(keys[0])
+    for n, key in enumerate(keys[1:], start=2):
+        if first in _TABLES and key in _TABLES[first].model_fields:
+            return keys[:n], _TABLES[first].model_fields[str(key)]
+    return keys[:1], Config.model_fields[first]
+
+
+def _find_broken_json() -> str:
+    """Return the variable whose JSON cannot be read: that of a table, or one that begins like a list or table."""
+    tables = [_name_variable(name) for name in _TABLES]
+    return next(
+        name
+        for name, text in os.environ.items()
+        if name.upper().startswith(ENV_PREFIX)
+        and (name.upper() in tables or text.lstrip().startswith(("[", "{")))
+        and not _is_json(text)
+    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _dotted(keys: tuple[int | str, ...]) -> str:
@@ -328,6 +397,14 @@ def _dotted(keys: tuple[int | str, ...]) -> str:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
     return text
 
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "inbox": InboxConfig,
+    "hog": HogConfig,
+    "dask": DaskConfig,
+    "prefect": PrefectConfig,
+    "sensor": SensorConfig,
+}
 
 TEMPLATE = """\
 # facehog: which recordings are processed, how, and where the results go.

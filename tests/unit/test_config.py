@@ -8,8 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from deployments.config import TEMPLATE, Config, find_config, load_config
+from deployments.config import TEMPLATE, Config, InboxConfig, find_config, load_config
 from facehog_core import Crop, HogParams
 from facehog_core.errors import ConfigError
 
@@ -83,17 +84,29 @@ def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pyte
         ("stor = 'x'", ["unknown key stor", "Did you mean store?", "catalogue"]),
         ("[hog]\norientation = 8", ["unknown key hog.orientation", "orientations"]),
         ("[hog]\norientations = 'many'", ["hog.orientations = 'many'"]),
-        ("[hog]\norientations = 0", ["orientations", "0"]),
-        ("[hog]\npixels_per_cell = [32]", ["hog.pixels_per_cell"]),
+        ("[hog]\norientations = 0", ["hog.orientations = 0 is wrong. It must be a whole number from 1 to 180."]),
+        ("[hog]\norientations = true", ["hog.orientations = True"]),
+        ("[hog]\norientations = 8.5", ["hog.orientations = 8.5"]),
+        ("[hog]\npixels_per_cell = [32]", ["hog.pixels_per_cell = [32]", "[rows, columns]"]),
+        ("[hog]\ncells_per_block = [0, 1]", ["hog.cells_per_block = [0, 1]", "[rows, columns]"]),
         ("[hog]\nblock_norm = 'L3'", ["hog.block_norm = 'L3'", "'L1'", "'L2-Hys'"]),
         ("[hog]\ntransform_sqrt = 'perhaps'", ["hog.transform_sqrt = 'perhaps'"]),
-        ("inbox = []", ["inbox", "At least one"]),
-        ("[[inbox]]\npatterns = ['*.mp4']", ["inbox[0].path"]),
+        ("inbox = []", ["inbox = []", "at least one"]),
+        ("[inbox]\npath = 'a'", ["inbox = {'path': 'a'}", "[[inbox]]"]),
+        ("hog = 8", ["hog = 8", "[hog]"]),
+        ("images = 'x'", ["images = 'x'", "true or false"]),
+        ("store = 1", ["store = 1", "a folder"]),
+        ("[[inbox]]\npatterns = ['*.mp4']", ["inbox[0].path is missing. It must be a folder."]),
+        ("[[inbox]]\npth = 'a'", ["unknown key inbox[0].pth", "Did you mean path?"]),
+        ("[[inbox]]\npath = 'a'\npatterns = []", ["inbox[0].patterns = []", "*.mp4"]),
+        ("[[inbox]]\npath = 'a'\npatterns = '*.mp4'", ["inbox[0].patterns = '*.mp4'", "a list"]),
+        ("[[inbox]]\npath = 'a'\nsettle_s = inf", ["inbox[0].settle_s = inf", "seconds"]),
+        ("[[inbox]]\npath = 'a'\ncrop = [0, 0, 9]", ["inbox[0].crop = [0, 0, 9]", "[x, y, width, height]"]),
         ("[[inbox]]\npath = 'a'\npattern = '*.mp4'", ["inbox[0].pattern", "patterns"]),
         ("[[inbox]]\npath = 'a'\nsettle_s = -1", ["inbox[0].settle_s = -1"]),
         ("[[inbox]]\npath = 'a'\ncrop = [0, 0, 0, 10]", ["inbox[0].crop", "width"]),
-        ("[[inbox]]\npath = 'a'\n[[inbox]]\npath = 'b'\ncrop = [1]", ["inbox[1].crop"]),
-        ("[dask]\nn_workers = 0", ["dask.n_workers = 0"]),
+        ("[[inbox]]\npath = 'a'\n[[inbox]]\npath = 'b'\ncrop = [1]", ["inbox[1].crop = [1]"]),
+        ("[dask]\nn_workers = 0", ["dask.n_workers = 0", "'auto', or a whole number from 1 on"]),
         ("[dask]\nn_workers = 'all'", ["dask.n_workers = 'all'", "auto"]),
         ("[prefect]\nport = 70000", ["prefect.port = 70000"]),
         ("[sensor]\ninterval_s = 0", ["sensor.interval_s = 0"]),
@@ -112,22 +125,120 @@ def test_a_mistake_is_one_error_with_key_value_and_choices(tmp_path: Path, text:
         assert part in message
 
 
+INBOX_EXAMPLE = """'[{"path": "/data/inbox"}]'"""
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("FACEHOG_STOR", "x", "FACEHOG_STOR"),
-        ("FACEHOG_HOG__ORIENTATION", "8", "orientations"),
-        ("FACEHOG_HOME", "/", "FACEHOG_HOME"),
-        ("FACEHOG_HOG__ORIENTATIONS", "many", "hog.orientations"),
-        ("FACEHOG_INBOX", "not json", "JSON"),
+        ("FACEHOG_STOR", "x", "unknown key FACEHOG_STOR. Did you mean store?"),
+        ("FACEHOG_HOG__ORIENTATION", "8", "unknown key FACEHOG_HOG__ORIENTATION. Did you mean orientations?"),
+        ("FACEHOG_HOG__ORIENTATIONS__X", "8", "unknown key FACEHOG_HOG__ORIENTATIONS__X"),
+        ("FACEHOG_HOME", "/", "unknown key FACEHOG_HOME. Choose from store, catalogue"),
+        ("facehog_stor", "x", "unknown key facehog_stor"),
+        ("FACEHOG_INBOX__PATH", "/data", f"unknown key FACEHOG_INBOX__PATH. Write FACEHOG_INBOX={INBOX_EXAMPLE}."),
+        ("FACEHOG_INBOX__STORE", "/data", "unknown key FACEHOG_INBOX__STORE"),
+        ("FACEHOG_INBOX", '[{"pth": "/data"}]', "unknown key inbox[0].pth. Did you mean path?"),
+        (
+            "FACEHOG_HOG__ORIENTATIONS",
+            "many",
+            "FACEHOG_HOG__ORIENTATIONS = 'many' is wrong. It must be a whole number from 1 to 180.",
+        ),
+        ("facehog_images", "perhaps", "facehog_images = 'perhaps' is wrong. It must be true or false."),
+        (
+            "FACEHOG_HOG__PIXELS_PER_CELL",
+            "32",
+            "FACEHOG_HOG__PIXELS_PER_CELL = '32' is wrong. It must be [rows, columns]",
+        ),
+        ("FACEHOG_HOG__PIXELS_PER_CELL", "[32,", "FACEHOG_HOG__PIXELS_PER_CELL = '[32,' is wrong. It must be JSON"),
+        (
+            "FACEHOG_INBOX",
+            "/data",
+            f"FACEHOG_INBOX = '/data' is wrong. It must be JSON, such as '[32, 32]' or {INBOX_EXAMPLE}",
+        ),
+        (
+            "FACEHOG_INBOX",
+            '[{"path": "a", "crop": [1]}]',
+            """FACEHOG_INBOX = '[{"path": "a", "crop": [1]}]' is wrong. inbox[0].crop must be [x, y, width, height]""",
+        ),
+        ("FACEHOG_HOG", '{"block_norm": "L3"}', "hog.block_norm must be one of 'L1'"),
     ],
 )
-def test_a_mistake_in_the_environment_is_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+def test_a_mistake_in_the_environment_is_not_laid_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=said.replace("[", r"\[")):
-        load_config(None)
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, TEMPLATE))
+    assert str(caught.value).startswith("the environment: ")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["FACEHOG_CONFIG", "FACEHOG_SERVICE", "FACEHOG_TEST_VIDEOS"])
+def test_variables_of_ours_that_are_no_configuration_are_passed_over(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    expected = load_config(None)
+    monkeypatch.setenv(name, "x")
+    assert load_config(None) == expected
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", "folder"])
+def test_a_file_that_cannot_be_read_is_one_error(tmp_path: Path, content: bytes | str | None) -> None:
+    file = tmp_path / "facehog.toml"
+    if content == "folder":
+        file.mkdir()
+    elif isinstance(content, bytes):
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"facehog\.toml: (it cannot be read|this is not TOML)"):
+        load_config(file)
+
+
+def test_every_key_says_what_it_must_be() -> None:
+    tables = [Config, *(field.annotation for field in Config.model_fields.values())]
+    models = [table for table in tables if isinstance(table, type) and issubclass(table, BaseModel)]
+    assert len(models) == 5
+    for model in (*models, InboxConfig):
+        for name, field in model.model_fields.items():
+            assert field.description or name == "home"
+
+
+def test_a_relative_file_starts_paths_from_its_folder_too(tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    write(tmp_path / "lab", "")
+    assert load_config(Path("lab/facehog.toml")).store == tmp_path / "lab" / "store"
+
+
+def test_paths_are_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/mouse")
+    text = """
+        store = "~/store"
+        catalogue = "sqlite:///../c.db"
+        [[inbox]]
+        path = "a/../../in"
+        [dask]
+        scheduler = "scheduler.json"
+    """
+    config = load_config(write(tmp_path, text))
+    assert config.store == Path("/home/mouse/store")
+    assert config.catalogue == f"sqlite:///{tmp_path.parent / 'c.db'}"
+    assert config.inbox[0].path == tmp_path.parent / "in"
+    assert config.dask.scheduler == str(tmp_path / "scheduler.json")
+
+
+def test_an_address_of_a_scheduler_stays(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path, "[dask]\nscheduler = 'tcp://host:8786'")).dask.scheduler == "tcp://host:8786"
+
+
+@pytest.mark.parametrize("other", ["in", "in/rig", ".", "in/../in"])
+def test_no_file_lies_in_two_inboxes(tmp_path: Path, other: str) -> None:
+    file = write(tmp_path, f"[[inbox]]\npath = 'in'\n[[inbox]]\npath = '{other}'")
+    with pytest.raises(ConfigError, match="are one, or one is in the other"):
+        load_config(file)
+
+
+def test_inboxes_with_like_names_are_apart(tmp_path: Path) -> None:
+    assert len(load_config(write(tmp_path, "[[inbox]]\npath = 'in'\n[[inbox]]\npath = 'in 2'")).inbox) == 2
 
 
 def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:

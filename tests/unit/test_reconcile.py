@@ -527,12 +527,13 @@ class LabLife(RuleBasedStateMachine):
             else:
                 self.rig.end(name, Fate.WAITING)
 
-    @rule(number=numbers, end=st.sampled_from(ENDS))
-    def settle_and_run(self, number: int, end: Fate | Life) -> None:
+    @rule(number=numbers, ends=st.lists(st.sampled_from(ENDS), min_size=1, max_size=MOST_ATTEMPTS + 1))
+    def settle_and_run(self, number: int, ends: list[Fate | Life]) -> None:
         self.settle()
-        self.begin(number)
-        self.end(number, end)
-        self.look(0.0)
+        for end in ends:
+            self.begin(number)
+            self.end(number, end)
+            self.look(0.0)
 
     @rule(number=numbers, life=st.sampled_from([Life.DEAD, Life.CANCELLED]))
     def die_in_the_queue(self, number: int, life: Life) -> None:
