@@ -173,6 +173,7 @@ class Catalogue:
         flow_run_id: str | None = None,
         run_id: str | None = None,
         not_before: datetime | None = None,
+        forget_run: bool = False,
         only_from: FileRecord | Literal["unseen"] | None = None,
     ) -> bool:
         """Record what becomes of a file, and add it to the file's story.
@@ -184,12 +185,13 @@ class Catalogue:
         reason : str
             Why, in words.
         signature : Signature, optional
-            What the file looks like now; needed the first time that a path is named. Where it looks different,
-            the run that it came to is not its run any more.
+            What the file looks like now; needed the first time that a path is named.
         attempt : int, optional
         flow_run_id, run_id : str, optional
         not_before : datetime, optional
             When a waiting file may be taken up again, at the earliest.
+        forget_run : bool, optional
+            The run that it came to does not count any more; nor does it where the file looks different.
         only_from : FileRecord or "unseen", optional
             Do nothing unless the file is still in this state, by the same flow run, or is still not known:
             whoever looked and then decided must not overwrite what another process found out in between.
@@ -210,7 +212,8 @@ class Catalogue:
             elif file.run and file.run.state == Fate.RUNNING:
                 # The run of a file that does not run does not run either, though it could not say so itself.
                 file.run.state, file.run.reason, file.run.changed_at = state, reason, moment
-            if signature is not None and _look(file, signature):
+            looks_different = signature is not None and _look(file, signature)
+            if forget_run or looks_different:
                 file.run_id = None
             file.attempt = file.attempt if attempt is None else attempt
             file.flow_run_id = flow_run_id or file.flow_run_id

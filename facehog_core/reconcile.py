@@ -154,7 +154,10 @@ def _look_at(
         return None  # A run that finds the file changed says so itself.
     is_settled = looks.is_settled(path, signature, at_s)
     if known and _may_be_mended(known, inbox.recipe):
-        catalogue.set_fate(path, Fate.WAITING, _OTHER_RECIPE, signature=signature, attempt=0, only_from=known)
+        # Once: a run under the new parameters may die before it says which run it is.
+        catalogue.set_fate(
+            path, Fate.WAITING, _OTHER_RECIPE, signature=signature, attempt=0, forget_run=True, only_from=known
+        )
         return None
     if known and known.signature == signature and known.reason != _VANISHED:
         is_due = known.not_before is None or now() >= known.not_before

@@ -247,6 +247,24 @@ def test_a_file_that_looks_different_has_not_come_to_its_run_any_more(catalogue:
     assert [found.state for found in catalogue.find({"state": "finished"})] == [Fate.FINISHED]
 
 
+def test_a_file_can_forget_its_run_which_is_found_beside_it_then(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(record)
+    catalogue.set_fate(record.path, Fate.WAITING, "is tried again", forget_run=True)
+
+    assert file_of(catalogue, record.path).run_id is None
+    assert {found.state for found in catalogue.find()} == {Fate.WAITING, Fate.FINISHED}
+
+
+def test_a_waiting_file_is_given_a_time_until_its_next_turn(catalogue: Catalogue) -> None:
+    path = INBOX / "m12.mp4"
+    catalogue.set_fate(path, Fate.WAITING, "the disk is full", signature=LOOK, not_before=NOON)
+    assert file_of(catalogue, path).not_before == NOON
+
+    catalogue.set_fate(path, Fate.WAITING, "there is room")
+    assert file_of(catalogue, path).not_before is None
+
+
 def test_a_path_that_was_never_seen_has_no_fate(catalogue: Catalogue) -> None:
     assert catalogue.file(INBOX / "m12.mp4") is None
     assert catalogue.story(INBOX / "m12.mp4") == []

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,10 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from facehog_core import reconcile as reconcile_module
 from facehog_core.catalogue import Catalogue, FileRecord
 from facehog_core.crop import Crop
 from facehog_core.intake import Looks, Signature
-from facehog_core.recipe import Recipe
+from facehog_core.provenance import RunRecord, now
+from facehog_core.recipe import Recipe, name_run
 from facehog_core.reconcile import MOST_ATTEMPTS, Inbox, Life, RunRequest, reconcile
 from facehog_core.schema import Fate
 
@@ -247,6 +250,79 @@ def test_a_run_that_keeps_finding_its_file_changed_is_not_asked_for_for_ever(rig
     assert rig.file(path).state is Fate.FAILED
 
 
+CROPPED = Recipe(crop=Crop(x=0, y=0, width=64, height=64))
+
+
+def refuse(rig: Rig, path: Path, state: Fate, recipe: Recipe = CROPPED) -> None:
+    """Let a run of the file end without a store, as flows/ledger.py does."""
+    rig.catalogue.record(
+        RunRecord(
+            path=path,
+            state=state,
+            reason="the crop reaches outside of the frame",
+            changed_at=now(),
+            size_bytes=1,
+            run_id=name_run("0" * 32, recipe),
+            digest="0" * 32,
+            recipe=recipe.as_dict(),
+            started_at=now(),
+        )
+    )
+
+
+@pytest.mark.parametrize("state", [Fate.QUARANTINED, Fate.FAILED])
+def test_a_file_that_was_refused_under_other_parameters_is_tried_again(rig: Rig, state: Fate) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    refuse(rig, path, state)
+
+    assert rig.look() == 0
+    assert "under other parameters" in rig.file(path).reason
+    assert rig.look(after_s=SETTLE_S) == 1
+    assert rig.file(path).attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "recipe"), [(Fate.QUARANTINED, Recipe()), (Fate.FAILED, Recipe()), (Fate.FINISHED, CROPPED)]
+)
+def test_a_file_that_was_refused_under_these_or_finished_under_any_is_not(
+    rig: Rig, state: Fate, recipe: Recipe
+) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    refuse(rig, path, state, recipe)
+
+    assert [rig.look(after_s=SETTLE_S) for _ in range(3)] == [0, 0, 0]
+    assert rig.file(path).state is state
+
+
+def test_a_file_that_keeps_dying_under_the_new_parameters_is_not_tried_for_ever(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    refuse(rig, path, Fate.QUARANTINED)
+    for _ in range(3 * MOST_ATTEMPTS):
+        rig.look(after_s=SETTLE_S)
+        for run in rig.launcher.runs.values():
+            run.life = Life.DEAD
+
+    assert len(rig.launcher.runs) == 1 + MOST_ATTEMPTS
+    assert rig.file(path).state is Fate.FAILED
+
+
+def test_a_run_that_was_given_back_is_asked_for_again_when_its_time_has_come(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    later = now() + timedelta(minutes=5)
+    rig.catalogue.set_fate(path, Fate.WAITING, "the disk is full", attempt=0, not_before=later)
+
+    assert [rig.look(after_s=60) for _ in range(3)] == [0, 0, 0]
+    monkeypatch.setattr(reconcile_module, "now", lambda: later)
+    assert rig.look() == 1
+    assert rig.file(path).attempt == 1
+
+
 def test_a_run_that_was_cancelled_is_not_asked_for_again(rig: Rig) -> None:
     path = rig.put("m12.mp4")
     settle(rig)
@@ -455,7 +531,7 @@ class LabLife(RuleBasedStateMachine):
 
     @rule(after_s=st.sampled_from([0.0, 3.0, SETTLE_S]))
     def look(self, after_s: float) -> None:
-        before = self.launcher.n_asked.copy()
+        before, files = self.launcher.n_asked.copy(), self.catalogue.files()
         try:
             n_asked = self.rig.look(after_s)
         except CrashError:
@@ -469,6 +545,7 @@ class LabLife(RuleBasedStateMachine):
         for key in self.launcher.n_asked - before:
             request = self.launcher.runs[self.launcher.names[key]].request
             assert before[key] == 0 or key in self.interrupted
+            assert not files[request.path].state.is_settled
             assert 1 <= request.attempt <= MOST_ATTEMPTS
             assert not self._others_alive(request)
             assert str(request.path.relative_to(self.rig.folder)) in RECORDINGS
