@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from prefect import states
+from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
+
+from facehog_core.catalogue import FileRecord
+from facehog_core.intake import Signature
+from facehog_core.locks import hold
+from facehog_core.provenance import now
+from facehog_core.recipe import Recipe
+from facehog_core.reconcile import Life, RunRequest
+from facehog_core.schema import Fate
+from flows import launcher as launcher_module
+from flows.cluster import Cluster
+from flows.launcher import START_TIMEOUT, PrefectLauncher
+
+PATH = Path("/data/inbox/m12.mp4")
+LOOK = Signature(size_bytes=1, mtime_ns=2, inode=3)
+
+
+@dataclass
+class FakeServer:
+    """Knows the states of runs."""
+
+    states: dict[UUID, State[Any]]
+
+    def read_flow_run(self, run_id: UUID) -> SimpleNamespace:
+        if run_id not in self.states:
+            raise ObjectNotFound(httpx.HTTPError("404"))
+        return SimpleNamespace(id=run_id, state=self.states[run_id])
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
+    fake = FakeServer({})
+
+    @contextmanager
+    def connect(*, sync_client: bool) -> Iterator[FakeServer]:
+        assert sync_client
+        yield fake
+
+    monkeypatch.setattr(launcher_module, "get_client", connect)
+    return fake
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> PrefectLauncher:
+    location = str(tmp_path / "catalogue.db")
+    return PrefectLauncher(
+        store=tmp_path / "store", catalogue=f"sqlite:///{location}", location=location, cluster=Cluster(n_workers=2)
+    )
+
+
+def file_of(run_id: UUID | None) -> FileRecord:
+    return FileRecord(
+        path=PATH,
+        signature=LOOK,
+        state=Fate.RUNNING,
+        reason="runs",
+        attempt=1,
+        flow_run_id=str(run_id) if run_id else None,
+        run_id=None,
+    )
+
+
+def aged(state: State[Any], age: timedelta) -> State[Any]:
+    return state.model_copy(update={"timestamp": now() - age})
+
+
+LONG_AGO, JUST_NOW = START_TIMEOUT + timedelta(minutes=1), START_TIMEOUT - timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("state", "life"),
+    [
+        (states.Scheduled(), Life.ALIVE),
+        (aged(states.Scheduled(), LONG_AGO), Life.ALIVE),
+        (aged(states.Pending(), JUST_NOW), Life.ALIVE),
+        (aged(states.Pending(), LONG_AGO), Life.DEAD),
+        (aged(states.Running(), JUST_NOW), Life.ALIVE),
+        (aged(states.Running(), LONG_AGO), Life.DEAD),
+        (aged(states.Cancelling(), LONG_AGO), Life.DEAD),
+        (states.Cancelled(), Life.CANCELLED),
+        (states.Failed(), Life.DEAD),
+        (states.Crashed(), Life.DEAD),
+        (states.Completed(), Life.DEAD),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_a_run_whose_file_nobody_holds_lives_as_its_state_and_age_say(
+    launcher: PrefectLauncher, server: FakeServer, state: State[Any], life: Life
+) -> None:
+    run_id = uuid4()
+    server.states[run_id] = state
+
+    assert launcher.life_of(file_of(run_id)) is life
+
+
+def test_a_run_that_the_server_does_not_know_is_dead(launcher: PrefectLauncher, server: FakeServer) -> None:
+    assert launcher.life_of(file_of(uuid4())) is Life.DEAD
+    assert launcher.life_of(file_of(None)) is Life.DEAD
+
+
+@pytest.mark.parametrize("state", [None, aged(states.Running(), LONG_AGO), states.Crashed()])
+def test_a_run_whose_file_a_process_holds_is_alive_whatever_the_server_says(
+    launcher: PrefectLauncher, server: FakeServer, state: State[Any] | None
+) -> None:
+    run_id = uuid4()
+    if state:
+        server.states[run_id] = state
+    with hold(launcher.location, str(PATH)):
+        assert launcher.life_of(file_of(run_id)) is Life.ALIVE
+
+
+def test_asking_twice_asks_under_one_key_and_says_all_that_the_flow_needs(
+    launcher: PrefectLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def run_deployment(name: str, **given: Any) -> SimpleNamespace:
+        asked.append({"name": name, **given})
+        return SimpleNamespace(id="run-1")
+
+    monkeypatch.setattr(launcher_module, "run_deployment", run_deployment)
+    request = RunRequest(path=PATH, signature=LOOK, recipe=Recipe(), attempt=2, after="run-0")
+
+    assert [launcher.request(request) for _ in range(2)] == ["run-1", "run-1"]
+    assert asked[0] == asked[1]
+    assert asked[0]["parameters"] == {
+        "path": str(PATH),
+        "store": str(launcher.store),
+        "catalogue": launcher.catalogue,
+        "cluster": launcher.cluster.as_dict(),
+        "recipe": Recipe().as_dict(),
+        "attempt": 2,
+    }
+    # The sensor does not wait for the run to end.
+    assert asked[0]["timeout"] == 0

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+from facehog_core.locks import hold, is_held
+
+RECORDING = "/data/inbox/it's m[12]?.mp4"
+
+needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="a process is forked and killed")
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> str:
+    return str(tmp_path / "catalogue.db")
+
+
+def test_what_is_held_is_held_until_the_end_of_the_context(catalogue: str) -> None:
+    assert not is_held(catalogue, RECORDING)
+    with hold(catalogue, RECORDING):
+        assert is_held(catalogue, RECORDING)
+        assert not is_held(catalogue, "another")
+        assert not is_held(f"{catalogue}.another", RECORDING)
+    assert not is_held(catalogue, RECORDING)
+
+
+def test_it_is_let_go_of_also_when_something_fails(catalogue: str) -> None:
+    with pytest.raises(ZeroDivisionError), hold(catalogue, RECORDING):
+        raise ZeroDivisionError
+    assert not is_held(catalogue, RECORDING)
+
+
+def test_others_wait_for_it(catalogue: str) -> None:
+    order = []
+
+    def second() -> None:
+        with hold(catalogue, RECORDING):
+            order.append("second")
+
+    waiter = threading.Thread(target=second)
+    with hold(catalogue, RECORDING):
+        waiter.start()
+        waiter.join(timeout=0.5)
+        order.append("first")
+    waiter.join(timeout=60)
+
+    assert order == ["first", "second"]
+
+
+def test_asking_does_not_hold_it(catalogue: str) -> None:
+    for _ in range(3):
+        assert not is_held(catalogue, RECORDING)
+
+
+def _hold_for_ever(catalogue: str, holds: Event) -> None:
+    with hold(catalogue, RECORDING):
+        holds.set()
+        signal.pause()
+
+
+@needs_fork
+def test_it_vanishes_with_the_process_that_held_it(catalogue: str) -> None:
+    fork = multiprocessing.get_context("fork")
+    holds = fork.Event()
+    holder = fork.Process(target=_hold_for_ever, args=(catalogue, holds))
+    holder.start()
+    try:
+        assert holds.wait(timeout=60)
+        assert is_held(catalogue, RECORDING)
+    finally:
+        os.kill(holder.pid or 0, signal.SIGKILL)
+        holder.join(timeout=60)
+
+    assert not is_held(catalogue, RECORDING)
