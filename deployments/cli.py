@@ -191,8 +191,11 @@ def find_service(config: Config) -> dict[str, str]:
 
 
 def _last_record(config: Config, path: Path) -> RunRecord | None:
+    """Return what the catalogue says of a file now: of the run that it came to last, not of the newest one."""
     with Catalogue(config.catalogue) as catalogue:
-        return next((record for record in catalogue.find({"path": _literally(path)})), None)
+        file = catalogue.file(path)
+        run_id = file.run_id if file else None
+        return next((found for found in catalogue.find({"path": _literally(path)}) if found.run_id == run_id), None)
 
 
 def _literally(path: Path) -> str:

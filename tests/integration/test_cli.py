@@ -14,8 +14,9 @@ import pytest
 from barcode import write_recording
 from lab import Lab
 
-from deployments.cli import main
-from deployments.config import TEMPLATE
+from deployments.cli import _last_record, main
+from deployments.config import TEMPLATE, load_config
+from facehog_core import Crop, Recipe
 
 
 class Answer(NamedTuple):
@@ -202,6 +203,18 @@ def test_process_works_without_a_server_and_tells_good_from_refused(tmp_path: Pa
     assert refused == ["facehog: bad.mp4: the file has no bytes. Copy it again from the rig."]
     assert "Traceback" not in done.stderr
     assert len(list((tmp_path / "store").glob("good/*.zarr"))) == 1
+
+
+def test_process_tells_of_the_run_that_was_asked_for_not_of_the_newest(
+    run: Run, lab: Lab, processed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.process(processed, Recipe(crop=Crop(x=0, y=0, width=64, height=64)))
+    lab.process(processed, Recipe(crop=Crop(x=9000, y=0, width=64, height=64)))
+    lab.process(processed)
+
+    record = _last_record(load_config(None), processed)
+    assert record is not None
+    assert (record.state, record.recipe["crop"]) == ("finished", None)
 
 
 def test_a_wrong_crop_on_the_command_line_is_wrong_usage(run: Run, real_clip: Path) -> None:
