@@ -206,7 +206,9 @@ def test_every_key_says_what_it_must_be() -> None:
 def test_a_relative_file_starts_paths_from_its_folder_too(tmp_path: Path) -> None:
     (tmp_path / "lab").mkdir()
     write(tmp_path / "lab", "")
-    assert load_config(Path("lab/facehog.toml")).store == tmp_path / "lab" / "store"
+    config = load_config(Path("lab/facehog.toml"))
+    assert config.store == tmp_path / "lab" / "store"
+    assert config.state_dir == tmp_path / "lab" / ".facehog"
 
 
 def test_paths_are_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
