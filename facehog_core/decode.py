@@ -1,14 +1,20 @@
-"""Frame i is frame i: decoding any span of a recording exactly.
+"""Frame i is frame i, and damage keeps its place: decoding any span of a recording exactly.
 
 A seek is a request, not a promise: MPEG-TS lands too late, others land anywhere before. So nothing that comes
-after a seek is taken for what was asked for: packets are dropped up to the keyframe's own, and each frame
-that comes out is recognised by its pts. Where a keyframe does not lead to the frame that is wanted (intra
-refresh needs some frames to recover), decoding starts further in front, in the end at the file's beginning.
+after a seek is taken for what was asked for: packets are dropped up to the keyframe's own, each carries the
+number of its frame through the decoder, and so each frame that comes out says which one it is.
+
+After an error a decoder goes on with what it has, and what it gives may be wrong without a word. So from
+the error to the end of its GOP, every frame that was decoded later is marked as corrupt, and a frame that
+does not come at all is given out as lost, under its own number. What a decoder makes of damage also depends on what
+it has seen before: so a GOP with damage in it is decoded by itself, from its own keyframe, and the next one anew. Its
+frames are then the same for whoever reads it, from wherever.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,13 +27,21 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from .container import COPY_AGAIN, iter_packets, open_container
-from .errors import DamagedError, RecordingRefusedError
-from .frame_index import FrameIndex
+from .container import iter_packets, open_container
+from .errors import RecordingRefusedError
+from .frame_index import NO_PACKET, FrameIndex
 from .grey import luma_of
+from .h264 import HeaderReader
 from .video import VideoInfo, check_unchanged
 
+# The number of a packet whose frame is decoded and not shown.
+_NOT_SHOWN = -1
+
 _log = logging.getLogger(__name__)
+
+# What makes a decoder notice damage, and say so. A frame is flagged where errors were concealed in it: without
+# concealment (ec=0) it is silent. With more than one thread it is silent too.
+CAREFUL = {"err_detect": "crccheck+bitstream+buffer", "ec": "guess_mvs+deblock"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,26 +55,28 @@ class DecodedFrame:
     pts : int
         Its presentation time in units of the stream's time base, as in the frame index.
     is_corrupt : bool
-        Whether the decoder says that it is damaged.
-    frame : av.VideoFrame
-        Its pixels. Hold it no longer than needed: each keeps a whole frame's memory.
+        Whether it is damaged, or may be: an error came before it in its GOP.
+    frame : av.VideoFrame or None
+        Its pixels, None if it is lost. Hold it no longer than needed: each keeps a whole frame's memory.
     """
 
     index: int
     pts: int
     is_corrupt: bool
-    frame: VideoFrame
+    frame: VideoFrame | None
 
     @property
     def luma(self) -> NDArray[np.uint8]:
         """The Y plane in place, shape (height_px, width_px): see `facehog_core.grey.luma_of`."""
+        if self.frame is None:
+            raise ValueError(f"frame {self.index} is lost")
         return luma_of(self.frame)
 
 
 def iter_frames(
     info: VideoInfo, index: FrameIndex, start: int, stop: int, *, n_threads: int = 1
 ) -> Generator[DecodedFrame]:
-    """Decode the frames ``[start, stop)``: each once, in order.
+    """Decode the frames ``[start, stop)``: each once, in order, also those that are lost.
 
     Parameters
     ----------
@@ -76,6 +92,7 @@ def iter_frames(
     Yields
     ------
     DecodedFrame
+        The same for a frame whatever the span.
 
     Raises
     ------
@@ -83,88 +100,225 @@ def iter_frames(
         If the span is not within the recording.
     ChangedError
         If the file is not the one that was probed.
-    DamagedError
-        If a frame of the span cannot be decoded.
     RecordingRefusedError
         If the size of the frames changes.
     """
     if not 0 <= start <= stop <= index.n_frames:
         raise ValueError(f"no span [{start}, {stop}) in a recording of {index.n_frames} frames")
     check_unchanged(info)
-    return _decode(info, index, start, stop, n_threads)
+    return _decode(_Source(info, index, n_threads), start, stop)
 
 
-def _decode(info: VideoInfo, index: FrameIndex, start: int, stop: int, n_threads: int) -> Generator[DecodedFrame]:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A recording, and how many threads decode it."""
+
+    info: VideoInfo
+    index: FrameIndex
+    n_threads: int
+
+
+def _decode(source: _Source, start: int, stop: int) -> Generator[DecodedFrame]:
     wanted = start
-    for origin in _origins(index, start) if start < stop else ():
-        with closing(_decode_from(origin, info, index, wanted, stop, n_threads)) as frames:
+    while wanted < stop:
+        with closing(_decode_from(source, source.index.gop_at(wanted), stop)) as frames:
             for decoded in frames:
-                yield decoded
-                wanted = decoded.index + 1
-        if wanted == stop:
-            return
-    if wanted < stop:
-        fact = f"frame {wanted} of {index.n_frames} cannot be decoded"
-        raise DamagedError(info.path, fact, COPY_AGAIN)
+                if decoded.index >= wanted:
+                    yield decoded
+                    wanted = decoded.index + 1
 
 
-def _origins(index: FrameIndex, start: int) -> list[int]:
-    """Return where to start decoding for a frame, the best place first.
-
-    The file's beginning is the last resort, since a plain sequential decode is what a frame's number means.
-    """
-    nearest = index.keyframe_at_or_before(start)
-    before = index.keyframe_at_or_before(max(nearest - 1, 0))
-    return list(dict.fromkeys((nearest, before, 0)))
-
-
-def _decode_from(
-    origin: int, info: VideoInfo, index: FrameIndex, start: int, stop: int, n_threads: int
-) -> Generator[DecodedFrame]:
-    """Decode from a keyframe, and yield frames from `start` on for as long as none is missing."""
-    with open_container(info.path) as container:
-        stream = container.streams[info.stream_index]
-        assert isinstance(stream, VideoStream)
-        stream.codec_context.thread_count = n_threads
-        stream.codec_context.thread_type = "FRAME"
-        wanted = start
-        packets = _packets_from(origin, container, stream, index)
-        for position, frame in enumerate(_pictures(packets, info.path)):
-            number = index.frame_at(frame.pts) if index.is_seekable else position
-            if number is None or number < wanted:
-                continue  # decoded only for what follows
-            if number > wanted:
-                return
-            _check_size(info, frame, number)
-            pts = int(index.pts[number])
-            yield DecodedFrame(index=number, pts=pts, is_corrupt=frame.is_corrupt, frame=frame)
-            wanted += 1
-            if wanted == stop:
-                return
-
-
-def _pictures(packets: Iterator[Packet[VideoStream]], path: str) -> Iterator[VideoFrame]:
-    """Yield what the decoder makes of packets, until it fails."""
-    while True:
+def _decode_from(source: _Source, gop: range, stop: int) -> Generator[DecodedFrame]:
+    """Decode a GOP from its first frame on, and what follows as long as there is no damage."""
+    index = source.index
+    before = index.keyframe_at_or_before(max(gop.start - 1, 0))
+    if index.packets[gop.start] == NO_PACKET:
+        for number in range(gop.start, min(gop.stop, stop)):
+            yield DecodedFrame(index=number, pts=int(index.pts[number]), is_corrupt=True, frame=None)
+        return
+    # Intra refresh needs some frames to recover. The file's beginning is the last resort, since a plain
+    # sequential decode is what a frame's number means.
+    *others, last = dict.fromkeys((gop.start, before, 0))
+    for origin in others:
         try:
-            pictures = next(packets).decode()
-        except StopIteration:
-            return
+            yield from _run(source, gop, origin, stop)
+        except _NoStartError:
+            continue
+        return
+    yield from _run(source, gop, last, stop, is_last=True)
+
+
+class _NoStartError(Exception):
+    """A keyframe does not lead to its own frame, though there is no damage."""
+
+
+def _run(source: _Source, gop: range, origin: int, stop: int, *, is_last: bool = False) -> Generator[DecodedFrame]:
+    """Decode from a keyframe on; yield frames from a GOP's first one until `stop`, or the first damage.
+
+    Damage within the GOP ends it with the GOP, damage behind the GOP at once.
+    """
+    held = _Held(gop.start, origin, source.index)
+    with open_container(source.info.path) as container:
+        for pictures in _decode_packets(source, container, origin, held):
+            for picture in pictures:
+                held.take(picture)
+            for decoded in held.release():
+                if held.has_damage and decoded.index >= gop.stop:
+                    return
+                if decoded.index == gop.start and held.is_start_missing and not is_last:
+                    raise _NoStartError
+                if decoded.frame is not None:
+                    _check_size(source.info, decoded.frame, decoded.index)
+                yield decoded
+                if decoded.index + 1 == stop:
+                    return
+
+
+def _decode_packets(source: _Source, container: InputContainer, origin: int, held: _Held) -> Iterator[list[VideoFrame]]:
+    """Feed the packets from a keyframe on to a decoder, and yield what it gives for each."""
+    stream = container.streams[source.info.stream_index]
+    assert isinstance(stream, VideoStream)
+    decoder = stream.codec_context
+    decoder.thread_count = source.n_threads
+    decoder.thread_type = "FRAME"
+    decoder.options = CAREFUL
+    headers = HeaderReader(decoder.extradata)
+    for number, packet in _packets_from(origin, container, stream, source.index):
+        # What leans on frames before the origin is not asked for, and fails for good reason.
+        is_ours = number >= origin or number == _NOT_SHOWN
+        if packet.size:
+            held.feed(number)
+            picture = headers.read(bytes(packet))
+            if is_ours and (packet.is_corrupt or (picture is not None and picture.is_after_gap)):
+                held.fail()
+            packet.pts = number
+        try:
+            pictures = packet.decode()
         except av.FFmpegError as error:
             if isinstance(error, OSError):
                 raise
-            _log.warning("%s: decoding stops: %s", path, error.strerror)
+            _log.debug("%s: frame %d: %s", source.info.path, number, error.strerror)
+            pictures = []
+            if is_ours:
+                held.fail()
+        yield pictures
+    held.end()
+    yield []
+
+
+class _Held:
+    """Frames held back until all that was decoded before them has come out, or is known to be lost.
+
+    Parameters
+    ----------
+    first : int
+        The frame to give out first.
+    origin : int
+        The frame that decoding starts from.
+    index : FrameIndex
+    """
+
+    def __init__(self, first: int, origin: int, index: FrameIndex) -> None:
+        self._index = index
+        self._origin = origin
+        self._first = self._next = first
+        self._n_fed = 0
+        self._positions: dict[int, int] = {}  # Of frames in the order of decoding, until they are given out.
+        self._came: dict[int, VideoFrame] = {}
+        self._coming: set[int] = set()
+        self._n_known = first  # Frames before this one have come, or never will.
+        # Positions from which on frames may be wrong: by what the decoder said, and by frames that were lost.
+        self._errors_from = self._losses_from = math.inf
+
+    @property
+    def has_damage(self) -> bool:
+        """Whether anything was found to be damaged."""
+        return min(self._errors_from, self._losses_from) < math.inf
+
+    @property
+    def is_start_missing(self) -> bool:
+        """Whether the first frame is lost though nothing was wrong up to it."""
+        return self._first not in self._came and self._errors_from > self._position_of(self._first)
+
+    def feed(self, number: int) -> None:
+        """Note that a frame goes into the decoder."""
+        self._n_fed += 1
+        if number >= self._next:
+            self._positions[number] = self._n_fed
+            self._coming.add(number)
+
+    def fail(self) -> None:
+        """Note that the frame that was fed last is damaged."""
+        self._errors_from = min(self._errors_from, self._n_fed)
+
+    def take(self, picture: VideoFrame) -> None:
+        """Take what comes out of the decoder. Frames come in the order of display: those before it are lost."""
+        number = picture.pts
+        if number is None or number < self._next:
+            if picture.is_corrupt and number is not None and self._origin <= number < self._first:
+                self._errors_from = 0
             return
-        yield from pictures
+        if picture.is_corrupt:
+            self._errors_from = min(self._errors_from, self._position_of(number))
+        self._came[number] = picture
+        self._settle(number + 1)
+
+    def end(self) -> None:
+        """Note that nothing more comes."""
+        self._settle(self._index.n_frames)
+
+    def _settle(self, stop: int) -> None:
+        lost = [number for number in range(self._n_known, stop) if number not in self._came]
+        self._losses_from = min([self._losses_from, *map(self._position_of, lost)])
+        self._coming = {number for number in self._coming if number >= stop}
+        self._n_known = max(self._n_known, stop)
+
+    def _position_of(self, number: int) -> int:
+        # A frame that was never fed could only come later.
+        return self._positions.get(number, self._n_fed + 1)
+
+    def release(self) -> Iterator[DecodedFrame]:
+        """Give out, in order, the frames for which it is known whether they are damaged."""
+        while self._next < self._n_known:
+            number, position = self._next, self._position_of(self._next)
+            if any(self._positions[coming] < position for coming in self._coming):
+                return
+            is_corrupt = number not in self._came or position >= min(self._errors_from, self._losses_from)
+            pts = int(self._index.pts[number])
+            yield DecodedFrame(index=number, pts=pts, is_corrupt=is_corrupt, frame=self._came.get(number))
+            self._came.pop(number, None)
+            self._positions.pop(number, None)
+            self._next += 1
 
 
 def _packets_from(
     origin: int, container: InputContainer, stream: VideoStream, index: FrameIndex
-) -> Iterator[Packet[VideoStream]]:
-    """Yield packets in file order from a keyframe's own on; none if it is not found."""
-    if origin == 0:
-        yield from iter_packets(container, stream)
+) -> Iterator[tuple[int, Packet[VideoStream]]]:
+    """Yield packets in file order from a keyframe's own on, each with its frame's number; none if it is not found."""
+    if not index.is_seekable:
+        yield from _count_packets(origin, container, stream, index)
         return
+    for packet in iter_packets(container, stream) if origin == 0 else _seek(origin, container, stream, index):
+        number = index.frame_at(packet.pts)
+        yield _NOT_SHOWN if number is None else number, packet
+
+
+def _count_packets(
+    origin: int, container: InputContainer, stream: VideoStream, index: FrameIndex
+) -> Iterator[tuple[int, Packet[VideoStream]]]:
+    numbers = index.number_packets()
+    first = index.packets[origin] if origin else 0
+    n_seen = 0
+    for packet in iter_packets(container, stream):
+        number = int(numbers[n_seen]) if packet.size and n_seen < len(numbers) else _NOT_SHOWN
+        if n_seen >= first:
+            yield number, packet
+        n_seen += bool(packet.size)
+
+
+def _seek(
+    origin: int, container: InputContainer, stream: VideoStream, index: FrameIndex
+) -> Iterator[Packet[VideoStream]]:
     keyframe_pts = int(index.pts[origin])
     for near in (origin, index.keyframe_at_or_before(origin - 1)):
         try:

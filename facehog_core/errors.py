@@ -68,7 +68,7 @@ class TruncatedError(RecordingRefusedError):
 
 
 class DamagedError(RecordingRefusedError):
-    """Frames that the file's index names cannot be decoded."""
+    """More frames than may be are damaged, or one that is asked for cannot be decoded."""
 
 
 class CropError(RecordingRefusedError):

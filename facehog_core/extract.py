@@ -113,8 +113,8 @@ def extract_chunk(
     ------
     ChangedError
         If the recording is not the file that was probed.
-    DamagedError
-        If frames cannot be decoded.
+    RecordingRefusedError
+        If the size of the frames changes.
     StoreError
         If the working store is gone, or the disk is full.
     """
@@ -167,11 +167,14 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
     for row, decoded in enumerate(islice(frames, len(span))):
         if decoded.index != span.start + row:
             raise ValueError(f"frame {decoded.index} came from the decoder in place of {span.start + row}")
+        corrupt[row] = decoded.is_corrupt
+        n_described += 1
+        if decoded.frame is None:
+            histograms[row] = np.nan
+            continue
         grey = grey_of(decoded.frame)
         compute_histograms(grey.values[window], hog, levels=grey.levels, out=histograms[row])
-        corrupt[row] = decoded.is_corrupt
         ways.add(grey.way)
-        n_described += 1
     if n_described != len(span):
         raise ValueError(f"{n_described} frames came from the decoder in place of {span}")
     return ShardHogs(

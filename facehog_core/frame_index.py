@@ -1,25 +1,30 @@
 """Which frames a recording holds, when each is shown and where a decoder can start, read without decoding.
 
-It comes from the packets: each carries the time at which its frame is shown, and whether a decoder can start
-from it. Sorted by time, the i-th packet is the i-th frame.
+It comes from the packets: each carries the time at which its frame is shown, its place in the order of display,
+and whether a decoder can start from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from .container import COPY_AGAIN, is_mov, iter_packets
 from .errors import EmptyFileError, TruncatedError, UnreadableError
+from .h264 import HeaderReader
 
 # The pts of a frame whose container gives it none; FFmpeg's own number for that.
 NO_PTS = np.iinfo(np.int64).min
+NO_PACKET = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,23 +35,26 @@ class FrameIndex:
     ----------
     pts : ndarray of int64, shape (n_frames,)
         Presentation times in units of the stream's time base, in presentation order. `NO_PTS` where the
-        container gives none.
+        container gives none. They need not ascend: a container may say what it likes.
     is_keyframe : ndarray of bool, shape (n_frames,)
-        Whether the container says that a decoder can start at the frame.
+        Whether a decoder can start at the frame: the container says so, and it leans on no other frame.
+    packets : ndarray of int64, shape (n_frames,)
+        Where each frame's data are: the number of its packet among the stream's, in file order. `NO_PACKET` where
+        the container's index names a frame whose data the file does not hold.
     is_seekable : bool
-        Whether pts tell frames apart, so that a decoder can be sent to any keyframe and what comes out be
-        recognised. If not (raw H264, repeated pts, AVI with B-frames), frames are counted from the
-        beginning, and `pts` and `is_keyframe` are the packets', sorted: the frames' only by and large.
+        Whether pts tell frames apart, so that a decoder can be sent to any keyframe. If not (raw H264, repeated
+        pts, AVI with B-frames), packets are counted from the beginning of the file.
     """
 
     pts: NDArray[np.int64]
     is_keyframe: NDArray[np.bool_]
+    packets: NDArray[np.int64]
     is_seekable: bool
 
     def __post_init__(self) -> None:
-        if self.pts.ndim != 1 or self.pts.shape != self.is_keyframe.shape:
-            shapes = f"{self.pts.shape} and {self.is_keyframe.shape}"
-            raise ValueError(f"pts and is_keyframe must be of one length, got {shapes}")
+        shapes = [array.shape for array in (self.pts, self.is_keyframe, self.packets)]
+        if self.pts.ndim != 1 or len(set(shapes)) > 1:
+            raise ValueError(f"pts, is_keyframe and packets must be of one length, got {shapes}")
         if self.is_seekable and not (self.pts[:-1] < self.pts[1:]).all():
             raise ValueError("pts must ascend if the index is seekable")
 
@@ -81,10 +89,36 @@ class FrameIndex:
         if not 0 <= number < self.n_frames:
             raise IndexError(f"frame {number} of a recording of {self.n_frames} frames")
         keyframes = np.flatnonzero(self.is_keyframe[: number + 1])
-        return int(keyframes[-1]) if self.is_seekable and keyframes.size else 0
+        return int(keyframes[-1]) if keyframes.size else 0
+
+    def gop_at(self, number: int) -> range:
+        """Return the frames from the keyframe at or before one up to the next keyframe."""
+        first = self.keyframe_at_or_before(number)
+        later = np.flatnonzero(self.is_keyframe[number + 1 :])
+        return range(first, number + 1 + int(later[0]) if later.size else self.n_frames)
+
+    def number_packets(self) -> NDArray[np.int64]:
+        """Return the number of each packet's frame, in file order; -1 for packets whose frame is not shown."""
+        numbers = np.full(int(self.packets.max(initial=NO_PACKET)) + 1, -1, np.int64)
+        is_there = self.packets != NO_PACKET
+        numbers[self.packets[is_there]] = np.flatnonzero(is_there)
+        return numbers
 
 
-_PACKET = np.dtype([("pts", np.int64), ("is_keyframe", np.bool_), ("is_hidden", np.bool_), ("is_cut_off", np.bool_)])
+_PACKET = np.dtype(
+    [
+        ("pts", np.int64),
+        ("dts", np.int64),
+        ("is_keyframe", np.bool_),
+        ("is_hidden", np.bool_),
+        ("is_cut_off", np.bool_),
+        # By the frame's own header: IDR frames up to it, and its order since the last of them.
+        ("sequence", np.int64),
+        ("order", np.int64),
+        ("has_header", np.bool_),
+        ("is_second_field", np.bool_),
+    ]
+)
 
 
 def index_frames(container: InputContainer, stream: VideoStream, path: str) -> FrameIndex:
@@ -115,38 +149,57 @@ def index_frames(container: InputContainer, stream: VideoStream, path: str) -> F
     """
     packets = _read_packets(container, stream, path)
     _check_complete(packets, container, stream, path)
-    counts_decoding = container.format.name == "avi" and stream.codec_context.has_b_frames
-    is_seekable = not counts_decoding and _tells_frames_apart(packets)
-    shown = packets[_is_shown(packets, packets["pts"] if is_seekable else np.arange(len(packets)))]
+    order = _order_of_display(packets)
+    is_seekable = bool((np.diff(packets["pts"][order]) > 0).all()) and not (packets["pts"] == NO_PTS).any()
+    shown = order[_is_shown(packets, order)]
     if not len(shown):
         raise EmptyFileError(path, "none of its frames is shown", COPY_AGAIN)
-    # Without pts the order of the file is kept.
-    shown = shown[np.argsort(shown["pts"], kind="stable")]
+    pts = packets["pts"][shown]
+    if not is_seekable and _tells_only_decoding(packets):
+        # The i-th frame is shown when the i-th is decoded, but for a delay that the container does not tell.
+        pts = np.sort(pts)
     return FrameIndex(
-        pts=np.ascontiguousarray(shown["pts"]),
-        is_keyframe=np.ascontiguousarray(shown["is_keyframe"]),
+        pts=pts,
+        is_keyframe=packets["is_keyframe"][shown],
+        packets=shown,
         is_seekable=is_seekable,
     )
 
 
 def _read_packets(container: InputContainer, stream: VideoStream, path: str) -> NDArray[np.void]:
-    """Return pts and flags of the packets in file order, also of those that an edit list hides."""
-    rows = (
-        (
-            NO_PTS if packet.pts is None else packet.pts,
-            packet.is_keyframe,
-            packet.is_discard,
-            packet.is_corrupt,
-        )
-        for packet in iter_packets(container, stream)
-        if packet.size
-    )
+    """Return what the packets say, in file order, also those that an edit list hides."""
+    headers = HeaderReader(stream.codec_context.extradata)
     try:
-        return np.fromiter(rows, _PACKET)
+        return np.fromiter(_describe_packets(iter_packets(container, stream), headers), _PACKET)
     except av.FFmpegError as error:
         if isinstance(error, OSError):
             raise
         raise UnreadableError(path, "its frames cannot be listed to the end", COPY_AGAIN) from error
+
+
+def _describe_packets(packets: Iterator[Packet[VideoStream]], headers: HeaderReader) -> Iterator[tuple[Any, ...]]:
+    sequence = order = 0
+    for packet in packets:
+        if not packet.size:
+            continue
+        picture = headers.read(bytes(packet))
+        if picture:
+            sequence += picture.is_idr
+            order = picture.order
+        yield (
+            NO_PTS if packet.pts is None else packet.pts,
+            NO_PTS if packet.dts is None else packet.dts,
+            # Intra refresh calls frames keyframes from which the picture mends itself little by little. What a
+            # decoder that starts there gives is nearly the same, and not the same bytes.
+            packet.is_keyframe and (picture is None or picture.is_intra),
+            packet.is_discard,
+            packet.is_corrupt,
+            sequence,
+            # A header that is damaged: as near as can be to the frame that was decoded before.
+            order,
+            picture is not None,
+            picture is not None and picture.is_second_field,
+        )
 
 
 def _check_complete(packets: NDArray[np.void], container: InputContainer, stream: VideoStream, path: str) -> None:
@@ -161,21 +214,34 @@ def _check_complete(packets: NDArray[np.void], container: InputContainer, stream
         raise TruncatedError(path, f"the file ends within the last of its {len(packets)} frames", COPY_AGAIN)
 
 
-def _tells_frames_apart(packets: NDArray[np.void]) -> bool:
-    """Tell whether pts name frames: none is missing or repeated, and none starts again from a keyframe on."""
+def _order_of_display(packets: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return the numbers of the packets in the order in which a decoder gives their frames out.
+
+    A decoder goes by the frames' own headers. Where those make no sense, the container's times have to do.
+    """
+    by_header = np.lexsort((packets["order"], packets["sequence"]))
+    names = packets[["sequence", "order"]][~packets["is_second_field"]]
+    if packets["has_header"].all() and len(np.unique(names)) == len(names):
+        return by_header
     pts = packets["pts"]
-    if (pts == NO_PTS).any() or len(np.unique(pts)) < len(pts):
-        return False
-    latest_before = np.maximum.accumulate(pts)[:-1]
-    return bool((pts[1:] > latest_before)[packets["is_keyframe"][1:]].all())
+    if (pts != NO_PTS).all() and len(np.unique(pts)) == len(pts):
+        return np.argsort(pts, kind="stable")
+    return by_header
+
+
+def _tells_only_decoding(packets: NDArray[np.void]) -> bool:
+    """Tell whether the times of a container are those of decoding, though frames are shown in another order."""
+    return bool((packets["pts"] == packets["dts"]).all())
 
 
 def _is_shown(packets: NDArray[np.void], order: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which packets' frames are displayed, given the order of display.
+    """Tell which frames are displayed, in the order of display.
 
     A file that was cut out of a longer one may begin with frames that lean on what is no longer there. No
-    decoder shows anything earlier than the first keyframe.
+    decoder shows anything earlier than the first keyframe. Of two fields the first one stands for their frame.
     """
     first_keyframe = packets["is_keyframe"].argmax()
-    shown: NDArray[np.bool_] = ~packets["is_hidden"] & (order >= order[first_keyframe])
+    place = int(np.flatnonzero(order == first_keyframe)[0])
+    is_hidden = packets["is_hidden"] | packets["is_second_field"]
+    shown: NDArray[np.bool_] = ~is_hidden[order] & (np.arange(len(order)) >= place)
     return shown

@@ -56,6 +56,7 @@ def lay_out(path: Path, work: Work, attributes: Mapping[str, Any]) -> None:
     info, index = work.info, work.index
     _fill(group, "time_s", index.time_s(info.time_base), "presentation time: pts x time base", unit="s")
     _fill(group, "pts", index.pts, "presentation time stamp, in units of the stream's time base")
+    _fill(group, "packet", index.packets, "number of the frame's packet in the file's video stream; -1: not there")
     _fill(group, "keyframe", index.is_keyframe, "whether a decoder can start at the frame")
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import pims
 from numpy.typing import NDArray
 
+from .container import COPY_AGAIN
 from .decode import DecodedFrame, iter_frames
+from .errors import DamagedError
 from .frame_index import FrameIndex
 from .grey import grey_of
 from .video import VideoInfo, probe
@@ -105,17 +107,21 @@ class RecordingReader(pims.FramesSequence):  # type: ignore[misc]
         -------
         pims.Frame of uint8, shape (row, col)
             The grey of `facehog_core.grey`, that of colour rounded to the nearest level. `metadata` has `pts`
-            (units of the time base), `time_s` (seconds) and `corrupt` (whether the decoder says so).
+            (units of the time base), `time_s` (seconds) and `corrupt` (whether the frame is damaged, or may be).
 
         Raises
         ------
         IndexError
             If there is no such frame.
+        DamagedError
+            If the frame is lost.
         FacehogError
             As `facehog_core.decode.iter_frames` does.
         """
         with self._lock:
             decoded = self._decode(i)
+            if decoded.frame is None:
+                raise DamagedError(self.info.path, f"frame {i} of {len(self)} cannot be decoded", COPY_AGAIN)
             metadata = {"pts": decoded.pts, "time_s": float(self._times_s[i]), "corrupt": decoded.is_corrupt}
             return pims.Frame(grey_of(decoded.frame).to_uint8(), frame_no=i, metadata=metadata)
 
@@ -161,6 +167,7 @@ class RecordingReader(pims.FramesSequence):  # type: ignore[misc]
         Returns
         -------
         dask.array.Array of uint8, shape (frame, row, col)
+            A frame that is lost is black.
         """
         # Whoever wants no Dask need not pay for its import.
         import dask
@@ -187,7 +194,7 @@ def _read_block(
     start, stop = block_info[None]["array-location"][0]
     frames = np.empty((stop - start, info.height, info.width), np.uint8)
     for decoded in iter_frames(info, index, start, stop):
-        frames[decoded.index - start] = grey_of(decoded.frame).to_uint8()
+        frames[decoded.index - start] = grey_of(decoded.frame).to_uint8() if decoded.frame else 0
     return frames
 
 

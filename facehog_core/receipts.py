@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,10 @@ import xxhash
 from numpy.typing import NDArray
 
 from .disk import measure_file
+from .errors import DamagedError
+
+# A sentence with more places than this is not read any more; all of them are in the store.
+MOST_SPANS_TOLD = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,7 @@ class ShardHogs:
     histograms : ndarray of float32, shape (n_frames, n_cell_rows, n_cell_cols, n_orientations)
     descriptors : ndarray of float32, shape (n_frames, n_features)
     corrupt : ndarray of bool, shape (n_frames,)
+        Whether a frame is damaged, or may be. One that could not be decoded has NaN in all its values.
     grey : list of str
         The ways by which frames were made grey, sorted.
     """
@@ -31,6 +36,12 @@ class ShardHogs:
     descriptors: NDArray[np.float32]
     corrupt: NDArray[np.bool_]
     grey: list[str]
+
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """Whether a frame could not be decoded, shape (n_frames,)."""
+        lost: NDArray[np.bool_] = np.logical_and.reduce(np.isnan(self.descriptors), axis=1)
+        return lost
 
     @property
     def digest(self) -> str:
@@ -53,8 +64,8 @@ class ShardReceipt:
         xxh3_128 of the arrays' values (histograms, descriptors, corrupt), whatever the compression.
     files : dict of str to (int, str)
         The files of this shard, by their path within the store: size in bytes and xxh3_128.
-    n_corrupt : int
-        Frames that the decoder flagged.
+    corrupt, lost : list of (int, int)
+        Frames ``[start, stop)`` that are damaged, or may be, and those of them that could not be decoded at all.
     grey : list of str
         The ways by which frames were made grey.
     """
@@ -63,14 +74,84 @@ class ShardReceipt:
     stop: int
     digest: str
     files: dict[str, tuple[int, str]]
-    n_corrupt: int
+    corrupt: list[tuple[int, int]]
+    lost: list[tuple[int, int]]
     grey: list[str]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ShardReceipt:
         """Rebuild a receipt from JSON."""
         files = {name: (int(size), str(digest)) for name, (size, digest) in values["files"].items()}
-        return cls(**{**values, "files": files})
+        spans = {name: [(int(start), int(stop)) for start, stop in values[name]] for name in ("corrupt", "lost")}
+        return cls(**{**values, **spans, "files": files})
+
+
+def spans_of(marks: NDArray[np.bool_], first: int = 0) -> list[tuple[int, int]]:
+    """Return the spans ``[start, stop)`` of frames that are marked, given the number of the first one."""
+    borders = np.flatnonzero(np.diff(marks, prepend=False, append=False)) + first
+    return [(int(start), int(stop)) for start, stop in borders.reshape(-1, 2)]
+
+
+def join_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join spans, in order, that follow each other without a gap."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in spans:
+        if joined and joined[-1][1] == start:
+            start, _ = joined.pop()
+        joined.append((start, stop))
+    return joined
+
+
+def count_frames(spans: Iterable[tuple[int, int]]) -> int:
+    """Count the frames in spans."""
+    return sum(stop - start for start, stop in spans)
+
+
+def tell_spans(spans: Sequence[tuple[int, int]]) -> str:
+    """Write spans for people: first and last frames, the first few of many."""
+    texts = [str(start) if stop == start + 1 else f"{start}-{stop - 1}" for start, stop in spans]
+    more = f" and {len(texts) - MOST_SPANS_TOLD} more places" if len(texts) > MOST_SPANS_TOLD else ""
+    return ", ".join(texts[:MOST_SPANS_TOLD]) + more
+
+
+def tell_damage(receipts: Iterable[ShardReceipt]) -> str | None:
+    """Say how many frames are corrupt, and which; None if none is."""
+    receipts = sorted(receipts, key=lambda receipt: receipt.start)
+    corrupt = join_spans(span for receipt in receipts for span in receipt.corrupt)
+    if not corrupt:
+        return None
+    n_frames = sum(receipt.stop - receipt.start for receipt in receipts)
+    n_lost = count_frames(span for receipt in receipts for span in receipt.lost)
+    lost = f" ({n_lost} of them could not be decoded)" if n_lost else ""
+    return f"{count_frames(corrupt)} of {n_frames} frames are corrupt{lost}: {tell_spans(corrupt)}"
+
+
+def check_damage(path: str, receipts: Iterable[ShardReceipt], n_frames: int, most: float) -> None:
+    """Check that no more than a share of a recording's frames is corrupt.
+
+    Parameters
+    ----------
+    path : str
+        The recording.
+    receipts : iterable of ShardReceipt
+        Of what is described so far.
+    n_frames : int
+        Frames that are to be described.
+    most : float
+        The share, 0 to 1.
+
+    Raises
+    ------
+    DamagedError
+        If more are.
+    """
+    receipts = list(receipts)
+    n_corrupt = count_frames(span for receipt in receipts for span in receipt.corrupt)
+    if n_corrupt > most * n_frames:
+        fact = f"{tell_damage(receipts)}; {100 * most:g} % of {n_frames} may be (max_corrupt)"
+        raise DamagedError(
+            path, fact, "Copy it again from the rig. If it is as damaged there, raise max_corrupt for it."
+        )
 
 
 def find_damage(store: Path, files: Mapping[str, tuple[int, str]]) -> list[str]:

@@ -12,6 +12,10 @@ import xxhash
 from .crop import Crop
 from .hog import HogParams
 
+# The choices that there were at first. A run is named after them, and after those of the later ones that are not the
+# usual: so it keeps the name that it always had.
+_FIRST = frozenset({"hog", "crop", "with_images"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -25,11 +29,14 @@ class Recipe:
         The part of each frame that is described; the whole frame if left out.
     with_images : bool, optional
         Whether HOG pictures are written to the store too.
+    max_corrupt : float, optional
+        The share of corrupt frames, 0 to 1, above which a recording is refused.
     """
 
     hog: HogParams = field(default_factory=HogParams)
     crop: Crop | None = None
     with_images: bool = False
+    max_corrupt: float = 0.05
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -39,6 +46,7 @@ class Recipe:
             hog=HogParams(**values["hog"]),
             crop=None if crop is None else Crop.from_sequence(crop),
             with_images=values["with_images"],
+            max_corrupt=values.get("max_corrupt", 0.05),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -47,6 +55,7 @@ class Recipe:
             "hog": self.hog.as_dict(),
             "crop": None if self.crop is None else self.crop.as_list(),
             "with_images": self.with_images,
+            "max_corrupt": self.max_corrupt,
         }
 
     def frame_shape(self, width: int, height: int) -> tuple[int, int]:
@@ -56,7 +65,9 @@ class Recipe:
     @property
     def digest(self) -> str:
         """A name of 16 hexadecimal digits that two recipes share only if they are the same."""
-        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+        told, usual = self.as_dict(), Recipe().as_dict()
+        told = {name: value for name, value in told.items() if name in _FIRST or value != usual[name]}
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return xxhash.xxh3_64_hexdigest(text.encode())
 
 

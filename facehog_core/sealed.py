@@ -13,7 +13,7 @@ import zarr
 
 from .errors import StoreError
 from .provenance import RunRecord
-from .receipts import ShardReceipt
+from .receipts import ShardReceipt, count_frames
 
 FORMAT = 1
 METADATA = "zarr.json"
@@ -88,7 +88,7 @@ def read_record(path: Path) -> RunRecord:
     told: dict[str, Any] = dict(group.attrs)
     source = told["source"]
     receipts = [ShardReceipt.from_dict(shard) for shard in told["shards"]]
-    n_corrupt = sum(receipt.n_corrupt for receipt in receipts)
+    n_corrupt = count_frames(span for receipt in receipts for span in receipt.corrupt)
     finished_at = datetime.fromisoformat(told["finished_at"])
     return RunRecord(
         path=Path(source["path"]),

@@ -26,7 +26,7 @@ from .disk import flush, flush_tree, measure_file, telling_full_disk, write_dura
 from .errors import StoreError, StoreGoneError
 from .layout import Work, lay_out
 from .picture import render_pictures
-from .receipts import ShardHogs, ShardReceipt, find_damage
+from .receipts import ShardHogs, ShardReceipt, find_damage, spans_of
 from .recipe import Recipe
 from .sealed import FORMAT, METADATA, UNREADABLE, digest_metadata
 from .video import FrameIndex, VideoInfo
@@ -95,6 +95,7 @@ def read_work(paths: RunPaths) -> Work:
         index=FrameIndex(
             pts=np.asarray(group["pts"][:]),  # type: ignore[index]
             is_keyframe=np.asarray(group["keyframe"][:]),  # type: ignore[index]
+            packets=np.asarray(group["packet"][:]),  # type: ignore[index]
             is_seekable=attributes["is_seekable"],
         ),
         recipe=Recipe.from_dict(attributes["recipe"]),
@@ -131,7 +132,7 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any]) -> 
         "recipe": work.recipe.as_dict(),
         "plan": asdict(work.plan),
         # Tells xarray which arrays are coordinates.
-        "coordinates": "time_s pts keyframe corrupt",
+        "coordinates": "time_s pts packet keyframe corrupt",
         **attributes,
     }
     if paths.working.is_dir() and _agrees(paths.working, wanted):
@@ -209,7 +210,8 @@ def _write_with_receipt(paths: RunPaths, group: zarr.Group, span: Chunk, hogs: S
         stop=span.stop,
         digest=hogs.digest,
         files={name: measure_file(paths.working / name) for name in files},
-        n_corrupt=int(hogs.corrupt.sum()),
+        corrupt=spans_of(hogs.corrupt, span.start),
+        lost=spans_of(hogs.lost, span.start),
         grey=hogs.grey,
     )
     write_durably(paths.receipts / f"{span}.json", json.dumps(asdict(receipt), indent=1))

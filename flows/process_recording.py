@@ -22,7 +22,7 @@ from facehog_core.chunking import ChunkPlan
 from facehog_core.errors import ChangedError, DiskFullError, FacehogError, RecordingRefusedError, ServiceError
 from facehog_core.locks import hold
 from facehog_core.provenance import RunRecord, now
-from facehog_core.receipts import ShardReceipt
+from facehog_core.receipts import ShardReceipt, check_damage
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
 from facehog_core.store import RunPaths, discard_partial
@@ -159,7 +159,7 @@ def _make(runner: DaskTaskRunner, ledger: Ledger, paths: RunPaths, info: VideoIn
             plan_chunks,
             {"paths": paths, "info": info, "recipe": recipe, "attributes": {"software": told.software}},
         ).result()
-        receipts = _describe(runner, paths, plan)
+        receipts = _describe(runner, paths, plan, info, recipe)
     except RecordingRefusedError:
         discard_partial(paths)
         raise
@@ -173,7 +173,9 @@ def _make(runner: DaskTaskRunner, ledger: Ledger, paths: RunPaths, info: VideoIn
     runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes}).result()
 
 
-def _describe(runner: DaskTaskRunner, paths: RunPaths, plan: ChunkPlan) -> list[ShardReceipt]:
+def _describe(
+    runner: DaskTaskRunner, paths: RunPaths, plan: ChunkPlan, info: VideoInfo, recipe: Recipe
+) -> list[ShardReceipt]:
     """Deal the chunks out, and gather their receipts as they come."""
     log = get_run_logger()
     about = f"{paths.recording}: frames described"
@@ -183,6 +185,7 @@ def _describe(runner: DaskTaskRunner, paths: RunPaths, plan: ChunkPlan) -> list[
     try:
         for future in as_completed(futures):
             receipts += future.result()
+            check_damage(info.path, receipts, plan.n_frames, recipe.max_corrupt)
             n_done = sum(receipt.stop - receipt.start for receipt in receipts)
             share = 100 * n_done / plan.n_frames
             if progress:

@@ -56,7 +56,10 @@ def make_work(
     return Work(
         info=VideoInfo(**given | facts),
         index=FrameIndex(
-            pts=np.arange(n_frames, dtype=np.int64) * 512, is_keyframe=np.arange(n_frames) % 12 == 0, is_seekable=True
+            pts=np.arange(n_frames, dtype=np.int64) * 512,
+            is_keyframe=np.arange(n_frames) % 12 == 0,
+            packets=np.arange(n_frames),
+            is_seekable=True,
         ),
         recipe=recipe or Recipe(hog=SMALL_HOG),
         plan=ChunkPlan(n_frames=n_frames, frames_per_shard=shard, frames_per_inner_chunk=inner),

@@ -36,6 +36,7 @@ from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import open_group, read_record
 from facehog_core.store import RunPaths, discard_partial, read_receipt, read_work, seal_store, write_shard
+from facehog_core.verify import Verdict, verify_store
 from facehog_core.video import probe
 
 N_FRAMES = 60
@@ -390,3 +391,41 @@ def test_a_decoder_is_closed_when_a_shard_fails(
     with pytest.raises(MemoryError):
         extract_chunk(paths, Chunk(start=0, stop=N_FRAMES), compute=fail)
     assert [decoder.gi_frame for decoder in decoders] == [None]
+
+
+def test_lost_frames_keep_their_place_and_have_no_numbers(recording: Path, tmp_path: Path) -> None:
+    index = probe(recording)[1]
+    with av.open(recording) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    content = bytearray(recording.read_bytes())
+    place = packets[int(index.packets[30])]
+    assert place.pos is not None
+    content[place.pos : place.pos + place.size] = b"\xff" * place.size
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(content)
+    path = run_recording(tmp_path / "whole", damaged, Recipe(hog=HogParams(pixels_per_cell=(8, 8))))
+
+    group = open_group(path)
+    corrupt, descriptors, histograms = (group[name][:] for name in ("corrupt", "descriptors", "histograms"))
+    lost = np.isnan(descriptors).all(axis=1)
+    assert lost[30]
+    assert np.isnan(histograms[30]).all()
+    assert corrupt[lost].all()
+    assert not np.isnan(descriptors[~lost]).any()
+    assert not corrupt[: index.gop_at(30).start].any()
+    assert not corrupt[index.gop_at(30).stop :].any()
+    record = read_record(path)
+    assert (record.n_frames, record.n_corrupt) == (index.n_frames, corrupt.sum())
+    *_, verdict = verify_store(path, record)
+    assert isinstance(verdict, Verdict)
+    assert verdict.is_sound
+    # Whoever computes it, in whatever pieces: the same bytes.
+    other = run_recording(
+        tmp_path / "parts",
+        damaged,
+        Recipe(hog=HogParams(pixels_per_cell=(8, 8))),
+        frames_per_shard=7,
+        order=lambda chunks: chunks[::-1],
+    )
+    for name in ("corrupt", "descriptors", "histograms"):
+        assert open_group(other)[name][:].tobytes() == group[name][:].tobytes()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import os
 import pickle
 import struct
@@ -32,37 +31,47 @@ def test_an_index_comes_whole_out_of_a_pickle(videos_dir: Path) -> None:
     copy = pickle.loads(pickle.dumps(index))
     assert copy.pts.tolist() == index.pts.tolist()
     assert copy.is_keyframe.tolist() == index.is_keyframe.tolist()
+    assert copy.packets.tolist() == index.packets.tolist()
     assert copy.is_seekable == index.is_seekable
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=50), st.data())
 def test_the_keyframe_for_a_frame_is_the_last_one_at_or_before_it(flags: list[bool], data: st.DataObject) -> None:
-    index = FrameIndex(pts=np.arange(len(flags)) * 3, is_keyframe=np.array(flags), is_seekable=True)
+    index = FrameIndex(
+        pts=np.arange(len(flags)) * 3, is_keyframe=np.array(flags), packets=np.arange(len(flags)), is_seekable=True
+    )
     number = data.draw(st.integers(0, len(flags) - 1))
     expected = number
     while expected > 0 and not flags[expected]:
         expected -= 1
     assert index.keyframe_at_or_before(number) == expected
-    counted = dataclasses.replace(index, is_seekable=False)
-    assert counted.keyframe_at_or_before(number) == 0
+    gop = index.gop_at(number)
+    assert gop.start == expected
+    assert number in gop
+    assert not any(flags[gop.start + 1 : gop.stop])
+    assert gop.stop == len(flags) or flags[gop.stop]
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=1, unique=True).map(sorted), st.integers(-1100, 1100))
 def test_a_pts_names_its_frame_and_no_other(pts: list[int], asked: int) -> None:
-    index = FrameIndex(pts=np.array(pts), is_keyframe=np.ones(len(pts), bool), is_seekable=True)
+    index = FrameIndex(
+        pts=np.array(pts), is_keyframe=np.ones(len(pts), bool), packets=np.arange(len(pts)), is_seekable=True
+    )
     assert index.frame_at(asked) == (pts.index(asked) if asked in pts else None)
     assert index.frame_at(None) is None
 
 
 def test_an_index_refuses_numbers_and_times_that_cannot_be() -> None:
-    index = FrameIndex(pts=np.array([0, 1]), is_keyframe=np.array([True, False]), is_seekable=True)
+    index = FrameIndex(
+        pts=np.array([0, 1]), is_keyframe=np.array([True, False]), packets=np.arange(2), is_seekable=True
+    )
     for number in (-1, 2):
         with pytest.raises(IndexError, match="of 2 frames"):
             index.keyframe_at_or_before(number)
     with pytest.raises(ValueError, match="ascend"):
-        FrameIndex(pts=np.array([1, 1]), is_keyframe=np.array([True, False]), is_seekable=True)
+        FrameIndex(pts=np.array([1, 1]), is_keyframe=np.array([True, False]), packets=np.arange(2), is_seekable=True)
     with pytest.raises(ValueError, match="one length"):
-        FrameIndex(pts=np.array([0, 1]), is_keyframe=np.array([True]), is_seekable=True)
+        FrameIndex(pts=np.array([0, 1]), is_keyframe=np.array([True]), packets=np.arange(2), is_seekable=True)
 
 
 def test_a_frame_without_pts_has_no_time(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from facehog_core.chunking import Chunk
 from facehog_core.errors import StoreError
 from facehog_core.layout import Work
 from facehog_core.picture import render_pictures
-from facehog_core.receipts import ShardReceipt
+from facehog_core.receipts import ShardReceipt, count_frames
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import open_group, read_record
 from facehog_core.store import (
@@ -59,7 +59,7 @@ def expected_arrays(work: Work) -> dict[str, np.ndarray]:
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("histograms", "descriptors", "corrupt")
     }
-    arrays |= {"pts": work.index.pts, "keyframe": work.index.is_keyframe}
+    arrays |= {"pts": work.index.pts, "packet": work.index.packets, "keyframe": work.index.is_keyframe}
     arrays |= {"time_s": work.index.time_s(work.info.time_base)}
     if work.recipe.with_images:
         arrays |= {"images": render_pictures(arrays["histograms"], work.recipe.hog, work.frame_shape)}
@@ -104,10 +104,11 @@ def test_xarray_reads_every_array_with_its_dims_and_coordinates(tmp_path: Path) 
         "images": ("frame", "row", "col"),
         "time_s": ("frame",),
         "pts": ("frame",),
+        "packet": ("frame",),
         "keyframe": ("frame",),
         "corrupt": ("frame",),
     }
-    assert set(dataset.coords) == {"time_s", "pts", "keyframe", "corrupt"}
+    assert set(dataset.coords) == {"time_s", "pts", "packet", "keyframe", "corrupt"}
     for name, values in expected_arrays(work).items():
         assert dataset[name].dtype == values.dtype
         np.testing.assert_array_equal(dataset[name].values, values)
@@ -463,7 +464,8 @@ def test_a_receipt_tells_what_is_in_the_shard(paths: RunPaths, work: Work) -> No
 
     assert (receipt.start, receipt.stop) == (10, 20)
     assert (receipt.digest, receipt.grey) == (hogs.digest, ["luma table"])
-    assert receipt.n_corrupt == hogs.corrupt.sum()
+    assert count_frames(receipt.corrupt) == hogs.corrupt.sum()
+    assert receipt.lost == []
     assert ShardReceipt.from_dict(json.loads((paths.receipts / "10-20.json").read_text())) == receipt
 
 
@@ -647,7 +649,7 @@ def test_a_sealed_store_says_all_that_the_catalogue_does(paths: RunPaths, work: 
     assert (record.attempt, record.flow_run_id) == (1, "flow-1")
     assert record.started_at == datetime.fromisoformat("2026-11-21T12:00:00+00:00")
     assert record.finished_at == record.changed_at == datetime.fromisoformat("2026-11-21T12:01:00+00:00")
-    n_corrupt = sum(receipt.n_corrupt for receipt in receipts)
+    n_corrupt = count_frames(span for receipt in receipts for span in receipt.corrupt)
     assert (record.n_frames, record.n_corrupt, record.grey) == (23, n_corrupt, ["luma table"])
     assert record.reason == f"23 frames are described, {n_corrupt} of them corrupt"
     assert (record.store, record.size_bytes) == (paths.final, 1000)

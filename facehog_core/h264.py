@@ -1,0 +1,328 @@
+"""What the headers of coded frames say: their order of display, and which of them are missing.
+
+Some containers (raw H264, AVI) do not say when a frame is shown, and no decoder says that a frame it needed
+never came. Both stand in the first bytes of each frame [1]_.
+
+References
+----------
+.. [1] ITU-T H.264 (08/2021), clauses 7.3 (syntax), 7.4.3 (frame_num) and 8.2.1 (picture order count).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# Types of NAL units, table 7-1.
+_SLICE, _SLICE_A, _IDR, _SPS, _PPS = 1, 2, 5, 7, 8
+# Types of slices, modulo 5: I and SI, table 7-6.
+_INTRA_SLICES = (2, 4)
+# Profiles whose parameters say how chroma is sampled and scaled, clause 7.3.2.1.1.
+_HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
+# All that is read of a slice lies far before this; more than a parameter set's few hundred bytes.
+_HEADER_BYTES = 64
+_PARAMETER_BYTES = 4096
+# An exponential Golomb code of more zeros is none: no value of a header is that large.
+_MOST_ZEROS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What the header of one coded frame says.
+
+    Parameters
+    ----------
+    is_idr : bool
+        Whether it starts a new sequence: nothing later leans on anything before it.
+    is_reference : bool
+        Whether other frames may lean on it.
+    is_intra : bool
+        Whether it leans on no other frame itself, as its first slice says.
+    is_second_field : bool
+        Whether it is the second field of the frame before it.
+    order : int
+        Its place in the order of display, relative to the others since the last IDR frame.
+    is_after_gap : bool
+        Whether a frame is missing that others may lean on, between it and the frame that was read before it.
+    """
+
+    is_idr: bool
+    is_reference: bool
+    is_intra: bool
+    is_second_field: bool
+    order: int
+    is_after_gap: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sps:
+    """The few values of a sequence parameter set that tell frames apart."""
+
+    has_separate_planes: bool
+    frame_num_bits: int
+    order_type: int
+    order_bits: int
+    may_have_gaps: bool
+    has_fields: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Pps:
+    sps_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    is_idr: bool
+    is_reference: bool
+    is_intra: bool
+    sps: _Sps
+    frame_num: int
+    is_field: bool
+    is_bottom: bool
+    order_lsb: int
+
+
+class HeaderReader:
+    """Reads the headers of one stream's frames, in the order of decoding.
+
+    Parameters
+    ----------
+    extradata : bytes or None
+        What the container keeps beside the frames (avcC, or parameter sets in Annex B form).
+    """
+
+    def __init__(self, extradata: bytes | None) -> None:
+        self._sps: dict[int, _Sps] = {}
+        self._pps: dict[int, _Pps] = {}
+        # Bytes of a NAL unit's length before it; 0 for the start codes of Annex B.
+        self._length_bytes = 0
+        if extradata and extradata[0] == 1:
+            self._length_bytes = (extradata[4] & 3) + 1 if len(extradata) > 4 else 4
+            self._note_parameters(_units_of_avcc(extradata))
+        elif extradata:
+            self._note_parameters(_units_after_start_codes(extradata))
+        self._last: _Slice | None = None
+        self._last_reference_num: int | None = None
+        self._order_msb = self._order_lsb = 0
+        self._num_offset = 0
+
+    def read(self, data: bytes) -> Picture | None:
+        """Read the header of the next frame.
+
+        Parameters
+        ----------
+        data : bytes
+            One packet.
+
+        Returns
+        -------
+        Picture or None
+            None if there is no header in it that makes sense.
+        """
+        units = _units_of_lengths(data, self._length_bytes) if self._length_bytes else _units_after_start_codes(data)
+        for unit in units:
+            kind = unit[0] & 31
+            if kind in (_SLICE, _SLICE_A, _IDR):
+                found = self._read_slice(unit)
+                return None if found is None else self._follow(found)
+            self._note_parameters([unit])
+        return None
+
+    def _note_parameters(self, units: Iterator[bytes] | list[bytes]) -> None:
+        for unit in units:
+            try:
+                if unit[0] & 31 == _SPS:
+                    number, sps = _read_sps(_Bits(unit[1:]))
+                    self._sps[number] = sps
+                elif unit[0] & 31 == _PPS:
+                    bits = _Bits(unit[1:])
+                    self._pps[bits.unsigned()] = _Pps(bits.unsigned())
+            except ValueError:
+                continue  # Damaged; its frames cannot be read either.
+
+    def _read_slice(self, unit: bytes) -> _Slice | None:
+        bits = _Bits(unit[1 : 1 + _HEADER_BYTES])
+        try:
+            bits.unsigned()  # first macroblock
+            is_intra = bits.unsigned() % 5 in _INTRA_SLICES
+            sps = self._sps[self._pps[bits.unsigned()].sps_id]
+            if sps.has_separate_planes:
+                bits.take(2)
+            frame_num = bits.take(sps.frame_num_bits)
+            is_field = sps.has_fields and bool(bits.take(1))
+            is_bottom = is_field and bool(bits.take(1))
+            is_idr = unit[0] & 31 == _IDR
+            if is_idr:
+                bits.unsigned()  # its number
+            order_lsb = bits.take(sps.order_bits) if sps.order_type == 0 else 0
+        except (KeyError, ValueError):
+            return None
+        return _Slice(is_idr, bool(unit[0] & 0x60), is_intra, sps, frame_num, is_field, is_bottom, order_lsb)
+
+    def _follow(self, found: _Slice) -> Picture:
+        """Set a frame in relation to those before it."""
+        is_second_field = self._is_second_field_of_last(found)
+        is_after_gap = not is_second_field and self._misses_a_reference(found)
+        order = self._order_of(found)
+        self._last = found
+        if found.is_idr or found.is_reference:
+            self._last_reference_num = found.frame_num
+        return Picture(
+            is_idr=found.is_idr,
+            is_reference=found.is_reference,
+            is_intra=found.is_intra,
+            is_second_field=is_second_field,
+            order=order,
+            is_after_gap=is_after_gap,
+        )
+
+    def _is_second_field_of_last(self, found: _Slice) -> bool:
+        last = self._last
+        return (
+            last is not None
+            and found.is_field
+            and last.is_field
+            and found.is_bottom != last.is_bottom
+            and found.frame_num == last.frame_num
+        )
+
+    def _misses_a_reference(self, found: _Slice) -> bool:
+        if found.is_idr or found.sps.may_have_gaps or self._last_reference_num is None:
+            return False
+        following = (self._last_reference_num + 1) % (1 << found.sps.frame_num_bits)
+        return found.frame_num not in (self._last_reference_num, following)
+
+    def _order_of(self, found: _Slice) -> int:
+        if found.sps.order_type == 0:
+            return self._order_by_lsb(found)
+        # Type 2 shows frames as they are decoded; type 1, which no camera is known to write, is taken for it.
+        period = 1 << found.sps.frame_num_bits
+        if found.is_idr:
+            self._num_offset = 0
+        elif self._last is not None and found.frame_num < self._last.frame_num:
+            self._num_offset += period
+        return 2 * (self._num_offset + found.frame_num) - (not found.is_reference)
+
+    def _order_by_lsb(self, found: _Slice) -> int:
+        """Complete the low bits of the order, of which the last reference frame gives the high ones."""
+        if found.is_idr:
+            self._order_msb = self._order_lsb = 0
+        period = 1 << found.sps.order_bits
+        msb, difference = self._order_msb, found.order_lsb - self._order_lsb
+        if difference <= -period // 2:
+            msb += period
+        elif difference > period // 2:
+            msb -= period
+        if found.is_reference:
+            self._order_msb, self._order_lsb = msb, found.order_lsb
+        return msb + found.order_lsb
+
+
+class _Bits:
+    """Bits of a NAL unit, from its first on."""
+
+    def __init__(self, unit: bytes) -> None:
+        # The coder puts a 3 after two zeros, so that no start code is among the data.
+        data = unit[:_PARAMETER_BYTES].replace(b"\0\0\3", b"\0\0")
+        self._value = int.from_bytes(data)
+        self._left = 8 * len(data)
+
+    def take(self, n_bits: int) -> int:
+        """Read a number of so many bits."""
+        self._left -= n_bits
+        if self._left < 0:
+            raise ValueError("the data end within a header")
+        return self._value >> self._left & (1 << n_bits) - 1
+
+    def unsigned(self) -> int:
+        """Read an exponential Golomb code."""
+        n_zeros = self._left - (self._value & (1 << self._left) - 1).bit_length()
+        if n_zeros > _MOST_ZEROS:
+            raise ValueError("this is no header")
+        return self.take(2 * n_zeros + 1) - 1
+
+    def signed(self) -> int:
+        """Read an exponential Golomb code with a sign."""
+        code = self.unsigned()
+        return (code + 1) // 2 if code % 2 else -(code // 2)
+
+
+def _read_sps(bits: _Bits) -> tuple[int, _Sps]:
+    profile = bits.take(8)
+    bits.take(16)  # constraints, level
+    number = bits.unsigned()
+    has_separate_planes = False
+    if profile in _HIGH_PROFILES:
+        chroma = bits.unsigned()
+        has_separate_planes = chroma == 3 and bool(bits.take(1))
+        bits.unsigned()  # depth of luma
+        bits.unsigned()  # depth of chroma
+        bits.take(1)
+        if bits.take(1):
+            _skip_scaling_lists(bits, 12 if chroma == 3 else 8)
+    frame_num_bits = bits.unsigned() + 4
+    order_type = bits.unsigned()
+    order_bits = 0
+    if order_type == 0:
+        order_bits = bits.unsigned() + 4
+    elif order_type == 1:
+        bits.take(1)
+        bits.signed()
+        bits.signed()
+        for _ in range(min(bits.unsigned(), 255)):
+            bits.signed()
+    bits.unsigned()  # reference frames
+    may_have_gaps = bool(bits.take(1))
+    bits.unsigned()  # width
+    bits.unsigned()  # height
+    has_fields = not bits.take(1)
+    if frame_num_bits > 16 or order_bits > 16:
+        raise ValueError("this is no sequence parameter set")
+    return number, _Sps(has_separate_planes, frame_num_bits, order_type, order_bits, may_have_gaps, has_fields)
+
+
+def _skip_scaling_lists(bits: _Bits, n_lists: int) -> None:
+    for number in range(n_lists):
+        if not bits.take(1):
+            continue
+        last = following = 8
+        for _ in range(16 if number < 6 else 64):
+            if following:
+                following = (last + bits.signed()) % 256
+            last = following or last
+
+
+def _units_of_lengths(data: bytes, length_bytes: int) -> Iterator[bytes]:
+    position = 0
+    while position + length_bytes < len(data):
+        length = int.from_bytes(data[position : position + length_bytes])
+        position += length_bytes
+        if length == 0:
+            continue
+        yield data[position : position + length]
+        position += length
+
+
+def _units_after_start_codes(data: bytes) -> Iterator[bytes]:
+    start = data.find(b"\0\0\1")
+    while start >= 0:
+        following = data.find(b"\0\0\1", start + 3)
+        unit = data[start + 3 : following if following >= 0 else len(data)]
+        if unit:
+            yield unit
+        start = following
+
+
+def _units_of_avcc(extradata: bytes) -> Iterator[bytes]:
+    """Yield the parameter sets of an avcC record, ISO/IEC 14496-15."""
+    position = 5
+    for mask in (31, 255):
+        n_units = extradata[position] & mask if position < len(extradata) else 0
+        position += 1
+        for _ in range(n_units):
+            length = int.from_bytes(extradata[position : position + 2])
+            unit = extradata[position + 2 : position + 2 + length]
+            position += 2 + length
+            if unit:
+                yield unit

@@ -1,0 +1,214 @@
+"""Damage keeps its place: what was hit is lost or marked, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import pytest
+from barcode import read_number, write_recording
+from recordings import ffmpeg_frames, md5_of
+
+from facehog_core import decode
+from facehog_core.decode import iter_frames
+from facehog_core.grey import grey_of
+from facehog_core.video import probe
+
+# 300 frames of a mouse each: without B-frames, with them, and with an open GOP and a B-pyramid.
+MICE = ["derived/ref_yuv420p_nob_g60.mp4", "derived/j_bframes.mp4", "derived/a_bframes_opengop.mp4"]
+
+
+class Found(NamedTuple):
+    """What a frame of a damaged recording is: checksum of its pixels (None if it is lost), and its mark."""
+
+    md5: str | None
+    is_corrupt: bool
+
+
+def read(path: Path, start: int = 0, stop: int | None = None) -> list[Found]:
+    info, index = probe(path)
+    stop = index.n_frames if stop is None else stop
+    frames = list(iter_frames(info, index, start, stop))
+    assert [decoded.index for decoded in frames] == list(range(start, stop))
+    assert [decoded.pts for decoded in frames] == index.pts[start:stop].tolist()
+    return [Found(md5_of(decoded.frame) if decoded.frame else None, decoded.is_corrupt) for decoded in frames]
+
+
+@functools.cache
+def packets_of(path: Path) -> list[slice]:
+    """Return where in the file the packets lie, in file order."""
+    with av.open(path) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    return [slice(pos, pos + size) for pos, size in places if pos is not None]
+
+
+def damage(source: Path, target: Path, change: Callable[[bytearray], None]) -> Path:
+    content = bytearray(source.read_bytes())
+    change(content)
+    target.write_bytes(content)
+    return target
+
+
+def flip(number: int, source: Path) -> Callable[[bytearray], None]:
+    """Flip a bit in the middle of a packet."""
+    place = packets_of(source)[number]
+
+    def change(content: bytearray) -> None:
+        content[(place.start + place.stop) // 2] ^= 0x10
+
+    return change
+
+
+def blank(number: int, source: Path, n_bytes: int = 4096) -> Callable[[bytearray], None]:
+    """Write zeros over 4 kB, as a disk's lost block reads."""
+    start = packets_of(source)[number].start
+
+    def change(content: bytearray) -> None:
+        content[start : start + n_bytes] = bytes(n_bytes)
+
+    return change
+
+
+def spoil(number: int, source: Path) -> Callable[[bytearray], None]:
+    """Make a packet no H264 at all."""
+    place = packets_of(source)[number]
+
+    def change(content: bytearray) -> None:
+        content[place] = b"\xff" * (place.stop - place.start)
+
+    return change
+
+
+def gop_of(path: Path, number: int) -> range:
+    return probe(path)[1].gop_at(number)
+
+
+@pytest.mark.parametrize("name", MICE)
+def test_what_is_not_damaged_is_not_marked(videos_dir: Path, name: str) -> None:
+    assert not any(found.is_corrupt for found in read(videos_dir / name))
+
+
+def test_a_flipped_bit_marks_its_frame_and_all_that_lean_on_it(videos_dir: Path, tmp_path: Path) -> None:
+    mouse = videos_dir / MICE[0]
+    good = [frame.md5 for frame in ffmpeg_frames(mouse)]
+    found = read(damage(mouse, tmp_path / "mouse.mp4", flip(150, mouse)))
+    # Without B-frames packets are in the order of display. The next keyframe is 180.
+    assert [number for number, frame in enumerate(found) if frame.is_corrupt] == list(range(150, 180))
+    assert [number for number, frame in enumerate(found) if frame.md5 != good[number]] == list(range(150, 180))
+
+
+def test_a_packet_that_is_no_h264_is_lost_under_its_own_number(videos_dir: Path, tmp_path: Path) -> None:
+    mouse = videos_dir / MICE[0]
+    good = [frame.md5 for frame in ffmpeg_frames(mouse)]
+    found = read(damage(mouse, tmp_path / "mouse.mp4", spoil(150, mouse)))
+    assert [number for number, frame in enumerate(found) if frame.md5 is None] == [150]
+    assert [number for number, frame in enumerate(found) if frame.is_corrupt] == list(range(150, 180))
+    assert [frame.md5 for frame in found[:150] + found[180:]] == good[:150] + good[180:]
+
+
+@pytest.mark.parametrize("name", MICE)
+@pytest.mark.parametrize("kind", [flip, blank, spoil])
+def test_frames_that_are_not_marked_are_those_of_the_whole_file(
+    videos_dir: Path, tmp_path: Path, name: str, kind: Callable[[int, Path], Callable[[bytearray], None]]
+) -> None:
+    mouse = videos_dir / name
+    good = [frame.md5 for frame in ffmpeg_frames(mouse)]
+    for number in random.Random(3).sample(range(5, 290), 4):
+        found = read(damage(mouse, tmp_path / "mouse.mp4", kind(number, mouse)))
+        assert any(frame.is_corrupt for frame in found)
+        unmarked = [place for place, frame in enumerate(found) if not frame.is_corrupt]
+        assert [found[place].md5 for place in unmarked] == [good[place] for place in unmarked]
+        # No more than two GOPs: one is damaged, and in an open GOP leads over into the next.
+        assert len(found) - len(unmarked) <= 2 * 60
+
+
+@pytest.mark.parametrize("name", MICE)
+def test_a_damaged_file_is_the_same_in_chunks_of_any_length(videos_dir: Path, tmp_path: Path, name: str) -> None:
+    mouse = videos_dir / name
+    # Also the keyframe's own packet, after which the decoder has nothing to lean on, and the last one.
+    first = int(probe(mouse)[1].packets[gop_of(mouse, 100).start])
+    for case, change in enumerate(
+        [flip(150, mouse), blank(80, mouse), spoil(first, mouse), blank(first, mouse, 300), spoil(299, mouse)]
+    ):
+        path = damage(mouse, tmp_path / f"{case}.mp4", change)
+        whole = read(path)
+        assert any(frame.is_corrupt for frame in whole)
+        marked = [number for number, frame in enumerate(whole) if frame.is_corrupt]
+        for start in {0, *(max(number - 2, 0) for number in (marked[0], marked[-1])), *marked[:2], marked[-1]}:
+            for length in (1, 7, 70):
+                stop = min(start + length, len(whole))
+                assert read(path, start, stop) == whole[start:stop]
+
+
+def test_a_lost_keyframe_costs_its_gop_and_no_other(videos_dir: Path, tmp_path: Path) -> None:
+    mouse = videos_dir / MICE[0]
+    good = [frame.md5 for frame in ffmpeg_frames(mouse)]
+    found = read(damage(mouse, tmp_path / "mouse.mp4", spoil(120, mouse)))
+    assert [number for number, frame in enumerate(found) if frame.is_corrupt] == list(range(120, 180))
+    assert found[120].md5 is None
+    assert [frame.md5 for frame in found[:120] + found[180:]] == good[:120] + good[180:]
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mkv", "x.ts", "x.h264"])
+def test_frames_that_lean_on_a_packet_that_never_came_are_marked(tmp_path: Path, name: str) -> None:
+    # No container and no decoder says so; the frames' own headers do.
+    whole = write_recording(
+        tmp_path / "whole.mp4", 60, x264="keyint=20:min-keyint=20:scenecut=0:bframes=0:ref=1:repeat-headers=1"
+    )
+    path = tmp_path / name
+    with av.open(whole) as source, av.open(path, "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(list(source.demux(video=0))[:-1]):
+            if number != 27:
+                packet.stream = stream
+                target.mux(packet)
+    info, index = probe(path)
+    frames = list(iter_frames(info, index, 0, index.n_frames))
+    assert [decoded.index for decoded in frames if decoded.is_corrupt] == list(range(27, 39))
+    shown = [read_number(grey_of(decoded.frame).to_float()) for decoded in frames if not decoded.is_corrupt]
+    assert shown == [*range(27), *range(40, 60)]
+
+
+def test_damage_in_a_stream_of_one_keyframe_marks_all_that_follows(tmp_path: Path) -> None:
+    # Intra refresh mends the picture, but never to the same bytes.
+    whole = write_recording(tmp_path / "whole.mp4", 100, x264="keyint=12:intra-refresh=1:bframes=0")
+    path = damage(whole, tmp_path / "x.mp4", spoil(30, whole))
+    found = read(path)
+    assert [number for number, frame in enumerate(found) if frame.is_corrupt] == list(range(30, 100))
+    for start in (25, 29, 36, 90):
+        assert read(path, start, start + 5) == found[start : start + 5]
+
+
+def test_what_follows_a_frame_that_is_all_there_is_lost_under_its_number(tmp_path: Path) -> None:
+    whole = write_recording(tmp_path / "whole.mp4", 20, x264="keyint=10:min-keyint=10:bframes=0")
+
+    def change(content: bytearray) -> None:
+        for number in range(1, 20):
+            spoil(number, whole)(content)
+
+    found = read(damage(whole, tmp_path / "x.mp4", change))
+    assert found == [read(whole)[0], *[Found(None, True)] * 19]
+
+
+def test_without_error_concealment_the_decoder_would_be_silent(
+    videos_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Why decode.CAREFUL is set and not left to FFmpeg's defaults.
+    mouse = videos_dir / MICE[0]
+    path = damage(mouse, tmp_path / "mouse.mp4", flip(150, mouse))
+    monkeypatch.setattr(decode, "CAREFUL", decode.CAREFUL | {"ec": "0"})
+    assert not any(frame.is_corrupt for frame in read(path))
+
+
+def test_a_damaged_recording_is_not_written_to(videos_dir: Path, tmp_path: Path) -> None:
+    mouse = Path(shutil.copy(videos_dir / MICE[1], tmp_path / "mouse.mp4"))
+    damage(mouse, mouse, spoil(150, videos_dir / MICE[1]))
+    content, status = mouse.read_bytes(), mouse.stat()
+    read(mouse, 140, 160)
+    assert mouse.read_bytes() == content
+    assert (mouse.stat().st_mtime_ns, list(tmp_path.iterdir())) == (status.st_mtime_ns, [mouse])
