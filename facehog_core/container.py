@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,8 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from .errors import NotH264Error, NoVideoError, UnreadableError
+from .limits import MOST_PIXELS
+from .mp4 import top_level_boxes
 
 # Containers that hold their frames themselves. Playlists and their like (hls, concat, dash, image2) lead
 # FFmpeg to other files and addresses, also under the name of an .mp4.
@@ -27,13 +28,16 @@ COPY_AGAIN = "Copy it again from the rig."
 _MOST_BOXES = 1000
 
 
-def open_container(path: str) -> InputContainer:
+def open_container(path: str, *, decodes: bool = True) -> InputContainer:
     """Open a video file for reading. The caller closes it.
 
     Parameters
     ----------
     path : str
         An absolute path. (A relative one could read as a protocol: ``concat:a|b``, ``http://...``)
+    decodes : bool, optional
+        Whether FFmpeg may decode some frames to know the streams. If not, it knows the size of the frames mostly,
+        and not their pixel format.
 
     Raises
     ------
@@ -42,7 +46,10 @@ def open_container(path: str) -> InputContainer:
     OSError
         If the disk or share fails, not the file.
     """
-    options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+    # To know the stream, FFmpeg decodes some frames of it: not of any size.
+    options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS, "max_pixels": str(MOST_PIXELS)}
+    if not decodes:
+        options["codec_whitelist"] = "none"
     try:
         # Tags are often not in UTF-8, and no reason to refuse a recording.
         return av.open(path, options=options, metadata_errors="replace")
@@ -75,7 +82,8 @@ def choose_stream(container: InputContainer, path: str) -> VideoStream:
 
     def rank(stream: VideoStream) -> tuple[bool, bool, int, int]:
         is_default = bool(stream.disposition & Disposition.default)
-        return codec_of(stream) == "h264", is_default, stream.width * stream.height, -stream.index
+        n_pixels = stream.width * stream.height if stream.codec_context else 0
+        return codec_of(stream) == "h264", is_default, n_pixels, -stream.index
 
     best = max(streams, key=rank)
     if (codec := codec_of(best)) != "h264":
@@ -93,35 +101,30 @@ def codec_of(stream: VideoStream) -> str:
 def iter_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
     """Yield the packets of a stream in file order; the last is empty and flushes the decoder."""
     is_avi = container.format.name == "avi"
-    for packet in container.demux(stream):
+    for packet in _demux(container, stream):
         if is_avi:
             # AVI stores only when a frame is decoded. FFmpeg's guess at its presentation is one frame late.
             packet.pts = packet.dts
         yield packet
 
 
+def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    while True:
+        try:
+            yield from container.demux(stream)
+        except av.BlockingIOError:
+            # Not the disk says so, but MPEG-TS: where no packet begins for long, it wants to be asked again.
+            continue
+        return
+
+
 def _why_unreadable(path: str) -> tuple[str, str]:
     """Return the fact and the remedy for a file that FFmpeg cannot open."""
     size_bytes = Path(path).stat().st_size
-    boxes = list(islice(_top_level_boxes(path, size_bytes), _MOST_BOXES))
+    boxes = list(islice(top_level_boxes(path, size_bytes), _MOST_BOXES))
     if not boxes or boxes[0][0] != b"ftyp" or b"moov" in (kind for kind, _ in boxes):
         return "FFmpeg cannot read it as a video", "Check that it is a recording, and a whole one."
     fact = "its index (moov) is missing"
     if (promised_bytes := boxes[-1][1]) > size_bytes:
         fact += f", and it ends after {size_bytes:,} of at least {promised_bytes:,} bytes"
     return fact, f"It is half copied, or the camera's program was stopped while writing. {COPY_AGAIN}"
-
-
-def _top_level_boxes(path: str, size_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """Yield kind and end (in bytes from the start) of an MP4's outermost boxes, as far as they make sense."""
-    position = 0
-    with Path(path).open("rb") as file:
-        while position < size_bytes:
-            file.seek(position)
-            size, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
-            if size == 1:
-                size = int.from_bytes(file.read(8))
-            if size < 8:
-                return
-            position += size
-            yield kind, position

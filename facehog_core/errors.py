@@ -71,6 +71,10 @@ class DamagedError(RecordingRefusedError):
     """More frames than may be are damaged, or one that is asked for cannot be decoded."""
 
 
+class BeyondLimitsError(RecordingRefusedError):
+    """The file claims more than it can hold, or than any H264 recording has."""
+
+
 class CropError(RecordingRefusedError):
     """The crop reaches outside of the frame, or cannot hold one block."""
 

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from .container import COPY_AGAIN, choose_stream, codec_of, open_container
 from .errors import ChangedError, EmptyFileError, RecordingRefusedError, UnreadableError
 from .frame_index import FrameIndex, index_frames
+from .limits import check_claims, check_frame_size, check_start_codes
 
 __all__ = [
     "ColorRange",
@@ -146,6 +147,8 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
         If the file has no bytes, or its video stream no frame.
     NoVideoError, NotH264Error
         If there is no video in it, or none in H264.
+    BeyondLimitsError
+        If it claims more than any file of its size holds, or frames larger than H264 allows.
     TruncatedError
         If the index names more frames than the file holds.
     ChangedError
@@ -158,11 +161,25 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
     with _standing_still(absolute) as status:
         if status.st_size == 0:
             raise EmptyFileError(absolute, "the file has no bytes", COPY_AGAIN)
+        _check_limits(absolute)
         digest = digest_file(absolute)
         with open_container(absolute) as container:
             stream = choose_stream(container, absolute)
+            check_frame_size(absolute, stream.width, stream.height)
             index = index_frames(container, stream, absolute)
             return _describe(container, stream, absolute, status, digest, index), index
+
+
+def _check_limits(path: str) -> None:
+    """See that nothing in the file makes FFmpeg take memory or time beyond measure."""
+    check_claims(path)
+    check_start_codes(path)
+    # Not all containers let FFmpeg be told to decode no frame that is too large.
+    with open_container(path, decodes=False) as container:
+        for stream in container.streams.video:
+            # PyAV has no codec context, and no size, where FFmpeg has no decoder.
+            if stream.codec_context:
+                check_frame_size(path, stream.width, stream.height)
 
 
 def read_index(info: VideoInfo) -> FrameIndex:

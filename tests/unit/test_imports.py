@@ -18,7 +18,9 @@ DATABASE = {"catalogue.py", "schema.py"}
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
-    {"crop", "chunking", "kernels", "provenance", "filesystems", "intake", "locks", "disk", "container", "h264"},
+    {"crop", "chunking", "kernels", "provenance", "filesystems", "intake", "locks", "disk", "mp4", "h264"},
+    {"limits"},
+    {"container"},
     {"hog", "frame_index", "schema", "synthetic_portrait"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "catalogue"},
     {"decode", "layout", "receipts", "synthetic", "reconcile"},

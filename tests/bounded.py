@@ -1,0 +1,112 @@
+"""Work on files that may do harm, each in a process of its own that is watched and may be lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import resource
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from facehog_core.decode import iter_frames
+from facehog_core.errors import FacehogError
+from facehog_core.video import probe
+
+GIB = 2**30
+# What nothing may reach: beyond it the machine is kept from harm, and the process is lost.
+MOST_BYTES = 4 * GIB
+TIMEOUT_S = 60.0
+SPAN = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a file: how many frames were had, or one clear line, or something that must not be."""
+
+    path: Path
+    said: str
+    is_refused: bool = False
+    is_wrong: bool = False
+    peak_bytes: int = 0
+
+
+def examine(path: Path) -> Outcome:
+    """Probe a file and decode spans at its beginning, middle and end, as its reader would."""
+    try:
+        info, index = probe(path)
+        n = info.n_frames
+        starts = sorted({0, max(n // 2 - SPAN // 2, 0), max(n - SPAN, 0)})
+        spans = [(start, min(start + SPAN, n)) for start in starts]
+        for span in spans:
+            _read(info, index, span)
+    except FacehogError as error:
+        return Outcome(path=path, said=str(error), is_refused=True, is_wrong=not _is_clear(error, path))
+    except BaseException:
+        return Outcome(path=path, said=traceback.format_exc(), is_wrong=True)
+    return Outcome(path=path, said=f"{info.width} x {info.height}, {n} frames")
+
+
+def _read(info: Any, index: Any, span: tuple[int, int]) -> None:
+    numbers = [decoded.index for decoded in iter_frames(info, index, *span)]
+    assert numbers == list(range(*span)), f"frames {numbers} in place of {span}"
+
+
+def _is_clear(error: FacehogError, path: Path) -> bool:
+    message = str(error)
+    is_line = "\n" not in message and message.startswith(f"{path.name}: ") and message.endswith(".")
+    return is_line and str(pickle.loads(pickle.dumps(error))) == message
+
+
+def examine_all(paths: list[Path], *, timeout_s: float = TIMEOUT_S) -> list[Outcome]:
+    """Examine files one after the other in one process; another takes over from one that is lost or hangs."""
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(paths):
+        outcomes += _examine_until_lost(paths[len(outcomes) :], timeout_s)
+    return outcomes
+
+
+def _examine_until_lost(paths: list[Path], timeout_s: float) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    with _Child(_serve, paths) as child:
+        for path in paths:
+            if not child.answers.poll(timeout_s):
+                return [*outcomes, Outcome(path=path, said=f"hangs for {timeout_s:.0f} s", is_wrong=True)]
+            try:
+                outcomes.append(child.answers.recv())
+            except EOFError:
+                child.process.join()
+                said = f"the process ended with status {child.process.exitcode}"
+                return [*outcomes, Outcome(path=path, said=said, is_wrong=True)]
+    return outcomes
+
+
+class _Child:
+    """A process that has loaded everything already, and goes when it is left."""
+
+    def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["bounded"])
+        self.answers, theirs = context.Pipe(duplex=False)
+        self.process = context.Process(target=work, args=(theirs, *arguments), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.join()
+        self.answers.close()
+
+
+def _serve(answers: Connection, paths: list[Path]) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
+    for path in paths:
+        outcome = examine(path)
+        peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        answers.send(Outcome(**{**vars(outcome), "peak_bytes": peak_bytes}))
