@@ -161,8 +161,10 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
     with _standing_still(absolute) as status:
         if status.st_size == 0:
             raise EmptyFileError(absolute, "the file has no bytes", COPY_AGAIN)
-        _check_limits(absolute)
+        check_claims(absolute)
+        check_start_codes(absolute)
         digest = digest_file(absolute)
+        _check_frame_sizes(absolute)
         with open_container(absolute) as container:
             stream = choose_stream(container, absolute)
             check_frame_size(absolute, stream.width, stream.height)
@@ -170,11 +172,8 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
             return _describe(container, stream, absolute, status, digest, index), index
 
 
-def _check_limits(path: str) -> None:
-    """See that nothing in the file makes FFmpeg take memory or time beyond measure."""
-    check_claims(path)
-    check_start_codes(path)
-    # Not all containers let FFmpeg be told to decode no frame that is too large.
+def _check_frame_sizes(path: str) -> None:
+    # Before FFmpeg may decode anything: not all containers let it be told to decode no frame that is too large.
     with open_container(path, decodes=False) as container:
         for stream in container.streams.video:
             # PyAV has no codec context, and no size, where FFmpeg has no decoder.

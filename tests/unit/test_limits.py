@@ -111,7 +111,7 @@ CLAIMS: dict[str, tuple[Callable[[Path, Stream], Path], str]] = {
     "frames of 16,384 x 8,704.ts": (remux(make_bomb(1024, 544)), "16384 x 8704 pixels, and H264's largest"),
     "frames of 16,384 x 8,704.flv": (remux(make_bomb(1024, 544)), "16384 x 8704 pixels, and H264's largest"),
     "frames of 16,384 x 8,704.mkv": (remux(make_bomb(1024, 544)), "16384 x 8704 pixels, and H264's largest"),
-    "the largest frames.h264": (make_bomb(512, 272, n_refs=5), READ),
+    "the largest frames.h264": (make_bomb(512, 272, n_refs=5, n_frames=9), READ),
     "an element of 1 TB.mkv": (write_giant_element, "no frame"),
     "an index of 4 GB.avi": (write_giant_index, "13 frames|cannot be decoded"),
 }
