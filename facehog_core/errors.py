@@ -79,6 +79,10 @@ class CropError(RecordingRefusedError):
     """The crop reaches outside of the frame, or cannot hold one block."""
 
 
+class ViewError(RecordingRefusedError):
+    """What is to be described of its frames cannot be had: masks, rotation, range of frames, grey."""
+
+
 class ChangedError(FacehogError):
     """The recording changed while it was being read."""
 

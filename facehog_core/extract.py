@@ -15,14 +15,12 @@ import numpy as np
 
 from .chunking import Chunk, ChunkPlan, plan_chunks
 from .decode import DecodedFrame, iter_frames
-from .errors import CropError
-from .grey import grey_of
-from .hog import compute_histograms, normalise_blocks
 from .layout import Work
 from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
 from .store import RunPaths, create_store, read_receipt, read_work, write_shard
 from .video import VideoInfo, check_unchanged, read_index
+from .view import View
 
 
 def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mapping[str, Any]) -> ChunkPlan:
@@ -43,8 +41,8 @@ def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mappi
 
     Raises
     ------
-    CropError
-        If the crop reaches outside of the frame, or holds no block.
+    CropError, ViewError
+        If the recipe cannot be applied to the recording.
     ChangedError
         If the recording is not the file that was probed.
     StoreError
@@ -65,24 +63,10 @@ def check_crop(info: VideoInfo, recipe: Recipe) -> None:
     ------
     CropError
         If the crop reaches outside of the frame, or holds no block.
+    ViewError
+        If the masks leave nothing, or the frames cannot be turned or have no Y.
     """
-    crop = recipe.crop
-    if crop and not crop.fits(info.width, info.height):
-        raise CropError(
-            info.path,
-            f"the crop {crop.as_list()} (x, y, width, height) reaches outside of the frame of "
-            f"{info.width} x {info.height} pixels",
-            "Change `crop` of the inbox, or give --crop.",
-        )
-    rows, cols = recipe.frame_shape(info.width, info.height)
-    hog = recipe.hog
-    least = [hog.pixels_per_cell[axis] * hog.cells_per_block[axis] for axis in (0, 1)]
-    if rows < least[0] or cols < least[1]:
-        raise CropError(
-            info.path,
-            f"{cols} x {rows} pixels hold no block of {least[1]} x {least[0]}",
-            "Make `crop` larger, or pixels_per_cell smaller.",
-        )
+    View(info=info, recipe=recipe)
 
 
 def extract_chunk(
@@ -158,9 +142,8 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
     ValueError
         If the decoder gives other frames.
     """
-    window = work.recipe.crop.window if work.recipe.crop else (slice(None), slice(None))
-    hog = work.recipe.hog
-    histograms = np.empty((len(span), *hog.n_cells(work.frame_shape), hog.orientations), np.float32)
+    view = work.view
+    histograms = view.make_histograms(len(span))
     corrupt = np.zeros(len(span), np.bool_)
     ways: set[str] = set()
     n_described = 0
@@ -171,15 +154,13 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
         n_described += 1
         if decoded.frame is None:
             histograms[row] = np.nan
-            continue
-        grey = grey_of(decoded.frame)
-        compute_histograms(grey.values[window], hog, levels=grey.levels, out=histograms[row])
-        ways.add(grey.way)
+        else:
+            ways.add(view.describe(decoded.frame, histograms[row]))
     if n_described != len(span):
         raise ValueError(f"{n_described} frames came from the decoder in place of {span}")
     return ShardHogs(
         histograms=histograms,
-        descriptors=normalise_blocks(histograms, hog),
+        descriptors=view.normalise(histograms),
         corrupt=corrupt,
         grey=sorted(ways),
     )

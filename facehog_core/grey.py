@@ -7,6 +7,7 @@ is not computed from a standard but seen: a ramp of all levels is sent through t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,10 @@ RED, GREEN, BLUE = 0.2125, 0.7154, 0.0721
 
 N_LEVELS = 256
 NEUTRAL = 128
+
+_STORED_LEVELS = np.arange(float(N_LEVELS))
+_STORED_LEVELS.flags.writeable = False
+_DEEP = re.compile(r"(?:gray|yuv4\d\dp)\d\d?(?P<order>le|be)")
 
 # Pixel formats with 8-bit Y in the first plane and chroma in the others: bytes of a chroma sample there.
 _CHROMA_BYTES = {
@@ -45,14 +50,19 @@ class Grey:
         The Y plane as stored, if there are `levels`; grey from 0 to 255 if not.
     levels : ndarray of float64, shape (256,), or None
         The grey of each Y; integers.
+    is_luma : bool
+        Whether it is Y as stored, and not the grey that Y stands for.
     """
 
     values: NDArray[Any]
     levels: NDArray[np.float64] | None = None
+    is_luma: bool = False
 
     @property
     def way(self) -> str:
-        """How the grey was found: ``"luma table"`` or ``"rgb"``."""
+        """How the grey was found: ``"luma table"``, ``"rgb"``, or ``"luma"`` where Y was taken as stored."""
+        if self.is_luma:
+            return "luma"
         return "rgb" if self.levels is None else "luma table"
 
     def to_float(self) -> NDArray[np.float64]:
@@ -63,7 +73,7 @@ class Grey:
     def to_uint8(self) -> NDArray[np.uint8]:
         """Return the grey as uint8, shape (height_px, width_px); that of colour is rounded to the nearest."""
         if self.levels is None:
-            grey: NDArray[np.uint8] = np.rint(self.values).astype(np.uint8)
+            grey: NDArray[np.uint8] = np.rint(np.minimum(self.values, N_LEVELS - 1)).astype(np.uint8)
         else:
             grey = self.levels.astype(np.uint8)[self.values]
         return grey
@@ -84,6 +94,74 @@ def grey_of(frame: VideoFrame) -> Grey:
     if is_neutral(frame) and (levels := grey_levels(frame)) is not None:
         return Grey(luma_of(frame), levels)
     return Grey(grey_of_rgb(frame))
+
+
+def luma_grey(frame: VideoFrame) -> Grey:
+    """Take the Y of a frame as its grey, as it is stored: whatever its range is tagged as, and without its chroma.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+
+    Returns
+    -------
+    Grey
+        From 0 to 255. Y of more than 8 bits is divided by the power of two that makes it 8 bits, so that the same
+        brightness has the same level, and keeps its fraction: 10 bits end at 255.75.
+
+    Raises
+    ------
+    ValueError
+        If frames of its pixel format have no Y plane.
+    """
+    if frame.format.name in _CHROMA_BYTES:
+        return Grey(luma_of(frame), _STORED_LEVELS, is_luma=True)
+    if not (deep := _DEEP.fullmatch(frame.format.name)):
+        raise ValueError(f"a frame in {frame.format.name} has no Y plane")
+    (y, *_), bits = frame.planes, frame.format.components[0].bits
+    samples = _lines(y).view("<u2" if deep["order"] == "le" else ">u2")[:, : y.width]
+    return Grey(samples / 2.0 ** (bits - 8), is_luma=True)
+
+
+def has_luma(pixel_format: str) -> bool:
+    """Say whether frames of a pixel format have a Y plane that `luma_grey` can take."""
+    return pixel_format in _CHROMA_BYTES or _DEEP.fullmatch(pixel_format) is not None
+
+
+def paint_over(frame: VideoFrame, covered: NDArray[np.bool_]) -> VideoFrame:
+    """Copy a frame, with one and the same grey in place of some pixels.
+
+    Parameters
+    ----------
+    frame : av.VideoFrame
+    covered : ndarray of bool, shape (height_px, width_px)
+        The pixels to paint over. A colour sample that several pixels share is painted over if all of them are.
+
+    Returns
+    -------
+    av.VideoFrame
+        A neutral one, if only what is painted over was not.
+    """
+    painted = VideoFrame(frame.width, frame.height, frame.format.name)
+    painted.color_range, painted.colorspace = frame.color_range, frame.colorspace
+    for number, (plane, target) in enumerate(zip(frame.planes, painted.planes, strict=True)):
+        parts = [part for part in frame.format.components if part.plane == number]
+        depth = parts[0].bits
+        n_values = len(parts) * plane.width
+        values = _lines(target).view(np.uint8 if depth <= 8 else np.uint16)[:, :n_values]
+        values[:] = _lines(plane).view(values.dtype)[:, :n_values]
+        is_covered = _all_covered(covered, (plane.height, plane.width))
+        # Half of what a sample can be: neutral in chroma, and as good as any other value in Y or RGB.
+        values.reshape(plane.height, plane.width, len(parts))[is_covered] = 1 << (depth - 1)
+    return painted
+
+
+def _all_covered(covered: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Say of each sample of a plane whether all pixels that share it are covered."""
+    share = [-(-covered.shape[axis] // shape[axis]) for axis in (0, 1)]
+    room = [(0, shape[axis] * share[axis] - covered.shape[axis]) for axis in (0, 1)]
+    blocks = np.pad(covered, room, constant_values=True).reshape(shape[0], share[0], shape[1], share[1])
+    return np.asarray(blocks.all(axis=(1, 3)))
 
 
 def grey_of_rgb(frame: VideoFrame) -> NDArray[np.float64]:

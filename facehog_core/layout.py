@@ -15,6 +15,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from .chunking import ChunkPlan
 from .recipe import Recipe
 from .video import FrameIndex, VideoInfo
+from .view import View
 
 # Bytes of a file of HOG pictures, at most: they are drawn and written a file at a time.
 PICTURE_FILE_BYTES = 32 * 2**20
@@ -46,7 +47,12 @@ class Work:
     @property
     def frame_shape(self) -> tuple[int, int]:
         """Size of what is described of each frame, as (row, col)."""
-        return self.recipe.frame_shape(self.info.width, self.info.height)
+        return self.recipe.frame_shape(self.info.width, self.info.height, self.info.rotation)
+
+    @property
+    def view(self) -> View:
+        """What is described of each frame."""
+        return View(info=self.info, recipe=self.recipe)
 
 
 def lay_out(path: Path, work: Work, attributes: Mapping[str, Any]) -> None:
@@ -58,6 +64,14 @@ def lay_out(path: Path, work: Work, attributes: Mapping[str, Any]) -> None:
     _fill(group, "pts", index.pts, "presentation time stamp, in units of the stream's time base")
     _fill(group, "packet", index.packets, "number of the frame's packet in the file's video stream; -1: not there")
     _fill(group, "keyframe", index.is_keyframe, "whether a decoder can start at the frame")
+    if (masked := work.view.masked) is not None:
+        group.create_array(
+            "masked",
+            data=masked,
+            compressors=_compressors(masked.dtype),
+            dimension_names=["cell_row", "cell_col"],
+            attributes={"long_name": "whether the cell is under a mask, or beside one", "share": float(masked.mean())},
+        )
 
 
 def _make_arrays_of_shards(group: zarr.Group, work: Work) -> None:

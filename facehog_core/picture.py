@@ -28,6 +28,7 @@ def render_pictures(
     Returns
     -------
     ndarray of float32, shape (n_frames, row, col)
+        Nothing is drawn in cells that are NaN; where all are, so is the whole picture.
 
     Raises
     ------
@@ -42,6 +43,7 @@ def render_pictures(
         )
     pictures = np.zeros((len(histograms), *frame_shape), np.float32)
     _draw_cells(np.ascontiguousarray(histograms, np.float32), *_line_ends(params, frame_shape), pictures)
+    pictures[np.isnan(histograms).all(axis=(1, 2, 3))] = np.nan
     return pictures
 
 
@@ -74,9 +76,9 @@ def _draw_cells(
         for i in range(n_cell_rows):
             for j in range(n_cell_cols):
                 for k in range(n_orientations):
-                    _add_line(
-                        picture, rows[i, k, 0], cols[j, k, 0], rows[i, k, 1], cols[j, k, 1], histograms[frame, i, j, k]
-                    )
+                    value = histograms[frame, i, j, k]
+                    if not np.isnan(value):
+                        _add_line(picture, rows[i, k, 0], cols[j, k, 0], rows[i, k, 1], cols[j, k, 1], value)
 
 
 @compiled

@@ -11,6 +11,10 @@ import xxhash
 
 from .crop import Crop
 from .hog import HogParams
+from .mask import Mask, read_masks
+from .selection import Selection
+
+GREYS = ("rgb", "luma")
 
 # The choices that there were at first. A run is named after them, and after those of the later ones that are not the
 # usual: so it keeps the name that it always had.
@@ -29,24 +33,68 @@ class Recipe:
         The part of each frame that is described; the whole frame if left out.
     with_images : bool, optional
         Whether HOG pictures are written to the store too.
+    grey : {"rgb", "luma"}, optional
+        ``"rgb"``: as the 2020 recipe makes it, through RGB. ``"luma"``: the recording's Y as it is stored, whatever its
+        range is tagged as; more than 8 bits are scaled to 8 and keep their fractions.
+    downsample : int, optional
+        The grey levels of this many rows by this many columns of the crop are averaged into one pixel before anything
+        else. Rows and columns that are left over at the lower and right edge are dropped.
+    masks : tuple of Box or Polygon, optional
+        What must have no say, in pixels of the whole frame: before the crop, and as rotated if it is.
+    apply_rotation : bool, optional
+        Whether frames are turned as the file asks players to; by default they are described as stored.
+    frames : Selection, optional
+        Which frames are described; all if left out.
     max_corrupt : float, optional
         The share of corrupt frames, 0 to 1, above which a recording is refused.
+    stream : int, optional
+        Number of the video stream in the container; the best one if left out.
+
+    Raises
+    ------
+    ValueError
+        If a value is not one of those allowed; the message names the field, the value and the choices.
     """
 
     hog: HogParams = field(default_factory=HogParams)
     crop: Crop | None = None
     with_images: bool = False
+    grey: str = "rgb"
+    downsample: int = 1
+    masks: tuple[Mask, ...] = ()
+    apply_rotation: bool = False
+    frames: Selection = field(default_factory=Selection)
     max_corrupt: float = 0.05
+    stream: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.grey not in GREYS:
+            raise ValueError(f"grey must be one of {', '.join(GREYS)}, got {self.grey!r}")
+        if not _is_whole(self.downsample) or self.downsample < 1:
+            raise ValueError(f"downsample must be a whole number of at least 1, got {self.downsample!r}")
+        if not isinstance(self.apply_rotation, bool):
+            raise ValueError(f"apply_rotation must be true or false, got {self.apply_rotation!r}")
+        if isinstance(self.max_corrupt, bool) or not isinstance(self.max_corrupt, int | float):
+            raise ValueError(f"max_corrupt must be a number from 0 to 1, got {self.max_corrupt!r}")
+        if not 0 <= self.max_corrupt <= 1:
+            raise ValueError(f"max_corrupt must be a number from 0 to 1, got {self.max_corrupt!r}")
+        object.__setattr__(self, "max_corrupt", float(self.max_corrupt))
+        if self.stream is not None and (not _is_whole(self.stream) or self.stream < 0):
+            raise ValueError(f"stream must be a whole number of at least 0, got {self.stream!r}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Rebuild a recipe from `as_dict`."""
-        crop = values["crop"]
+        """Rebuild a recipe from `as_dict`, also of a version that knew fewer choices."""
+        known: dict[str, Any] = {name: values[name] for name in cls.__slots__ if name in values}
+        crop = known["crop"]
         return cls(
-            hog=HogParams(**values["hog"]),
-            crop=None if crop is None else Crop.from_sequence(crop),
-            with_images=values["with_images"],
-            max_corrupt=values.get("max_corrupt", 0.05),
+            **known
+            | {
+                "hog": HogParams(**known["hog"]),
+                "crop": None if crop is None else Crop.from_sequence(crop),
+                "masks": read_masks(known.get("masks", [])),
+                "frames": Selection(**known.get("frames", {})),
+            }
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,12 +103,26 @@ class Recipe:
             "hog": self.hog.as_dict(),
             "crop": None if self.crop is None else self.crop.as_list(),
             "with_images": self.with_images,
+            "grey": self.grey,
+            "downsample": self.downsample,
+            "masks": [mask.as_dict() for mask in self.masks],
+            "apply_rotation": self.apply_rotation,
+            "frames": self.frames.as_dict(),
             "max_corrupt": self.max_corrupt,
+            "stream": self.stream,
         }
 
-    def frame_shape(self, width: int, height: int) -> tuple[int, int]:
-        """Return the size (row, col) of what is described of a frame of this size in pixels."""
-        return self.crop.shape if self.crop else (height, width)
+    def turned_shape(self, width: int, height: int, rotation: int = 0) -> tuple[int, int]:
+        """Return the size (row, col) of a whole frame of this size in pixels, turned if it is to be."""
+        return (width, height) if self.apply_rotation and rotation % 180 else (height, width)
+
+    def frame_shape(self, width: int, height: int, rotation: int = 0) -> tuple[int, int]:
+        """Return the size (row, col) of what is described of a frame of this size in pixels.
+
+        `rotation` is the one that the file asks for, in degrees.
+        """
+        n_rows, n_cols = self.crop.shape if self.crop else self.turned_shape(width, height, rotation)
+        return n_rows // self.downsample, n_cols // self.downsample
 
     @property
     def digest(self) -> str:
@@ -69,6 +131,10 @@ class Recipe:
         told = {name: value for name, value in told.items() if name in _FIRST or value != usual[name]}
         text = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return xxhash.xxh3_64_hexdigest(text.encode())
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_run_of(run_id: str, recipe: Recipe) -> bool:

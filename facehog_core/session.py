@@ -58,7 +58,7 @@ def _lazy_pictures(group: zarr.Group) -> xr.DataArray:
 
     told: dict[str, Any] = dict(group.attrs)
     recipe = Recipe.from_dict(told["recipe"])
-    frame_shape = recipe.frame_shape(told["source"]["width"], told["source"]["height"])
+    frame_shape = recipe.frame_shape(*(told["source"].get(name, 0) for name in ("width", "height", "rotation")))
     blocks = da.from_array(
         _Pictures(histograms=group["histograms"], params=recipe.hog, frame_shape=frame_shape),
         # Blocks as the files of pictures that are stored: whoever asks for one picture pays for a few.

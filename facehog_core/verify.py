@@ -11,12 +11,12 @@ import numpy as np
 import zarr
 
 from .errors import StoreError
-from .hog import normalise_blocks
 from .provenance import RunRecord
 from .receipts import ShardHogs, ShardReceipt, find_damage
 from .recipe import Recipe
 from .sealed import check_metadata, open_group, read_record
 from .video import digest_file
+from .view import normalise_cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +87,12 @@ def _check_shard(path: Path, group: zarr.Group, receipt: ShardReceipt) -> list[s
     if hogs.digest != receipt.digest:
         return [f"{span}: other values are read than were computed"]
     recipe = Recipe.from_dict(group.attrs["recipe"])  # type: ignore[arg-type]
-    follows = normalise_blocks(hogs.histograms, recipe.hog)
+    masked = np.asarray(group["masked"][:]) if "masked" in group else None  # type: ignore[index]
+    follows = normalise_cells(hogs.histograms, recipe.hog, masked)
     if not np.array_equal(follows, hogs.descriptors, equal_nan=True):
         return [f"{span}: the descriptors do not follow from the histograms"]
+    if masked is not None and not np.isnan(hogs.histograms[:, masked]).all():
+        return [f"{span}: the histograms of masked cells are not NaN"]
     return []
 
 

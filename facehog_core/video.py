@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import av
 import xxhash
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .container import COPY_AGAIN, choose_stream, codec_of, open_container
@@ -50,6 +52,9 @@ _COLORSPACES = {
 }
 
 _HASH_BUFFER_BYTES = 1 << 20
+
+# H264 puts off a frame by 16 others at most.
+MOST_PACKETS_TO_FIRST_FRAME = 32
 
 _WAIT = "It will be looked at again when it has settled."
 
@@ -90,6 +95,8 @@ class VideoInfo:
         Duration that the container names, in seconds.
     n_frames : int
         Frames of the index: those that are displayed.
+    rotation : int
+        Degrees counterclockwise by which the file asks players to turn the frames.
     """
 
     path: str
@@ -111,6 +118,7 @@ class VideoInfo:
     header_n_frames: int
     duration_s: float | None
     n_frames: int
+    rotation: int = 0
 
     def __post_init__(self) -> None:
         for name in ("width", "height", "n_frames"):
@@ -169,7 +177,8 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
             stream = choose_stream(container, absolute)
             check_frame_size(absolute, stream.width, stream.height)
             index = index_frames(container, stream, absolute)
-            return _describe(container, stream, absolute, status, digest, index), index
+            rotation = _find_rotation(absolute, stream.index)
+            return _describe(container, stream, absolute, status, digest, index, rotation), index
 
 
 def _check_frame_sizes(path: str) -> None:
@@ -292,6 +301,7 @@ def _describe(
     status: os.stat_result,
     digest: str,
     index: FrameIndex,
+    rotation: int,
 ) -> VideoInfo:
     decoder = stream.codec_context
     if not (decoder.width and decoder.height and decoder.pix_fmt and stream.time_base):
@@ -316,7 +326,18 @@ def _describe(
         header_n_frames=stream.frames,
         duration_s=_duration_s(container, stream),
         n_frames=index.n_frames,
+        rotation=rotation,
     )
+
+
+def _find_rotation(path: str, stream_index: int) -> int:
+    """Return how the file asks its frames to be turned; 0 if its first packets give no frame to tell by."""
+    with suppress(av.FFmpegError), open_container(path) as container:
+        for packet in islice(container.demux(container.streams[stream_index]), MOST_PACKETS_TO_FIRST_FRAME):
+            for frame in packet.decode():
+                if isinstance(frame, VideoFrame):
+                    return frame.rotation
+    return 0
 
 
 def _ratio(value: Fraction) -> str:

@@ -45,10 +45,13 @@ def write_recording(
     pts: Sequence[int] | None = None,
     time_base: Fraction = Fraction(1, 30),
     size: tuple[int, int] = (HEIGHT, WIDTH),
-    chroma: int = 128,
+    chroma: int | Sequence[int] = 128,
     codec: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a recording of `n_frames` numbered frames with libx264; the container follows from the name."""
+    """Write a recording of `n_frames` numbered frames with libx264; the container follows from the name.
+
+    `chroma` is the value of all colour samples, or that of each frame; 128 is neutral.
+    """
     height, width = size
     with av.open(path, "w", options=muxer or {}) as container:
         stream = container.add_stream(
@@ -59,7 +62,8 @@ def write_recording(
         for name, value in (codec or {}).items():
             setattr(stream.codec_context, name, value)
         for number in range(n_frames):
-            frame = _frame(draw(number, height, width), pixel_format, chroma)
+            colour = chroma if isinstance(chroma, int) else chroma[number]
+            frame = _frame(draw(number, height, width), pixel_format, colour)
             frame.pts, frame.time_base = (pts[number] if pts else number), time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -19,11 +19,11 @@ DATABASE = {"catalogue.py", "schema.py"}
 CORE_ORDER = (
     {"errors"},
     {"crop", "chunking", "kernels", "provenance", "filesystems", "intake", "locks", "disk", "mp4", "h264"},
-    {"limits"},
+    {"limits", "mask", "selection"},
     {"container"},
     {"hog", "frame_index", "schema", "synthetic_portrait"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "catalogue"},
-    {"decode", "layout", "receipts", "synthetic", "reconcile"},
+    {"decode", "view", "layout", "receipts", "synthetic", "reconcile"},
     {"store", "sealed", "reader"},
     {"session", "extract", "verify"},
     {"__init__"},

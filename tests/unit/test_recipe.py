@@ -4,15 +4,21 @@ import json
 from dataclasses import replace
 
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
 from facehog_core.crop import Crop
 from facehog_core.hog import BLOCK_NORMS, HogParams
-from facehog_core.recipe import Recipe, name_run
+from facehog_core.mask import Box, Polygon
+from facehog_core.recipe import GREYS, Recipe, name_run
+from facehog_core.selection import Selection
 
 SIZES = st.integers(1, 40)
 CROPS = st.builds(Crop, x=st.integers(0, 9), y=st.integers(0, 9), width=SIZES, height=SIZES)
+BOXES = st.builds(Box, x=st.integers(0, 9), y=st.integers(0, 9), width=SIZES, height=SIZES)
+NUMBERS = st.floats(-10, 50)
+POLYGONS = st.builds(Polygon, points=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3, max_size=5).map(tuple))
 RECIPES = st.builds(
     Recipe,
     hog=st.builds(
@@ -25,6 +31,14 @@ RECIPES = st.builds(
     ),
     crop=st.none() | CROPS,
     with_images=st.booleans(),
+    grey=st.sampled_from(GREYS),
+    downsample=st.integers(1, 3),
+    masks=st.lists(BOXES | POLYGONS, max_size=2).map(tuple),
+    apply_rotation=st.booleans(),
+    frames=st.builds(Selection, start=st.integers(0, 5), stop=st.none() | st.integers(6, 9), step=st.integers(1, 3))
+    | st.builds(Selection, start_s=st.floats(0, 5), step=st.integers(1, 3)),
+    max_corrupt=st.floats(0, 1),
+    stream=st.none() | st.integers(0, 3),
 )
 
 
@@ -48,6 +62,16 @@ def test_two_recipes_share_a_digest_only_if_they_are_the_same(one: Recipe, other
         {"hog": HogParams(transform_sqrt=False)},
         {"crop": Crop(x=0, y=0, width=64, height=64)},
         {"with_images": True},
+        {"grey": "luma"},
+        {"downsample": 2},
+        {"masks": (Box(x=0, y=0, width=9, height=9),)},
+        {"masks": (Polygon(points=((0, 0), (9, 0), (0, 9))),)},
+        {"apply_rotation": True},
+        {"frames": Selection(stop=9)},
+        {"frames": Selection(stop_s=9)},
+        {"frames": Selection(step=9)},
+        {"max_corrupt": 0.1},
+        {"stream": 1},
     ],
     ids=lambda change: str(next(iter(change.values()))),
 )
@@ -68,3 +92,38 @@ def test_a_run_is_named_after_content_and_recipe() -> None:
 def test_what_is_described_of_a_frame_is_the_crop_or_else_all_of_it() -> None:
     assert Recipe().frame_shape(width=720, height=540) == (540, 720)
     assert Recipe(crop=Crop(x=1, y=2, width=30, height=40)).frame_shape(width=720, height=540) == (40, 30)
+    assert Recipe(downsample=3).frame_shape(width=722, height=540) == (180, 240)
+    assert Recipe(apply_rotation=True).frame_shape(width=720, height=540, rotation=-90) == (720, 540)
+    assert Recipe(apply_rotation=True).frame_shape(width=720, height=540, rotation=180) == (540, 720)
+    assert Recipe().frame_shape(width=720, height=540, rotation=90) == (540, 720)
+
+
+def test_a_recipe_of_a_version_that_knew_fewer_choices_is_read() -> None:
+    told = {"hog": HogParams(orientations=9).as_dict(), "crop": [1, 2, 64, 96], "with_images": True}
+    expected = Recipe(hog=HogParams(orientations=9), crop=Crop(x=1, y=2, width=64, height=96), with_images=True)
+
+    assert Recipe.from_dict(told) == expected
+    # The run keeps its name, by which its store is found.
+    old = xxhash.xxh3_64_hexdigest(json.dumps(told, sort_keys=True, separators=(",", ":")).encode())
+    assert expected.digest == old
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"grey": "gray"}, "grey must be one of rgb, luma, got 'gray'"),
+        ({"downsample": 0}, "downsample must be a whole number of at least 1, got 0"),
+        ({"downsample": 1.5}, "downsample must be a whole number of at least 1, got 1.5"),
+        ({"downsample": True}, "downsample must be a whole number"),
+        ({"apply_rotation": 90}, "apply_rotation must be true or false, got 90"),
+        ({"max_corrupt": 5}, "max_corrupt must be a number from 0 to 1, got 5"),
+        ({"max_corrupt": -0.1}, "max_corrupt must be a number from 0 to 1, got -0.1"),
+        ({"max_corrupt": "5 %"}, "max_corrupt must be a number from 0 to 1, got '5 %'"),
+        ({"max_corrupt": True}, "max_corrupt must be a number from 0 to 1, got True"),
+        ({"stream": -1}, "stream must be a whole number of at least 0, got -1"),
+        ({"stream": "v"}, "stream must be a whole number of at least 0, got 'v'"),
+    ],
+)
+def test_a_wrong_choice_is_one_error_with_field_value_and_choices(change: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Recipe(**change)
