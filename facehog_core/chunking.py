@@ -4,6 +4,9 @@ Two borders meet here. A decoder can only start at a keyframe, so a chunk that s
 frames before it for nothing. And Zarr's shard is the unit that one writer owns: two tasks that write into one
 shard lose data silently. So a chunk is a whole number of shards, and the shard's length is chosen such that
 its borders fall near keyframes.
+
+Where only some frames of a recording are described, chunks and shards are spans of those: of positions among the
+frames that were chosen, not of frame numbers.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ LEAST_FRAMES_PER_SHARD = 250
 SHARDS_OF_A_SHORT_RECORDING = 8
 # When chunks would decode more than half of the frames again, one decoder for all is faster on two cores.
 MOST_DECODED_AGAIN = 0.5
+# Decoding on over fewer frames than these (0.25 s at 1280 x 1024) is cheaper than opening the file again and seeking.
+FEWEST_SKIPPED = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -59,7 +64,7 @@ class ChunkPlan:
     Parameters
     ----------
     n_frames : int
-        Frames of the recording.
+        Frames that are described.
     frames_per_shard : int
         Frames in each shard but the last; a multiple of `frames_per_inner_chunk`.
     frames_per_inner_chunk : int
@@ -100,12 +105,17 @@ class ChunkPlan:
 
     @property
     def decoded_again(self) -> float:
-        """Frames decoded a second time, as a share of all frames."""
+        """Frames decoded a second time, for each frame that is described."""
         return self.n_decoded_again / self.n_frames
 
 
-def count_decoded_again(n_frames: int, keyframes: Sequence[int] | NDArray[np.intp], frames_per_chunk: int) -> int:
-    """Count the frames that chunks of this length decode only to get to their first frame.
+def count_decoded_again(
+    n_frames: int,
+    keyframes: Sequence[int] | NDArray[np.intp],
+    frames_per_chunk: int,
+    numbers: NDArray[np.int64] | None = None,
+) -> int:
+    """Count the frames that chunks of this length decode only to get to their first frame, a second time.
 
     Parameters
     ----------
@@ -115,11 +125,44 @@ def count_decoded_again(n_frames: int, keyframes: Sequence[int] | NDArray[np.int
         Frames at which a decoder can start, ascending.
     frames_per_chunk : int
         Length of the chunks.
+    numbers : ndarray of int, optional
+        The frames that are described, ascending; all if left out.
     """
-    starts = np.arange(0, n_frames, frames_per_chunk)
+    numbers = np.arange(n_frames) if numbers is None else numbers
+    starts = np.arange(frames_per_chunk, len(numbers), frames_per_chunk)
+    # What the chunk before has decoded ends at its last frame.
+    again = numbers[starts - 1] + 1 - _origins(numbers[starts], keyframes)
+    return int(np.maximum(again, 0).sum())
+
+
+def find_jumps(numbers: NDArray[np.int64], keyframes: Sequence[int] | NDArray[np.intp]) -> NDArray[np.intp]:
+    """Find where a decoder does better to start again at a keyframe than to decode all frames in between.
+
+    Parameters
+    ----------
+    numbers : ndarray of int
+        The frames that are wanted, ascending.
+    keyframes : sequence or ndarray of int
+        Frames at which a decoder can start, ascending.
+
+    Returns
+    -------
+    ndarray of int
+        Positions in `numbers`, ascending.
+    """
+    return np.flatnonzero(_count_skipped(numbers, keyframes) >= FEWEST_SKIPPED) + 1
+
+
+def _count_skipped(numbers: NDArray[np.int64], keyframes: Sequence[int] | NDArray[np.intp]) -> NDArray[np.int64]:
+    """Count the frames between each wanted frame and the keyframe to which a decoder may jump for the next one."""
+    return _origins(numbers[1:], keyframes) - (numbers[:-1] + 1)
+
+
+def _origins(numbers: NDArray[np.int64], keyframes: Sequence[int] | NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return the keyframe at or before each frame."""
     # A recording may begin with frames that lean on no keyframe: those are decoded from frame 0.
-    origins = np.concatenate([[0], np.asarray(keyframes, np.intp)])
-    return int((starts - origins[np.searchsorted(origins, starts, side="right") - 1]).sum())
+    origins = np.concatenate([[0], np.asarray(keyframes, np.int64)])
+    return origins[np.searchsorted(origins, numbers, side="right") - 1]
 
 
 def plan_chunks(
@@ -128,11 +171,12 @@ def plan_chunks(
     *,
     is_seekable: bool = True,
     frames_per_shard: int | None = None,
+    numbers: NDArray[np.int64] | None = None,
 ) -> ChunkPlan:
     """Choose the shards and chunks of a recording.
 
-    The plan depends on the recording alone, not on the number of workers, so that a run that was stopped on
-    one machine goes on with the same shards on another.
+    The plan depends on the recording and the frames that are chosen alone, not on the number of workers, so that a run
+    that was stopped on one machine goes on with the same shards on another.
 
     Parameters
     ----------
@@ -144,26 +188,39 @@ def plan_chunks(
         Whether a decoder can start elsewhere than at the beginning. Where it cannot, one chunk does all.
     frames_per_shard : int, optional
         Length of a shard, instead of the one that is found best.
+    numbers : ndarray of int, optional
+        The frames that are described, ascending; all if left out.
 
     Returns
     -------
     ChunkPlan
     """
-    target = min(max(n_frames // SHARDS_OF_A_SHORT_RECORDING, LEAST_FRAMES_PER_SHARD), FRAMES_PER_SHARD)
-    lengths = [frames_per_shard] if frames_per_shard else _usual_lengths(target)
     keyframes = np.asarray(keyframes, np.intp)
+    numbers = np.arange(n_frames) if numbers is None else numbers
+    n_chosen, n_decoded = len(numbers), _count_decoded(numbers, keyframes if is_seekable else keyframes[:0])
+    # Frames that lie far apart take more decoding each.
+    most = max(FRAMES_PER_SHARD * n_chosen // n_decoded, FRAMES_PER_INNER_CHUNK)
+    target = min(max(n_chosen // SHARDS_OF_A_SHORT_RECORDING, LEAST_FRAMES_PER_SHARD), most)
+    lengths = [frames_per_shard] if frames_per_shard else _usual_lengths(target)
 
     def distance(length: int) -> int:
         return abs(length - target)
 
     def again(length: int) -> int:
-        return count_decoded_again(n_frames, keyframes, length)
+        return count_decoded_again(n_frames, keyframes, length, numbers)
 
     best = min(lengths, key=lambda length: (again(length), distance(length)))
-    if is_seekable and again(best) <= MOST_DECODED_AGAIN * n_frames:
-        return _plan(n_frames, best, n_decoded_again=again(best))
+    if is_seekable and again(best) <= MOST_DECODED_AGAIN * n_decoded:
+        return _plan(n_chosen, best, n_decoded_again=again(best))
     usual = min(lengths, key=distance)
-    return _plan(n_frames, usual, shards_per_chunk=-(-n_frames // usual))
+    return _plan(n_chosen, usual, shards_per_chunk=-(-n_chosen // usual))
+
+
+def _count_decoded(numbers: NDArray[np.int64], keyframes: NDArray[np.intp]) -> int:
+    """Count the frames that one decoder decodes to get at all that are wanted, jumping where that is better."""
+    skipped = _count_skipped(numbers, keyframes)
+    first = _origins(numbers[:1], keyframes)[0]
+    return int(numbers[-1] + 1 - first - skipped[skipped >= FEWEST_SKIPPED].sum())
 
 
 def _plan(n_frames: int, frames_per_shard: int, *, shards_per_chunk: int = 1, n_decoded_again: int = 0) -> ChunkPlan:

@@ -6,20 +6,22 @@ values, and nothing larger than a receipt leaves the process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .chunking import Chunk, ChunkPlan, plan_chunks
+from .chunking import Chunk, ChunkPlan, find_jumps, plan_chunks
 from .decode import DecodedFrame, iter_frames
+from .errors import ViewError
 from .layout import Work
 from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
 from .store import RunPaths, create_store, read_receipt, read_work, write_shard
-from .video import VideoInfo, check_unchanged, read_index
+from .video import FrameIndex, VideoInfo, check_unchanged, read_index
 from .view import View
 
 
@@ -51,9 +53,61 @@ def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mappi
     check_crop(info, recipe)
     index = read_index(info)
     keyframes = np.flatnonzero(index.is_keyframe)
-    plan = plan_chunks(index.n_frames, keyframes, is_seekable=index.is_seekable)
+    numbers = choose_frames(info, index, recipe)
+    plan = plan_chunks(index.n_frames, keyframes, is_seekable=index.is_seekable, numbers=numbers)
     create_store(paths, Work(info=info, index=index, recipe=recipe, plan=plan), attributes)
     return plan
+
+
+def choose_frames(info: VideoInfo, index: FrameIndex, recipe: Recipe) -> NDArray[np.int64]:
+    """Return the numbers of the frames that are described, ascending.
+
+    Raises
+    ------
+    ViewError
+        If there is none.
+    """
+    times_s = index.time_s(info.time_base)
+    numbers = recipe.frames.resolve(times_s)
+    if not len(numbers):
+        if not recipe.frames.is_in_seconds:
+            known = f"it has {index.n_frames}"
+        elif np.isnan(times_s).all():
+            known = "its frames have no times"
+        else:
+            known = f"they are shown from {np.nanmin(times_s):g} to {np.nanmax(times_s):g} s"
+        raise ViewError(
+            info.path,
+            f"none of its frames is in {recipe.frames}: {known}",
+            "Choose others by `frames` or `seconds` (--frames, --seconds).",
+        )
+    return numbers
+
+
+def iter_chosen(info: VideoInfo, index: FrameIndex, numbers: NDArray[np.int64]) -> Generator[DecodedFrame]:
+    """Decode chosen frames, each once, in order; what lies between them is decoded no further than needed.
+
+    Parameters
+    ----------
+    info : VideoInfo
+    index : FrameIndex
+    numbers : ndarray of int64
+        The frames, ascending.
+
+    Yields
+    ------
+    DecodedFrame
+
+    Raises
+    ------
+    FacehogError
+        As `facehog_core.decode.iter_frames` does.
+    """
+    keyframes = np.flatnonzero(index.is_keyframe & index.is_seekable)
+    for part in np.split(numbers, find_jumps(numbers, keyframes)):
+        wanted = set(part.tolist())
+        with closing(iter_frames(info, index, int(part[0]), int(part[-1]) + 1)) as frames:
+            yield from (decoded for decoded in frames if decoded.index in wanted)
 
 
 def check_crop(info: VideoInfo, recipe: Recipe) -> None:
@@ -83,7 +137,7 @@ def extract_chunk(
     paths : RunPaths
         A run whose working store is laid out.
     chunk : Chunk
-        A chunk of its plan.
+        A chunk of its plan: a span of positions among the frames that are described.
     compute, write : callable, optional
         `compute_shard` and `write_shard`, or what wraps them (Prefect's tasks, to show in its UI). What the one
         returns is given to the other.
@@ -112,7 +166,8 @@ def extract_chunk(
             continue
         spans = list(group)
         # One decoder for neighbouring shards: it is not sent back to a keyframe in between.
-        with closing(iter_frames(work.info, work.index, spans[0].start, spans[-1].stop)) as frames:
+        numbers = work.numbers[spans[0].start : spans[-1].stop]
+        with closing(iter_chosen(work.info, work.index, numbers)) as frames:
             for span in spans:
                 hogs = compute(frames, span, work)
                 # Also after the last frame: a file that is written over is not told from the one that was probed.
@@ -142,14 +197,14 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
     ValueError
         If the decoder gives other frames.
     """
-    view = work.view
+    view, numbers = work.view, work.numbers[span.start : span.stop]
     histograms = view.make_histograms(len(span))
     corrupt = np.zeros(len(span), np.bool_)
     ways: set[str] = set()
     n_described = 0
     for row, decoded in enumerate(islice(frames, len(span))):
-        if decoded.index != span.start + row:
-            raise ValueError(f"frame {decoded.index} came from the decoder in place of {span.start + row}")
+        if decoded.index != numbers[row]:
+            raise ValueError(f"frame {decoded.index} came from the decoder in place of {numbers[row]}")
         corrupt[row] = decoded.is_corrupt
         n_described += 1
         if decoded.frame is None:

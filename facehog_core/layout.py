@@ -50,6 +50,11 @@ class Work:
         return self.recipe.frame_shape(self.info.width, self.info.height, self.info.rotation)
 
     @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The frames that are described, ascending; a chunk's span is one of positions among them."""
+        return self.recipe.frames.resolve(self.index.time_s(self.info.time_base))
+
+    @property
     def view(self) -> View:
         """What is described of each frame."""
         return View(info=self.info, recipe=self.recipe)
@@ -59,11 +64,14 @@ def lay_out(path: Path, work: Work, attributes: Mapping[str, Any]) -> None:
     """Make a store with all of its arrays; those that are known before decoding are filled."""
     group = zarr.create_group(path, zarr_format=3, attributes=dict(attributes))
     _make_arrays_of_shards(group, work)
-    info, index = work.info, work.index
-    _fill(group, "time_s", index.time_s(info.time_base), "presentation time: pts x time base", unit="s")
-    _fill(group, "pts", index.pts, "presentation time stamp, in units of the stream's time base")
-    _fill(group, "packet", index.packets, "number of the frame's packet in the file's video stream; -1: not there")
-    _fill(group, "keyframe", index.is_keyframe, "whether a decoder can start at the frame")
+    info, index, numbers = work.info, work.index, work.numbers
+    times_s = index.time_s(info.time_base)[numbers]
+    packets = index.packets[numbers]
+    _fill(group, "frame", numbers, "number of the frame in the recording, from 0, in presentation order")
+    _fill(group, "time_s", times_s, "presentation time: pts x time base", unit="s")
+    _fill(group, "pts", index.pts[numbers], "presentation time stamp, in units of the stream's time base")
+    _fill(group, "packet", packets, "number of the frame's packet in the file's video stream; -1: not there")
+    _fill(group, "keyframe", index.is_keyframe[numbers], "whether a decoder can start at the frame")
     if (masked := work.view.masked) is not None:
         group.create_array(
             "masked",

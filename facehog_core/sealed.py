@@ -89,11 +89,13 @@ def read_record(path: Path) -> RunRecord:
     source = told["source"]
     receipts = [ShardReceipt.from_dict(shard) for shard in told["shards"]]
     n_corrupt = count_frames(span for receipt in receipts for span in receipt.corrupt)
+    n_frames = told["plan"]["n_frames"]
+    n_described = f"{n_frames} of {source['n_frames']}" if n_frames < source["n_frames"] else f"{n_frames}"
     finished_at = datetime.fromisoformat(told["finished_at"])
     return RunRecord(
         path=Path(source["path"]),
         state="finished",
-        reason=f"{source['n_frames']} frames are described" + (f", {n_corrupt} of them corrupt" if n_corrupt else ""),
+        reason=f"{n_described} frames are described" + (f", {n_corrupt} of them corrupt" if n_corrupt else ""),
         changed_at=finished_at,
         run_id=told["run_id"],
         digest=source["digest"],
@@ -105,7 +107,7 @@ def read_record(path: Path) -> RunRecord:
         attempt=told["attempt"],
         started_at=datetime.fromisoformat(told["started_at"]),
         finished_at=finished_at,
-        n_frames=source["n_frames"],
+        n_frames=n_frames,
         n_corrupt=n_corrupt,
         grey=sorted({way for receipt in receipts for way in receipt.grey}),
         store=path,

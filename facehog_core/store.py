@@ -13,7 +13,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,11 @@ class RunPaths:
         return self.partial / "store.zarr"
 
     @property
+    def index(self) -> Path:
+        """The recording's frame index, for whoever decodes it."""
+        return self.partial / "index.npz"
+
+    @property
     def receipts(self) -> Path:
         """Folder of the receipts of finished shards."""
         return self.partial / "receipts"
@@ -92,15 +97,25 @@ def read_work(paths: RunPaths) -> Work:
     attributes: dict[str, Any] = dict(group.attrs)
     return Work(
         info=VideoInfo(**attributes["source"]),
-        index=FrameIndex(
-            pts=np.asarray(group["pts"][:]),  # type: ignore[index]
-            is_keyframe=np.asarray(group["keyframe"][:]),  # type: ignore[index]
-            packets=np.asarray(group["packet"][:]),  # type: ignore[index]
-            is_seekable=attributes["is_seekable"],
-        ),
+        index=_read_index(paths),
         recipe=Recipe.from_dict(attributes["recipe"]),
         plan=ChunkPlan(**attributes["plan"]),
     )
+
+
+def _write_index(paths: RunPaths, index: FrameIndex) -> None:
+    """Keep the index of the whole recording beside the store, which has only the frames that are described."""
+    np.savez(paths.index, **{field.name: getattr(index, field.name) for field in fields(index)})
+    flush(paths.index)
+
+
+def _read_index(paths: RunPaths) -> FrameIndex:
+    try:
+        with np.load(paths.index) as arrays:
+            values = {name: array if array.ndim else array.item() for name, array in arrays.items()}
+    except FileNotFoundError as error:
+        raise _gone(paths) from error
+    return FrameIndex(**values)
 
 
 def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any]) -> None:
@@ -142,6 +157,7 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any]) -> 
         paths.receipts.mkdir(parents=True)
         # Filled under a name that nobody looks for: a store that is there has all of its metadata.
         unfinished = paths.partial / "unfinished.zarr"
+        _write_index(paths, work.index)
         lay_out(unfinished, work, wanted)
         flush_tree(unfinished)
         unfinished.rename(paths.working)

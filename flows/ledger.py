@@ -81,7 +81,9 @@ class Ledger:
             digest=info.digest,
             size_bytes=info.size_bytes,
             stream=info.as_dict(),
-            reason=f"{info.n_frames} frames are being described",
+            reason=f"{info.n_frames} frames are being described"
+            if self._recipe.frames.is_whole
+            else f"{self._recipe.frames} of {info.n_frames} are being described",
         )
 
     def finish(self, store: Path) -> RunRecord:

@@ -26,10 +26,10 @@ def plan_chunks(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: di
     """Plan the run and make its working store, or keep what an earlier attempt left."""
     plan = plan_run(paths, info, recipe, attributes)
     get_run_logger().info(
-        "%d frames in %d chunks of %d; %.1f %% are decoded twice",
+        "%d frames in %d chunks of %d; %d frames are decoded twice",
         plan.n_frames,
         len(plan),
         plan.frames_per_shard * plan.shards_per_chunk,
-        100 * plan.decoded_again,
+        plan.n_decoded_again,
     )
     return plan

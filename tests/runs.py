@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facehog_core.chunking import Chunk, ChunkPlan
-from facehog_core.extract import extract_chunk
+from facehog_core.extract import choose_frames, extract_chunk
 from facehog_core.hog import HogParams, normalise_blocks
 from facehog_core.layout import Work
 from facehog_core.receipts import ShardHogs, ShardReceipt
@@ -105,7 +105,7 @@ def lay_out_run(
     """Lay the run of a real recording out, with shards and chunks of any length."""
     info, index = probe(recording)
     plan = ChunkPlan(
-        n_frames=index.n_frames,
+        n_frames=len(choose_frames(info, index, recipe)),
         frames_per_shard=frames_per_shard,
         frames_per_inner_chunk=max(n for n in range(1, 51) if frames_per_shard % n == 0),
         shards_per_chunk=shards_per_chunk,

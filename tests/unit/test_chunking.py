@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from facehog_core.chunking import (
+    FEWEST_SKIPPED,
     FRAMES_PER_INNER_CHUNK,
     LEAST_FRAMES_PER_INNER_CHUNK,
     Chunk,
     ChunkPlan,
     count_decoded_again,
+    find_jumps,
     plan_chunks,
 )
 
@@ -76,6 +80,77 @@ def test_frames_decoded_again_are_those_between_a_chunks_start_and_the_keyframe_
         again += start - origin
 
     assert count_decoded_again(n_frames, keyframes, length) == again
+
+
+@st.composite
+def choices(draw: st.DrawFn) -> tuple[int, list[int], NDArray[np.int64]]:
+    """Draw a recording and the frames of it that are described, some of them far apart."""
+    n_frames, keyframes = draw(recordings(most=800))
+    if draw(st.booleans()):
+        start = draw(st.integers(0, n_frames - 1))
+        return n_frames, keyframes, np.arange(start, n_frames, draw(st.integers(1, 200)))
+    return n_frames, keyframes, np.array(sorted(draw(st.sets(st.integers(0, n_frames - 1), min_size=1))))
+
+
+def decoded_by(keyframes: list[int], numbers: NDArray[np.int64]) -> set[int]:
+    """Return what one decoder decodes that jumps where it is to."""
+    decoded: set[int] = set()
+    for part in np.split(numbers, find_jumps(numbers, keyframes)):
+        origin = max((keyframe for keyframe in keyframes if keyframe <= part[0]), default=0)
+        decoded |= set(range(origin, part[-1] + 1))
+    return decoded
+
+
+@given(choices(), st.integers(1, 300))
+def test_frames_decoded_again_are_counted_also_where_only_some_are_described(
+    choice: tuple[int, list[int], NDArray[np.int64]], length: int
+) -> None:
+    n_frames, keyframes, numbers = choice
+    parts = [numbers[start : start + length] for start in range(0, len(numbers), length)]
+    decoded = [decoded_by(keyframes, part) for part in parts]
+    again = sum(map(len, decoded)) - len(set().union(*decoded))
+
+    assert count_decoded_again(n_frames, keyframes, length, numbers) == again
+
+
+@given(choices())
+def test_a_decoder_jumps_to_the_keyframe_before_what_is_wanted_where_that_saves_many_frames(
+    choice: tuple[int, list[int], NDArray[np.int64]],
+) -> None:
+    _, keyframes, numbers = choice
+    jumps = set(find_jumps(numbers, keyframes).tolist())
+    for position in range(1, len(numbers)):
+        between = range(numbers[position - 1] + 1, numbers[position] + 1)
+        nearest = max((keyframe for keyframe in keyframes if keyframe in between), default=between[0])
+        assert (position in jumps) == (nearest - between[0] >= FEWEST_SKIPPED)
+
+
+@given(choices(), st.booleans())
+def test_a_plan_of_chosen_frames_tiles_them_once_and_says_what_is_decoded_again(
+    choice: tuple[int, list[int], NDArray[np.int64]], is_seekable: bool
+) -> None:
+    n_frames, keyframes, numbers = choice
+    plan = plan_chunks(n_frames, keyframes, numbers=numbers, is_seekable=is_seekable)
+
+    assert [position for chunk in plan for position in range(chunk.start, chunk.stop)] == list(range(len(numbers)))
+    length = plan.frames_per_shard * plan.shards_per_chunk
+    assert plan.n_decoded_again == count_decoded_again(n_frames, keyframes, length, numbers)
+    assert is_seekable or len(plan) == 1
+
+
+def test_frames_that_lie_far_apart_make_shorter_chunks() -> None:
+    keyframes = range(0, HOUR, 250)
+    every_tenth = plan_chunks(HOUR, keyframes, numbers=np.arange(0, HOUR, 10))
+    # 200 s apart: each needs no more than a GOP of its own.
+    every_6000th = plan_chunks(HOUR * 10, range(0, HOUR * 10, 250), numbers=np.arange(100, HOUR * 10, 6000))
+
+    assert 75 <= every_tenth.frames_per_shard <= 150
+    assert every_6000th.frames_per_shard <= 75
+
+
+@given(recordings())
+def test_all_frames_chosen_by_name_have_the_plan_of_the_whole_recording(recording: tuple[int, list[int]]) -> None:
+    assert plan_chunks(*recording, numbers=np.arange(recording[0])) == plan_chunks(*recording)
 
 
 @given(recordings())

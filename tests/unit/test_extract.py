@@ -24,20 +24,23 @@ from numpy.typing import NDArray
 from runs import BEGUN, ENDED, lay_out_run, make_paths, make_work, run_recording
 from skimage.feature import hog
 
-from facehog_core import extract
+from facehog_core import chunking, extract
 from facehog_core.chunking import Chunk
 from facehog_core.crop import Crop
 from facehog_core.decode import DecodedFrame, iter_frames
-from facehog_core.errors import ChangedError, CropError, StoreError
-from facehog_core.extract import check_crop, compute_shard, extract_chunk, plan_run
+from facehog_core.errors import ChangedError, CropError, StoreError, ViewError
+from facehog_core.extract import check_crop, choose_frames, compute_shard, extract_chunk, iter_chosen, plan_run
+from facehog_core.frame_index import NO_PTS
 from facehog_core.hog import HogParams
 from facehog_core.layout import Work
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import open_group, read_record
+from facehog_core.selection import Selection
+from facehog_core.session import open_session
 from facehog_core.store import RunPaths, discard_partial, read_receipt, read_work, seal_store, write_shard
 from facehog_core.verify import Verdict, verify_store
-from facehog_core.video import probe
+from facehog_core.video import FrameIndex, VideoInfo, probe
 
 N_FRAMES = 60
 SMALL = Recipe(
@@ -224,6 +227,116 @@ def test_only_shards_that_are_missing_or_damaged_are_done_again(recording: Path,
     assert written == [Chunk(start=20, stop=30), Chunk(start=40, stop=50)]
     assert again == receipts
     assert_same_bytes(seal_store(paths, again, ENDED), whole)
+
+
+# -- some frames of many ---------------------------------------------------------------------------------
+
+SELECTIONS = st.builds(
+    Selection,
+    start=st.integers(0, N_FRAMES - 1),
+    stop=st.none() | st.integers(N_FRAMES, N_FRAMES + 9),
+    step=st.integers(1, 40),
+) | st.builds(Selection, start_s=st.floats(0, 1.9), stop_s=st.none() | st.floats(1.98, 9), step=st.integers(1, 9))
+
+
+@settings(max_examples=8)
+@given(SELECTIONS, st.integers(1, N_FRAMES + 20), st.integers(1, 4), st.sampled_from([1, 5, 60]))
+def test_the_descriptors_of_chosen_frames_are_the_bytes_that_they_have_in_the_whole_recording(
+    recording: Path,
+    whole: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    selection: Selection,
+    frames_per_shard: int,
+    shards_per_chunk: int,
+    fewest_skipped: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("chosen")
+    with pytest.MonkeyPatch.context() as patch:
+        # Also with jumps that do not pay in a recording as short as this.
+        patch.setattr(chunking, "FEWEST_SKIPPED", fewest_skipped)
+        store = run_recording(
+            folder,
+            recording,
+            replace(SMALL, frames=selection),
+            frames_per_shard=frames_per_shard,
+            shards_per_chunk=shards_per_chunk,
+        )
+    everything = open_group(whole)
+    times_s = everything["time_s"][:]
+    if selection.is_in_seconds:
+        is_within = (times_s >= (selection.start_s or 0)) & (times_s < (selection.stop_s or np.inf))
+        numbers = np.flatnonzero(is_within)[:: selection.step]
+    else:
+        numbers = np.arange(N_FRAMES)[selection.start : selection.stop : selection.step]
+
+    assert open_group(store)["frame"][:].tolist() == numbers.tolist()
+    for name, array in everything.arrays():
+        assert open_group(store)[name][:].tobytes() == array[:][numbers].tobytes(), name
+    record = read_record(store)
+    assert record.n_frames == len(numbers)
+    assert record.reason == f"{len(numbers)} {'of 60 ' if len(numbers) < 60 else ''}frames are described"
+    shutil.rmtree(folder)
+
+
+def test_chosen_frames_are_planned_described_and_sealed(recording: Path, whole: Path, tmp_path: Path) -> None:
+    info, _ = probe(recording)
+    recipe = replace(SMALL, frames=Selection(start=7, step=5))
+    paths = make_paths(tmp_path, make_work(recipe=recipe, path=info.path, digest=info.digest))
+    plan = plan_run(paths, info, recipe, BEGUN)
+    store = seal_store(paths, [receipt for chunk in plan for receipt in extract_chunk(paths, chunk)], ENDED)
+    session = open_session(store)
+
+    assert session.frame.values.tolist() == list(range(7, 60, 5))
+    assert session.sel(frame=52).time_s == 52 / 30
+    np.testing.assert_array_equal(session.descriptors, open_group(whole)["descriptors"][7::5])
+    assert session.images.shape == (11, 80, 120)
+    *_, verdict = verify_store(store, read_record(store))
+    assert verdict.problems == []
+
+
+def test_what_lies_far_between_chosen_frames_is_not_decoded(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info, index = probe(recording)
+    monkeypatch.setattr(chunking, "FEWEST_SKIPPED", 10)
+    asked = []
+
+    def remember(info: VideoInfo, index: FrameIndex, start: int, stop: int) -> Iterator[DecodedFrame]:
+        asked.append((start, stop))
+        return iter_frames(info, index, start, stop)
+
+    monkeypatch.setattr(extract, "iter_frames", remember)
+    numbers = np.array([3, 5, 17, 50, 59])
+    assert [decoded.index for decoded in iter_chosen(info, index, numbers)] == numbers.tolist()
+    # Keyframes are 12 apart: from 5 to 17 a jump to 12 would save 6 frames.
+    assert asked == [(3, 18), (50, 60)]
+    asked.clear()
+    assert [decoded.index for decoded in iter_chosen(info, replace(index, is_seekable=False), numbers)] == [
+        *numbers.tolist()
+    ]
+    assert asked == [(3, 60)]
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        (Selection(start=60), "none of its frames is in frames 60 to the end: it has 60"),
+        (Selection(start_s=2), "none of its frames is in seconds 2 to the end: they are shown from 0 to 1.96667 s"),
+        (Selection(start_s=0.001, stop_s=0.002, step=3), "none of its frames is in seconds 0.001 to 0.002, one in 3"),
+    ],
+)
+def test_a_choice_of_no_frame_is_refused_in_words(
+    recording: Path, tmp_path: Path, selection: Selection, said: str
+) -> None:
+    info, _ = probe(recording)
+    with pytest.raises(ViewError, match=rf"m12\.mp4: {said}.* Choose others by `frames` or `seconds`"):
+        plan_run(make_paths(tmp_path, make_work()), info, replace(SMALL, frames=selection), BEGUN)
+    assert not list(tmp_path.iterdir())
+
+
+def test_seconds_of_a_recording_without_times_are_refused_in_words(tmp_path: Path) -> None:
+    info, index = probe(write_recording(tmp_path / "m12.h264", 12))
+    timeless = replace(index, pts=np.full(12, NO_PTS), is_seekable=False)
+    with pytest.raises(ViewError, match="none of its frames is in seconds 0 to 5: its frames have no times"):
+        choose_frames(info, timeless, replace(SMALL, frames=Selection(stop_s=5)))
 
 
 # -- from a probe to a sealed store -----------------------------------------------------------------------

@@ -60,6 +60,7 @@ def expected_arrays(work: Work) -> dict[str, np.ndarray]:
         for name in ("histograms", "descriptors", "corrupt")
     }
     arrays |= {"pts": work.index.pts, "packet": work.index.packets, "keyframe": work.index.is_keyframe}
+    arrays |= {"frame": np.arange(work.plan.n_frames)}
     arrays |= {"time_s": work.index.time_s(work.info.time_base)}
     if work.recipe.with_images:
         arrays |= {"images": render_pictures(arrays["histograms"], work.recipe.hog, work.frame_shape)}
@@ -102,13 +103,14 @@ def test_xarray_reads_every_array_with_its_dims_and_coordinates(tmp_path: Path) 
         "histograms": ("frame", "cell_row", "cell_col", "orientation"),
         "descriptors": ("frame", "feature"),
         "images": ("frame", "row", "col"),
+        "frame": ("frame",),
         "time_s": ("frame",),
         "pts": ("frame",),
         "packet": ("frame",),
         "keyframe": ("frame",),
         "corrupt": ("frame",),
     }
-    assert set(dataset.coords) == {"time_s", "pts", "packet", "keyframe", "corrupt"}
+    assert set(dataset.coords) == {"frame", "time_s", "pts", "packet", "keyframe", "corrupt"}
     for name, values in expected_arrays(work).items():
         assert dataset[name].dtype == values.dtype
         np.testing.assert_array_equal(dataset[name].values, values)
@@ -281,7 +283,7 @@ def test_a_seal_that_was_cut_off_before_publishing_is_done_again(
 
 def test_what_a_run_does_is_read_from_its_store(paths: RunPaths, work: Work) -> None:
     create_store(paths, work, BEGUN)
-    assert {child.name for child in paths.partial.iterdir()} == {"receipts", "store.zarr"}
+    assert {child.name for child in paths.partial.iterdir()} == {"receipts", "index.npz", "store.zarr"}
     read = read_work(paths)
 
     assert (read.info, read.recipe, read.plan) == (work.info, work.recipe, work.plan)
