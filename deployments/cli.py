@@ -6,10 +6,11 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.markup import escape
@@ -18,7 +19,9 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
 from facehog_core.errors import CatalogueError, ConfigError, FacehogError, RecordingRefusedError
 from facehog_core.provenance import RunRecord
+from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
+from facehog_core.selection import Selection
 from facehog_core.verify import Verdict, verify_store
 from facehog_core.video import probe as probe_recording
 
@@ -138,19 +141,39 @@ def process(
     paths: Annotated[list[Path], typer.Argument(help="Recordings.", metavar="PATH...")],
     crop: Annotated[str | None, typer.Option(help="X,Y,WIDTH,HEIGHT in pixels, instead of the inbox's.")] = None,
     images: Annotated[bool, typer.Option("--images", help="Write HOG pictures too.")] = False,
+    grey: Annotated[str | None, typer.Option(help="rgb, or luma: Y as it is stored.")] = None,
+    downsample: Annotated[int | None, typer.Option(help="Average N x N pixels into one.", metavar="N", min=1)] = None,
+    frames: Annotated[str | None, typer.Option(help="START:STOP[:STEP], frame numbers from 0.")] = None,
+    seconds: Annotated[str | None, typer.Option(help="START:STOP[:STEP], times; the step in frames.")] = None,
+    stream: Annotated[int | None, typer.Option(help="Number of the video stream.", min=0)] = None,
+    rotate: Annotated[bool | None, typer.Option(help="Turn frames as the file asks for.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Process recordings now, in the foreground, with the same flow and without a server of one's own."""
+    """Process recordings now, in the foreground, with the same flow and without a server of one's own.
+
+    What is given here wins over the inbox and over the file beside the recording. Masks stand in those.
+    """
     loaded, _ = _configure(config)
-    chosen = _parse_crop(crop)
+    given = {
+        "crop": _parse("--crop", crop, Crop.parse, "Such as --crop 53,22,916,475."),
+        "grey": _parse("--grey", grey, lambda text: Recipe(grey=text).grey, "Such as --grey luma."),
+        "frames": _parse_frames(frames, seconds),
+        "downsample": downsample,
+        "stream": stream,
+        "apply_rotation": rotate,
+        "with_images": images or None,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    # All are looked at before the first is begun.
+    recipes = {path: loaded.recipe_for(path, **changes) for path in map(normalise, paths)}
     _prepare_prefect(loaded, verbose=verbose)
     from .foreground import process_in_foreground
 
     statuses, records = [], []
-    for path in map(normalise, paths):
-        state = process_in_foreground(loaded, path, loaded.recipe_for(path, crop=chosen, with_images=images))
+    for path, recipe in recipes.items():
+        state = process_in_foreground(loaded, path, recipe)
         record = _last_record(loaded, path)
         records.append(record)
         statuses.append(_status_of_run(record))
@@ -163,11 +186,23 @@ def process(
     raise typer.Exit(max(statuses))
 
 
-def _parse_crop(text: str | None) -> Crop | None:
+T = TypeVar("T")
+
+
+def _parse(option: str, text: str | None, parse: Callable[[str], T], remedy: str) -> T | None:
     try:
-        return Crop.parse(text) if text else None
+        return parse(text) if text is not None else None
     except ValueError as error:
-        raise ConfigError("--crop", str(error), "Such as --crop 53,22,916,475.") from error
+        raise ConfigError(option, str(error), remedy) from error
+
+
+def _parse_frames(frames: str | None, seconds: str | None) -> Selection | None:
+    if frames is not None and seconds is not None:
+        raise ConfigError("--seconds", "--frames is given too", "Choose one of the two.")
+    chosen = _parse("--frames", frames, lambda text: Selection.parse(frames=text), "Such as --frames 0:9000:10.")
+    return chosen or _parse(
+        "--seconds", seconds, lambda text: Selection.parse(seconds=text), "Such as --seconds 60:360."
+    )
 
 
 def _prepare_prefect(config: Config, *, verbose: bool) -> None:

@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from facehog_core.choices import CHOICES, choose
 from facehog_core.crop import Crop
 from facehog_core.errors import ConfigError
 from facehog_core.hog import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
@@ -68,14 +69,42 @@ def _check_crop(values: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 CropList = Annotated[tuple[int, int, int, int], AfterValidator(_check_crop)]
 
 
-class InboxConfig(_Table):
+class RecordingConfig(_Table):
+    """What is chosen for recordings. The core reads the values, since a recording's own file may set them too."""
+
+    crop: CropList | None = Field(None, description=CHOICES["crop"])
+    grey: Any = Field("rgb", description=CHOICES["grey"])
+    downsample: Any = Field(1, description=CHOICES["downsample"])
+    masks: Any = Field([], description=CHOICES["masks"])
+    apply_rotation: bool = Field(False, description=CHOICES["apply_rotation"])
+    frames: Any = Field(None, description=CHOICES["frames"])
+    seconds: Any = Field(None, description=CHOICES["seconds"])
+    every: Any = Field(1, description=CHOICES["every"])
+    max_corrupt: Any = Field(0.05, description=CHOICES["max_corrupt"])
+    stream: Any = Field(None, description=CHOICES["stream"])
+
+    @field_validator(*CHOICES)
+    @classmethod
+    def _check_choice(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None:
+            choose(Recipe(), {str(info.field_name): value})
+        if info.field_name == "seconds" and value is not None and info.data.get("frames") is not None:
+            raise ValueError("beside frames")
+        return value
+
+    def choices(self) -> dict[str, Any]:
+        """Return what is chosen, by the keys of `CHOICES`."""
+        return {name: value for name in CHOICES if (value := getattr(self, name)) is not None}
+
+
+class InboxConfig(RecordingConfig):
     """A folder in which recordings land."""
 
     path: Path = Field(description="a folder")
     patterns: tuple[str, ...] = Field(PATTERNS, min_length=1, description='a list of names such as ["*.mp4", "*.mkv"]')
     settle_s: float = Field(10, ge=0, allow_inf_nan=False, description="a number of seconds from 0 on")
-    crop: CropList | None = Field(
-        None, description="[x, y, width, height] in whole pixels, x and y from 0 on, width and height from 1 on"
+    crops: dict[str, CropList] = Field(
+        {}, description='a table, written [inbox.crops], of names and crops such as "*m12*" = [53, 22, 916, 475]'
     )
 
 
@@ -191,35 +220,40 @@ class Config(BaseSettings):
     def inboxes(self) -> list[Inbox]:
         """Return the inboxes as the core knows them."""
         return [
-            Inbox(path=box.path, patterns=box.patterns, settle_s=box.settle_s, recipe=self._recipe(box))
+            Inbox(
+                path=box.path,
+                patterns=box.patterns,
+                settle_s=box.settle_s,
+                recipe=self._recipe(box),
+                crops=[(pattern, Crop.from_sequence(crop)) for pattern, crop in box.crops.items()],
+            )
             for box in self.inbox
         ]
 
-    def recipe_for(self, path: Path, *, crop: Crop | None = None, with_images: bool = False) -> Recipe:
+    def recipe_for(self, path: Path, **changes: Any) -> Recipe:
         """Return what is done to a recording.
 
         Parameters
         ----------
         path : Path
             Outside of every inbox the first one's values hold.
-        crop : Crop, optional
-            Instead of the inbox's.
-        with_images : bool, optional
-            Write HOG pictures whatever the configuration says.
+        **changes
+            Fields of the recipe that win over the inbox and over the file beside the recording.
+
+        Raises
+        ------
+        ConfigError
+            If the file beside the recording is wrong.
         """
-        recipe = self._recipe(self.find_inbox(path) or self.inbox[0])
-        return replace(recipe, crop=crop or recipe.crop, with_images=with_images or recipe.with_images)
+        inbox = next((inbox for inbox in self.inboxes() if path.is_relative_to(inbox.path)), self.inboxes()[0])
+        return replace(inbox.recipe_for(path), **changes)
 
     def find_inbox(self, path: Path) -> InboxConfig | None:
         """Return the inbox that holds a path, or None."""
         return next((box for box in self.inbox if path.is_relative_to(box.path)), None)
 
     def _recipe(self, box: InboxConfig) -> Recipe:
-        return Recipe(
-            hog=HogParams(**self.hog.model_dump()),
-            crop=Crop.from_sequence(box.crop) if box.crop else None,
-            with_images=self.images,
-        )
+        return choose(Recipe(hog=HogParams(**self.hog.model_dump()), with_images=self.images), box.choices())
 
     def cluster(self, address: str | None = None) -> Cluster:
         """Return the Dask cluster that is set, or the one at an address."""
@@ -420,6 +454,20 @@ path = "inbox"
 patterns = ["*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.h264"]
 settle_s = 10                                # seconds that a file must stand still before it is taken up
 # crop = [53, 22, 916, 475]                  # x, y, width, height in pixels; left out: the whole frame
+grey = "rgb"                                 # as RGB makes it; "luma": Y as it is stored
+downsample = 1                               # 2: the mean of 2 x 2 pixels of the crop is one pixel
+masks = []                                   # what has no say, in pixels of the whole frame, such as
+                                             # [{ box = [600, 400, 80, 60] }, { polygon = [[0, 0], [90, 0], [0, 70]] }]
+apply_rotation = false                       # true: turn frames as the file asks for, before crop and masks
+# frames = [0, 9000]                         # the first, and the one after the last; left out: all
+# seconds = [60, 360]                        # instead of frames, by the times that the recording tells
+every = 1                                    # 10: every tenth frame of those
+max_corrupt = 0.05                           # share of corrupt frames above which a recording is refused
+# stream = 0                                 # number of the video stream; left out: the best one
+# [inbox.crops]                              # crops by name, instead of the inbox's; the first that matches counts
+# "*m12*" = [60, 30, 916, 475]
+                                             # A file m12_cam0.facehog.toml beside m12_cam0.mp4 sets these keys, from
+                                             # crop to stream, for that recording alone.
 
 [hog]                                        # Dolensek et al. 2020, doi 10.1126/science.aaz9468
 orientations = 8

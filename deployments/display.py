@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from facehog_core.provenance import RunRecord
+from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 
 # Errors and progress go to the side, so that what is asked for can be piped.
@@ -96,6 +97,7 @@ def print_run(record: RunRecord) -> None:
         ("content (xxh3_128)", record.digest),
         *((f"stream {name}", value) for name, value in stream.items() if name not in SHOWN_ALREADY),
         ("crop (x, y, width, height)", recipe.get("crop") or "whole frame"),
+        *(Recipe.from_dict(recipe).unusual.items() if recipe else ()),
         *((f"hog {name}", value) for name, value in recipe.get("hog", {}).items()),
         ("frames", record.n_frames if record.n_frames is not None else ""),
         ("corrupt frames", record.n_corrupt if record.n_corrupt is not None else ""),

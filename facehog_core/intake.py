@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 # Names that copying programs give to what they have not finished (rsync, browsers, WinSCP, editors).
 TEMPORARY = ("*.part", "*.partial", "*.tmp", "*.temp", "*.filepart", "*.crdownload", "*~", ".*", "~*")
 
+# How the name of the file ends that says what is to be done to the recording beside it.
+SIDECAR = ".facehog.toml"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
@@ -102,9 +105,9 @@ def scan_inbox(root: Path, patterns: Sequence[str]) -> dict[Path, Signature]:
 
 
 def is_recording_name(name: str, patterns: Sequence[str]) -> bool:
-    """Say whether a file name matches a pattern and is no temporary one."""
+    """Say whether a file name matches a pattern and is neither a temporary one nor a sidecar's."""
     lower = name.lower()
-    if any(fnmatch(lower, pattern) for pattern in TEMPORARY):
+    if lower.endswith(SIDECAR) or any(fnmatch(lower, pattern) for pattern in TEMPORARY):
         return False
     return any(fnmatch(lower, pattern.lower()) for pattern in patterns)
 

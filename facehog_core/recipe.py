@@ -112,6 +112,16 @@ class Recipe:
             "stream": self.stream,
         }
 
+    @property
+    def unusual(self) -> dict[str, Any]:
+        """The choices beside HOG and crop that are not the usual ones, as they are shown."""
+        usual, shown = Recipe(), {"frames": self.frames, "masks": [mask.as_dict() for mask in self.masks]}
+        return {
+            name: shown.get(name, getattr(self, name))
+            for name in self.__slots__
+            if name not in _FIRST and getattr(self, name) != getattr(usual, name)
+        }
+
     def turned_shape(self, width: int, height: int, rotation: int = 0) -> tuple[int, int]:
         """Return the size (row, col) of a whole frame of this size in pixels, turned if it is to be."""
         return (width, height) if self.apply_rotation and rotation % 180 else (height, width)

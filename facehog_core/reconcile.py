@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, Protocol
 
 from .catalogue import Catalogue, FileRecord
+from .choices import choose_by_sidecar
+from .crop import Crop
+from .errors import ConfigError
 from .intake import Looks, Signature, scan_inbox
 from .provenance import now
 from .recipe import Recipe, is_run_of
@@ -26,6 +30,7 @@ log = logging.getLogger(__name__)
 MOST_ATTEMPTS = 3
 
 _OTHER_RECIPE = "was refused under other parameters than are set now; is tried again"
+_WRONG_SIDECAR = "what is to be done to it cannot be read: "
 _VANISHED = "is not seen in the inbox any more; it will be taken up when it is back"
 
 
@@ -41,12 +46,30 @@ class Inbox:
     settle_s : float
         How long a file must stand still before it is taken up, in seconds.
     recipe : Recipe
+        What is done to a recording of which nothing else is said.
+    crops : sequence of (str, Crop), optional
+        Names of recordings, such as ``*m12*``, and the crop of those: the first that matches counts.
     """
 
     path: Path
     patterns: Sequence[str]
     settle_s: float
     recipe: Recipe
+    crops: Sequence[tuple[str, Crop]] = ()
+
+    def recipe_for(self, path: Path) -> Recipe:
+        """Return what is done to one recording: by its name, and by the file beside it.
+
+        Raises
+        ------
+        ConfigError
+            If the file beside it is wrong.
+        OSError
+            If the disk or share fails.
+        """
+        name = path.name.lower()
+        matching = (crop for pattern, crop in self.crops if fnmatchcase(name, pattern.lower()))
+        return choose_by_sidecar(replace(self.recipe, crop=next(matching, self.recipe.crop)), path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +158,9 @@ def reconcile(inbox: Inbox, catalogue: Catalogue, looks: Looks, launcher: Launch
         if (file := _look_at(path, signature, known.get(path), inbox, catalogue, looks, at_s))
     ]
     _note_vanished(known, seen, catalogue)
-    taken = sum(_ask(file, "has settled", inbox.recipe, catalogue, launcher) for file in settled)
+    taken = sum(_ask(file, "has settled", inbox, catalogue, launcher) for file in settled)
     under_way = [file for file in known.values() if file.state in (Fate.QUEUED, Fate.RUNNING)]
-    return taken + sum(_revive(file, inbox.recipe, catalogue, launcher) for file in under_way)
+    return taken + sum(_revive(file, inbox, catalogue, launcher) for file in under_way)
 
 
 def _look_at(
@@ -153,7 +176,7 @@ def _look_at(
     if known and known.state in (Fate.QUEUED, Fate.RUNNING):
         return None  # A run that finds the file changed says so itself.
     is_settled = looks.is_settled(path, signature, at_s)
-    if known and _may_be_mended(known, inbox.recipe):
+    if known and _may_be_mended(known, inbox):
         # Once: a run under the new parameters may die before it says which run it is.
         catalogue.set_fate(
             path, Fate.WAITING, _OTHER_RECIPE, signature=signature, attempt=0, forget_run=True, only_from=known
@@ -170,18 +193,30 @@ def _look_at(
     return None
 
 
-def _may_be_mended(file: FileRecord, recipe: Recipe) -> bool:
+def _may_be_mended(file: FileRecord, inbox: Inbox) -> bool:
     """Say whether a file was refused under other parameters than are set now: a crop that did not fit, say."""
-    refused = file.state in (Fate.QUARANTINED, Fate.FAILED)
-    return refused and file.run_id is not None and not is_run_of(file.run_id, recipe)
+    if file.state not in (Fate.QUARANTINED, Fate.FAILED):
+        return False
+    had_wrong_sidecar = file.reason.startswith(_WRONG_SIDECAR)
+    try:
+        recipe = inbox.recipe_for(file.path)
+    except ConfigError as error:
+        return had_wrong_sidecar and file.reason != f"{_WRONG_SIDECAR}{error}"
+    return had_wrong_sidecar or (file.run_id is not None and not is_run_of(file.run_id, recipe))
 
 
-def _ask(file: FileRecord, why: str, recipe: Recipe, catalogue: Catalogue, launcher: Launcher) -> bool:
+def _ask(file: FileRecord, why: str, inbox: Inbox, catalogue: Catalogue, launcher: Launcher) -> bool:
     if catalogue.file(file.path) != file:
         return False  # It has moved on since it was looked at, perhaps to its end: a run would be one too many.
     if file.attempt >= MOST_ATTEMPTS:
         reason = f"{why}, but {file.attempt} runs of it came to no end; see the logs, then `facehog process` it"
         catalogue.set_fate(file.path, Fate.FAILED, reason, only_from=file)
+        return False
+    try:
+        recipe = inbox.recipe_for(file.path)
+    except ConfigError as error:
+        # The recording's own fault: it is no news for what lies beside it.
+        catalogue.set_fate(file.path, Fate.QUARANTINED, f"{_WRONG_SIDECAR}{error}", only_from=file)
         return False
     request = RunRequest(
         path=file.path,
@@ -204,7 +239,7 @@ def _ask(file: FileRecord, why: str, recipe: Recipe, catalogue: Catalogue, launc
     )
 
 
-def _revive(file: FileRecord, recipe: Recipe, catalogue: Catalogue, launcher: Launcher) -> bool:
+def _revive(file: FileRecord, inbox: Inbox, catalogue: Catalogue, launcher: Launcher) -> bool:
     life = launcher.life_of(file)
     if life is Life.ALIVE:
         return False
@@ -216,7 +251,7 @@ def _revive(file: FileRecord, recipe: Recipe, catalogue: Catalogue, launcher: La
             only_from=file,
         )
         return False
-    return _ask(file, "its run died without a word", recipe, catalogue, launcher)
+    return _ask(file, "its run died without a word", inbox, catalogue, launcher)
 
 
 def _note_vanished(known: Mapping[Path, FileRecord], seen: Mapping[Path, Signature], catalogue: Catalogue) -> None:

@@ -10,6 +10,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.crop import Crop
 from facehog_core.intake import Looks
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox, reconcile
@@ -26,7 +27,8 @@ def reconcile_inboxes(
     Parameters
     ----------
     inboxes : list of dict
-        Each with path, patterns, settle_s and recipe (`facehog_core.recipe.Recipe.as_dict`).
+        Each with path, patterns, settle_s, recipe (`facehog_core.recipe.Recipe.as_dict`) and crops, pairs of a
+        pattern and [x, y, width, height].
     store : Path
         Folder of all stores.
     catalogue : str
@@ -65,6 +67,8 @@ def describe_inbox(inbox: Inbox) -> dict[str, Any]:
         "patterns": list(inbox.patterns),
         "settle_s": inbox.settle_s,
         "recipe": inbox.recipe.as_dict(),
+        # Pairs: the order counts, and a database need not keep that of a table.
+        "crops": [[pattern, crop.as_list()] for pattern, crop in inbox.crops],
     }
 
 
@@ -74,4 +78,5 @@ def _read_inbox(values: dict[str, Any]) -> Inbox:
         patterns=values["patterns"],
         settle_s=values["settle_s"],
         recipe=Recipe.from_dict(values["recipe"]),
+        crops=[(pattern, Crop.from_sequence(crop)) for pattern, crop in values.get("crops", [])],
     )

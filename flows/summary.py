@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from facehog_core.provenance import RunRecord
+from facehog_core.recipe import Recipe
 
 
 def summarise(record: RunRecord) -> str:
@@ -16,6 +17,7 @@ def summarise(record: RunRecord) -> str:
         ("frames", f"{record.n_frames}, of them {record.n_corrupt} corrupt"),
         ("picture", f"{stream['width']} x {stream['height']} pixels, {stream['codec']} {stream['profile']}"),
         ("crop (x, y, width, height)", record.recipe["crop"] or "whole frame"),
+        *Recipe.from_dict(record.recipe).unusual.items(),
         ("HOG", ", ".join(f"{name} {value}" for name, value in hog.items())),
         ("grey", ", ".join(record.grey)),
         ("took", f"{seconds:.1f} s, {(record.n_frames or 0) / max(seconds, 1e-3):.0f} frames a second"),

@@ -23,7 +23,7 @@ CORE_ORDER = (
     {"container"},
     {"hog", "frame_index", "schema", "synthetic_portrait"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "catalogue"},
-    {"decode", "view", "layout", "receipts", "synthetic", "reconcile"},
+    {"decode", "view", "layout", "receipts", "synthetic", "choices", "reconcile"},
     {"store", "sealed", "reader"},
     {"session", "extract", "verify"},
     {"__init__"},

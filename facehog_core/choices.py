@@ -1,0 +1,126 @@
+"""What a user may choose for each recording: the keys of an inbox, and of the file beside a recording.
+
+``m12_cam0.facehog.toml`` beside ``m12_cam0.mp4`` sets keys for that recording alone, and wins over its inbox.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from .crop import Crop
+from .errors import ConfigError
+from .intake import SIDECAR
+from .mask import MUST_BE, read_masks
+from .recipe import GREYS, Recipe
+from .selection import Selection
+
+#: The keys, and what completes the sentence "<key> must be ...".
+CHOICES = {
+    "crop": "[x, y, width, height] in whole pixels, x and y from 0 on, width and height from 1 on",
+    "grey": f"one of {', '.join(map(repr, GREYS))}",
+    "downsample": "a whole number from 1 on",
+    "masks": MUST_BE,
+    "apply_rotation": "true or false",
+    "frames": "[first, after the last] or [first], whole numbers from 0 on",
+    "seconds": "[from, before] or [from], in seconds, and not beside `frames`",
+    "every": "a whole number from 1 on",
+    "max_corrupt": "a number from 0 to 1",
+    "stream": "a whole number from 0 on, as `facehog probe` names it",
+}
+
+
+def choose(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with some of its choices made anew.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What holds where nothing is chosen.
+    values : mapping
+        By the keys of `CHOICES`, as TOML has them.
+
+    Raises
+    ------
+    ValueError
+        If a value is wrong.
+    """
+    changes = {name: value for name, value in values.items() if name not in ("frames", "seconds", "every")}
+    try:
+        if "crop" in values:
+            changes["crop"] = Crop.from_sequence(values["crop"])
+        if "masks" in values:
+            changes["masks"] = read_masks(values["masks"])
+        return replace(recipe, frames=_choose_frames(recipe.frames, values), **changes)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+def _choose_frames(frames: Selection, values: Mapping[str, Any]) -> Selection:
+    step = values.get("every", frames.step)
+    match values:
+        case {"frames": _, "seconds": _}:
+            raise ValueError("frames and seconds are both given: choose one")
+        case {"frames": [start] | [start, _] as span}:
+            return Selection(start=start, stop=span[1] if len(span) > 1 else None, step=step)
+        case {"seconds": [start_s] | [start_s, _] as span}:
+            return Selection(start_s=start_s, stop_s=span[1] if len(span) > 1 else None, step=step)
+        case {"frames": value} | {"seconds": value}:
+            raise ValueError(f"a range must be one or two numbers, got {value!r}")
+        case _:
+            return replace(frames, step=step)
+
+
+def find_sidecar(path: Path) -> Path:
+    """Return where a recording's own choices are, if it has any."""
+    return path.with_name(f"{path.stem}{SIDECAR}")
+
+
+def choose_by_sidecar(recipe: Recipe, path: Path) -> Recipe:
+    """Return the recipe of one recording: with what the file beside it chooses, if there is one.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What holds where that file chooses nothing.
+    path : Path
+        The recording.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, a key is unknown or a value wrong: key, value and choices are named.
+    OSError
+        If the disk or share fails.
+    """
+    sidecar = find_sidecar(path)
+    values = _read(sidecar)
+    for name, value in values.items():
+        if name not in CHOICES:
+            near = get_close_matches(name, CHOICES, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise ConfigError(sidecar, f"unknown key {name}", f"{hint}Choose from {', '.join(CHOICES)}.")
+        try:
+            choose(Recipe(), {name: value})
+        except ValueError as error:
+            raise ConfigError(sidecar, f"{name} = {value!r} is wrong", f"It must be {CHOICES[name]}.") from error
+    try:
+        return choose(recipe, values)
+    except ValueError as error:
+        # Each value is right in itself.
+        raise ConfigError(sidecar, str(error), "Take one of the two keys out.") from error
+
+
+def _read(sidecar: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(sidecar.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (PermissionError, IsADirectoryError) as error:
+        raise ConfigError(sidecar, f"it cannot be read: {error.strerror}", "Check the file and its rights.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(sidecar, f"this is not TOML: {error}", "Mend the line that is named.") from error
