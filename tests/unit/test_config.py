@@ -14,6 +14,10 @@ from pydantic import BaseModel
 from deployments.config import TEMPLATE, Config, InboxConfig, find_config, load_config
 from facehog_core import Crop, HogParams
 from facehog_core.errors import ConfigError
+from facehog_core.mask import Box, Polygon
+from facehog_core.recipe import Recipe
+from facehog_core.selection import Selection
+from flows.reconcile_inboxes import _read_inbox, describe_inbox
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +115,17 @@ def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pyte
         ("[[inbox]]\npath = 'a'\nsettle_s = -1", ["inbox[0].settle_s = -1"]),
         ("[[inbox]]\npath = 'a'\ncrop = [0, 0, 0, 10]", ["inbox[0].crop", "width"]),
         ("[[inbox]]\npath = 'a'\n[[inbox]]\npath = 'b'\ncrop = [1]", ["inbox[1].crop = [1]"]),
+        ("[[inbox]]\npath = 'a'\ngrey = 'gray'", ["inbox[0].grey = 'gray'", "'rgb', 'luma'"]),
+        ("[[inbox]]\npath = 'a'\ndownsample = 0", ["inbox[0].downsample = 0", "a whole number from 1 on"]),
+        ("[[inbox]]\npath = 'a'\ndownsample = true", ["inbox[0].downsample = True"]),
+        ("[[inbox]]\npath = 'a'\nmasks = [{ box = [1] }]", ["inbox[0].masks = [{'box': [1]}]", "polygon = [[x, y]"]),
+        ("[[inbox]]\npath = 'a'\napply_rotation = 90", ["inbox[0].apply_rotation = 90", "true or false"]),
+        ("[[inbox]]\npath = 'a'\nframes = [9, 1]", ["inbox[0].frames = [9, 1]", "[first, after the last]"]),
+        ("[[inbox]]\npath = 'a'\nframes = [9]\nseconds = [1]", ["inbox[0].seconds = [1]", "not beside `frames`"]),
+        ("[[inbox]]\npath = 'a'\nevery = 0", ["inbox[0].every = 0", "a whole number from 1 on"]),
+        ("[[inbox]]\npath = 'a'\nmax_corrupt = 2", ["inbox[0].max_corrupt = 2", "from 0 to 1"]),
+        ("[[inbox]]\npath = 'a'\nstream = -1", ["inbox[0].stream = -1", "facehog probe"]),
+        ("[[inbox]]\npath = 'a'\n[inbox.crops]\n'*m*' = [1]", ["inbox[0].crops = {'*m*': [1]}", "[inbox.crops]"]),
         ("[dask]\nn_workers = 0", ["dask.n_workers = 0", "'auto', or a whole number from 1 on"]),
         ("[dask]\nn_workers = 'all'", ["dask.n_workers = 'all'", "auto"]),
         ("[prefect]\nport = 70000", ["prefect.port = 70000"]),
@@ -265,3 +280,66 @@ def test_a_recording_takes_the_values_of_its_inbox_or_of_the_first(tmp_path: Pat
     assert config.recipe_for(Path("/elsewhere/x.mp4")).crop == Crop(x=0, y=0, width=32, height=32)
     given = Crop(x=1, y=1, width=40, height=40)
     assert config.recipe_for(Path("/b/x.mp4"), crop=given).crop == given
+
+
+CHOICES_OF_AN_INBOX = """
+[[inbox]]
+path = "/a"
+crop = [0, 0, 32, 32]
+grey = "luma"
+downsample = 2
+masks = [{ box = [1, 2, 3, 4] }, { polygon = [[0, 0], [9, 0], [0, 9]] }]
+apply_rotation = true
+seconds = [1, 2.5]
+every = 10
+max_corrupt = 0.5
+stream = 2
+[inbox.crops]
+"*m12*" = [1, 1, 40, 40]
+"*m1*" = [2, 2, 50, 50]
+"""
+
+
+def test_an_inbox_chooses_what_is_described(tmp_path: Path) -> None:
+    (inbox,) = load_config(write(tmp_path, CHOICES_OF_AN_INBOX)).inboxes()
+    assert inbox.recipe == Recipe(
+        crop=Crop(x=0, y=0, width=32, height=32),
+        grey="luma",
+        downsample=2,
+        masks=(Box(x=1, y=2, width=3, height=4), Polygon(points=((0, 0), (9, 0), (0, 9)))),
+        apply_rotation=True,
+        frames=Selection(start_s=1, stop_s=2.5, step=10),
+        max_corrupt=0.5,
+        stream=2,
+    )
+
+
+def test_the_first_crop_whose_name_matches_counts(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, CHOICES_OF_AN_INBOX))
+    (inbox,) = config.inboxes()
+    expected = {"rig_M12.mp4": 40, "m1.mp4": 50, "m2.mp4": 32}
+    for name, width in expected.items():
+        for recipe in (inbox.recipe_for(Path("/a/day") / name), config.recipe_for(Path("/a/day") / name)):
+            assert recipe.crop is not None
+            assert recipe.crop.width == width
+    told = json.loads(json.dumps(describe_inbox(inbox)))
+    assert describe_inbox(_read_inbox(told)) == told
+    assert _read_inbox(told).recipe_for(Path("/a/m1.mp4")) == inbox.recipe_for(Path("/a/m1.mp4"))
+
+
+def test_a_file_beside_the_recording_wins_over_its_inbox_and_the_call_over_both(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, CHOICES_OF_AN_INBOX.replace("/a", "in")))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "m12.facehog.toml").write_text("crop = [5, 5, 60, 60]\ngrey = 'rgb'")
+    recipe = config.recipe_for(tmp_path / "in" / "m12.mp4", stream=0)
+    assert (recipe.crop, recipe.grey, recipe.stream) == (Crop(x=5, y=5, width=60, height=60), "rgb", 0)
+    assert config.recipe_for(tmp_path / "in" / "m12.mp4", grey="luma").grey == "luma"
+    (tmp_path / "in" / "m12.facehog.toml").write_text("grey = 1")
+    with pytest.raises(ConfigError, match=r"m12\.facehog\.toml: grey = 1 is wrong"):
+        config.recipe_for(tmp_path / "in" / "m12.mp4")
+
+
+def test_the_flows_read_inboxes_of_a_prefect_yaml_without_crops(tmp_path: Path) -> None:
+    (inbox,) = load_config(write(tmp_path, "")).inboxes()
+    told = {name: value for name, value in describe_inbox(inbox).items() if name != "crops"}
+    assert describe_inbox(_read_inbox(told)) == describe_inbox(inbox)

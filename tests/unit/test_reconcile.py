@@ -323,6 +323,55 @@ def test_a_run_that_was_given_back_is_asked_for_again_when_its_time_has_come(
     assert rig.file(path).attempt == 1
 
 
+def test_the_recipe_is_that_of_the_name_and_of_the_file_beside_the_recording(rig: Rig) -> None:
+    inbox = replace(rig.inbox, crops=[("*M12*", Crop(x=1, y=1, width=40, height=40))])
+    paths = [rig.put("day/m12.mp4"), rig.put("m13.mp4")]
+    rig.put("m13.facehog.toml", b"grey = 'luma'")
+    for at_s in (0, SETTLE_S):
+        reconcile(inbox, rig.catalogue, rig.looks, rig.launcher, at_s)
+
+    asked = {run.request.path: run.request.recipe for run in rig.launcher.runs.values()}
+    assert asked == dict(zip(paths, [Recipe(crop=inbox.crops[0][1]), Recipe(grey="luma")], strict=True))
+    assert rig.catalogue.file(rig.folder / "m13.facehog.toml") is None
+
+
+def test_a_wrong_file_beside_a_recording_refuses_that_one_alone_until_it_is_mended(rig: Rig) -> None:
+    wrong, good = rig.put("a.mp4"), rig.put("b.mp4")
+    rig.put("a.facehog.toml", b"grey = 'gray'")
+    assert settle(rig) == 1
+    assert (rig.file(wrong).state, rig.file(good).state) == (Fate.QUARANTINED, Fate.QUEUED)
+    said = "what is to be done to it cannot be read: a.facehog.toml: grey = 'gray' is wrong. It must be one of"
+    assert rig.file(wrong).reason.startswith(said)
+    before = rig.file(wrong)
+    assert settle(rig) == 0
+    assert rig.file(wrong) == before
+
+    rig.put("a.facehog.toml", b"gray = 1")
+    assert settle(rig) == 0
+    assert "unknown key gray" in rig.file(wrong).reason
+    rig.put("a.facehog.toml", b"grey = 'luma'")
+    assert settle(rig) == 1
+    assert rig.file(wrong).state is Fate.QUEUED
+    assert rig.launcher.runs[str(rig.file(wrong).flow_run_id)].request.recipe == Recipe(grey="luma")
+    assert [step.state for step in rig.catalogue.story(wrong)] == [
+        *["waiting", "quarantined"] * 2,
+        "waiting",
+        "queued",
+    ]
+
+
+def test_a_recording_whose_run_died_is_refused_if_the_file_beside_it_is_wrong_by_then(rig: Rig) -> None:
+    path = rig.put("a.mp4")
+    settle(rig)
+    rig.begin("run-0")
+    rig.put("a.facehog.toml", b"crop = 1")
+    rig.launcher.runs["run-0"].life = Life.DEAD
+    assert rig.look() == 0
+    assert rig.file(path).state is Fate.QUARANTINED
+    (rig.folder / "a.facehog.toml").unlink()
+    assert settle(rig) == 1
+
+
 def test_a_run_that_was_cancelled_is_not_asked_for_again(rig: Rig) -> None:
     path = rig.put("m12.mp4")
     settle(rig)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from facehog_core.choices import CHOICES, choose, choose_by_sidecar, find_sidecar
+from facehog_core.crop import Crop
+from facehog_core.errors import ConfigError
+from facehog_core.hog import HogParams
+from facehog_core.mask import Box, Polygon
+from facehog_core.recipe import Recipe
+from facehog_core.selection import Selection
+
+ALL = """
+crop = [1, 2, 64, 96]
+grey = "luma"
+downsample = 2
+masks = [{ box = [1, 2, 3, 4] }, { polygon = [[0, 0], [9, 0], [0, 9]] }]
+apply_rotation = true
+seconds = [0.5, 60]
+every = 3
+max_corrupt = 0.2
+stream = 1
+"""
+CHOSEN = Recipe(
+    crop=Crop(x=1, y=2, width=64, height=96),
+    grey="luma",
+    downsample=2,
+    masks=(Box(x=1, y=2, width=3, height=4), Polygon(points=((0, 0), (9, 0), (0, 9)))),
+    apply_rotation=True,
+    frames=Selection(start_s=0.5, stop_s=60, step=3),
+    max_corrupt=0.2,
+    stream=1,
+)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return tmp_path / "m12.cam0.mp4"
+
+
+def beside(recording: Path, text: str) -> Path:
+    sidecar = recording.with_name("m12.cam0.facehog.toml")
+    sidecar.write_text(text, "utf-8")
+    return sidecar
+
+
+def test_a_file_beside_the_recording_chooses_all_that_an_inbox_may(recording: Path) -> None:
+    assert find_sidecar(recording) == beside(recording, ALL)
+    assert choose_by_sidecar(Recipe(), recording) == CHOSEN
+    assert set(CHOICES) == {line.split(" = ")[0] for line in ALL.splitlines() if line} | {"frames"}
+
+
+def test_it_wins_and_leaves_what_it_does_not_name(recording: Path) -> None:
+    beside(recording, "downsample = 1\nframes = [100]")
+    before = Recipe(hog=HogParams(orientations=9), downsample=4, grey="luma", frames=Selection(start_s=1, step=5))
+
+    assert choose_by_sidecar(before, recording) == Recipe(
+        hog=HogParams(orientations=9), downsample=1, grey="luma", frames=Selection(start=100, step=5)
+    )
+
+
+def test_without_it_nothing_changes(recording: Path) -> None:
+    assert choose_by_sidecar(CHOSEN, recording) == CHOSEN
+    beside(recording, "")
+    assert choose_by_sidecar(CHOSEN, recording) == CHOSEN
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"frames": [5]}, Selection(start=5)),
+        ({"frames": [5, 9]}, Selection(start=5, stop=9)),
+        ({"seconds": [5]}, Selection(start_s=5)),
+        ({"seconds": [0.5, 9], "every": 2}, Selection(start_s=0.5, stop_s=9, step=2)),
+        ({"every": 10}, Selection(step=10)),
+        ({}, Selection()),
+    ],
+)
+def test_frames_are_chosen_by_number_or_time(values: dict[str, object], expected: Selection) -> None:
+    assert choose(Recipe(), values).frames == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("crp = [1, 2, 3, 4]", r"unknown key crp. Did you mean crop\? Choose from crop, grey, downsample, masks"),
+        ("[hog]\norientations = 9", "unknown key hog. Choose from crop"),
+        ("crop = [1, 2, 3]", r"crop = \[1, 2, 3\] is wrong. It must be \[x, y, width, height\] in whole pixels"),
+        ("crop = 5", "crop = 5 is wrong. It must be"),
+        ("crop = ['a', 2, 3, 4]", "crop = .* is wrong"),
+        ("grey = 'gray'", "grey = 'gray' is wrong. It must be one of 'rgb', 'luma'"),
+        ("downsample = 0", "downsample = 0 is wrong. It must be a whole number from 1 on"),
+        ("masks = [{ box = [1, 2, 3] }]", r"masks = \[.*\] is wrong. It must be a list of \{ box = \[x, y,"),
+        ("masks = 5", "masks = 5 is wrong"),
+        ("apply_rotation = 90", "apply_rotation = 90 is wrong. It must be true or false"),
+        ("frames = [5, 5]", r"frames = \[5, 5\] is wrong. It must be \[first, after the last\] or \[first\]"),
+        ("frames = 5", "frames = 5 is wrong"),
+        ("frames = [1, 2, 3]", "frames = .* is wrong"),
+        ("seconds = [0.0, 'x']", "seconds = .* is wrong. It must be .* in seconds"),
+        ("every = 0", "every = 0 is wrong. It must be a whole number from 1 on"),
+        ("max_corrupt = 5", "max_corrupt = 5 is wrong. It must be a number from 0 to 1"),
+        ("stream = -1", "stream = -1 is wrong. It must be a whole number from 0 on"),
+        ("frames = [1]\nseconds = [1]", "frames and seconds are both given: choose one"),
+        ("crop = = 1", "this is not TOML: .*line 1"),
+    ],
+)
+def test_what_is_wrong_in_it_is_one_error_with_file_key_value_and_choices(
+    recording: Path, text: str, said: str
+) -> None:
+    beside(recording, text)
+    with pytest.raises(ConfigError, match=rf"^m12\.cam0\.facehog\.toml: {said}"):
+        choose_by_sidecar(Recipe(), recording)
+
+
+def test_what_cannot_be_read_is_said(recording: Path) -> None:
+    beside(recording, "").unlink()
+    find_sidecar(recording).mkdir()
+    with pytest.raises(ConfigError, match=r"m12\.cam0\.facehog\.toml: it cannot be read"):
+        choose_by_sidecar(Recipe(), recording)
+    find_sidecar(recording).rmdir()
+    find_sidecar(recording).write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="this is not TOML"):
+        choose_by_sidecar(Recipe(), recording)
+
+
+def test_a_share_that_fails_is_no_fault_of_the_file(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> str:
+        raise OSError(5, os.strerror(5))
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    with pytest.raises(OSError, match=os.strerror(5)):
+        choose_by_sidecar(Recipe(), recording)
