@@ -59,13 +59,13 @@ class ShardReceipt:
     Parameters
     ----------
     start, stop : int
-        The frames.
+        The frames, by their places among those that are described.
     digest : str
         xxh3_128 of the arrays' values (histograms, descriptors, corrupt), whatever the compression.
     files : dict of str to (int, str)
         The files of this shard, by their path within the store: size in bytes and xxh3_128.
     corrupt, lost : list of (int, int)
-        Frames ``[start, stop)`` that are damaged, or may be, and those of them that could not be decoded at all.
+        Frames ``[start, stop)``, by their numbers in the recording, that are damaged, or may be, and those of them that could not be decoded at all.
     grey : list of str
         The ways by which frames were made grey.
     """
@@ -86,10 +86,10 @@ class ShardReceipt:
         return cls(**{**values, **spans, "files": files})
 
 
-def spans_of(marks: NDArray[np.bool_], first: int = 0) -> list[tuple[int, int]]:
-    """Return the spans ``[start, stop)`` of frames that are marked, given the number of the first one."""
-    borders = np.flatnonzero(np.diff(marks, prepend=False, append=False)) + first
-    return [(int(start), int(stop)) for start, stop in borders.reshape(-1, 2)]
+def spans_of(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return the spans ``[start, stop)`` of consecutive numbers, given ascending ones."""
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1) if len(numbers) else []
+    return [(int(part[0]), int(part[-1]) + 1) for part in parts]
 
 
 def join_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -221,13 +221,14 @@ def _write_with_receipt(paths: RunPaths, group: zarr.Group, span: Chunk, hogs: S
     files = _write_arrays(paths.working, group, span, hogs)
     for name in files:
         flush(paths.working / name)
+    numbers = np.asarray(_get_array(group, "frame")[span.start : span.stop])
     receipt = ShardReceipt(
         start=span.start,
         stop=span.stop,
         digest=hogs.digest,
         files={name: measure_file(paths.working / name) for name in files},
-        corrupt=spans_of(hogs.corrupt, span.start),
-        lost=spans_of(hogs.lost, span.start),
+        corrupt=spans_of(numbers[hogs.corrupt]),
+        lost=spans_of(numbers[hogs.lost]),
         grey=hogs.grey,
     )
     write_durably(paths.receipts / f"{span}.json", json.dumps(asdict(receipt), indent=1))
