@@ -65,7 +65,8 @@ class ShardReceipt:
     files : dict of str to (int, str)
         The files of this shard, by their path within the store: size in bytes and xxh3_128.
     corrupt, lost : list of (int, int)
-        Frames ``[start, stop)``, by their numbers in the recording, that are damaged, or may be, and those of them that could not be decoded at all.
+        Frames ``[start, stop)``, by their numbers in the recording, that are damaged, or may be, and those of them
+        that could not be decoded at all.
     grey : list of str
         The ways by which frames were made grey.
     """

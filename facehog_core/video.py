@@ -15,10 +15,9 @@ from typing import Any, Literal
 import av
 import xxhash
 from av.container import InputContainer
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from .container import COPY_AGAIN, choose_stream, codec_of, open_container
+from .container import COPY_AGAIN, choose_stream, codec_of, iter_packets, open_container
 from .errors import ChangedError, EmptyFileError, RecordingRefusedError, UnreadableError
 from .frame_index import FrameIndex, index_frames
 from .limits import check_claims, check_frame_size, check_start_codes
@@ -333,10 +332,11 @@ def _describe(
 def _find_rotation(path: str, stream_index: int) -> int:
     """Return how the file asks its frames to be turned; 0 if its first packets give no frame to tell by."""
     with suppress(av.FFmpegError), open_container(path) as container:
-        for packet in islice(container.demux(container.streams[stream_index]), MOST_PACKETS_TO_FIRST_FRAME):
+        stream = container.streams[stream_index]
+        assert isinstance(stream, VideoStream)
+        for packet in islice(iter_packets(container, stream), MOST_PACKETS_TO_FIRST_FRAME):
             for frame in packet.decode():
-                if isinstance(frame, VideoFrame):
-                    return frame.rotation
+                return int(frame.rotation)
     return 0
 
 

@@ -17,6 +17,8 @@ from lab import Lab
 from deployments.cli import _last_record, main
 from deployments.config import TEMPLATE, load_config
 from facehog_core import Crop, Recipe
+from facehog_core.mask import Box
+from facehog_core.selection import Selection
 
 
 class Answer(NamedTuple):
@@ -221,3 +223,47 @@ def test_a_wrong_crop_on_the_command_line_is_wrong_usage(run: Run, real_clip: Pa
     answer = run("process", real_clip, "--crop", "1,2,3")
     assert answer.status == 2
     assert "X,Y,WIDTH,HEIGHT" in answer.err
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_process_describes_what_its_options_inbox_and_sidecar_choose(run: Run, tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "m12.mp4", 12)
+    write_recording(tmp_path / "m13.mp4", 6)
+    (tmp_path / "facehog.toml").write_text("[[inbox]]\npath = 'inbox'\nmasks = [{ box = [0, 0, 9, 9] }]")
+    (tmp_path / "m12.facehog.toml").write_text("downsample = 2\nevery = 2\ngrey = 'rgb'")
+    words = ("--grey", "luma", "--frames", "2:8:3", "--no-rotate", "--crop", "0,0,128,96", "--stream", "0", "--json")
+    answer = run("process", path, *words)
+
+    assert answer.status == 0
+    (record,) = json.loads(answer.out)
+    recipe = Recipe.from_dict(record["recipe"])
+    assert recipe == Recipe(
+        crop=Crop(x=0, y=0, width=128, height=96),
+        grey="luma",
+        downsample=2,
+        masks=(Box(x=0, y=0, width=9, height=9),),
+        frames=Selection(start=2, stop=8, step=3),
+        stream=0,
+    )
+    assert (record["n_frames"], record["grey"]) == (2, ["luma"])
+    assert record["reason"].startswith("2 of 12 frames are described")
+    shown = run("show", record["run_id"]).out
+    for part in ("frames 2 to 8, one in 3", "luma", "{'box': [0, 0, 9, 9]}", "downsample"):
+        assert part in shown
+
+
+def test_a_wrong_sidecar_or_option_stops_process_before_anything_is_done(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "m12.mp4"
+    (tmp_path / "m12.facehog.toml").write_text("grey = 'gray'")
+    for words, said in [
+        ((), "m12.facehog.toml: grey = 'gray' is wrong. It must be one of 'rgb', 'luma'."),
+        (("--grey", "gray"), "--grey: grey must be one of rgb, luma, got 'gray'. Such as --grey luma."),
+        (("--frames", "5"), "--frames: must be START:STOP or START:STOP:STEP, got '5'. Such as --frames 0:9000:10."),
+        (("--seconds", "5:1"), "--seconds: stop_s must be greater than start_s, got 5 to 1. Such as --seconds 60:360."),
+        (("--seconds", "1:5", "--frames", "1:5"), "--seconds: --frames is given too. Choose one of the two."),
+        (("--downsample", "0"), "--downsample"),
+    ]:
+        answer = run("process", path, *words)
+        assert answer.status == 2
+        assert said in answer.err
+    assert not (tmp_path / "store").exists()

@@ -527,3 +527,12 @@ def test_lost_frames_keep_their_place_and_have_no_numbers(recording: Path, tmp_p
     )
     for name in ("corrupt", "descriptors", "histograms"):
         assert open_group(other)[name][:].tobytes() == group[name][:].tobytes()
+    # And for some frames of it: what is told of them names their numbers in the recording.
+    chosen = Recipe(hog=HogParams(pixels_per_cell=(8, 8)), frames=Selection(start=22, step=4))
+    some = open_group(run_recording(tmp_path / "some", damaged, chosen, frames_per_shard=3))
+    numbers = np.arange(22, N_FRAMES, 4)
+    for name in ("corrupt", "descriptors", "histograms"):
+        assert some[name][:].tobytes() == group[name][:][numbers].tobytes()
+    told = [span for shard in some.attrs["shards"] for span in shard["corrupt"]]
+    assert told == [[number, number + 1] for number in numbers if corrupt[number]]
+    assert [30, 31] in told

@@ -144,6 +144,12 @@ def test_upper_and_lower_case_are_the_same(stem: str, suffix: str) -> None:
     assert is_recording_name(f"{stem}.{suffix}", ["*.MP4", "*.MKV"])
 
 
+def test_a_file_that_says_what_is_done_to_a_recording_is_none() -> None:
+    assert not is_recording_name("m12_cam0.facehog.toml", ["*"])
+    assert not is_recording_name("M12.FaceHog.TOML", ["*"])
+    assert is_recording_name("facehog.toml.mp4", ["*"])
+
+
 def test_a_signature_changes_with_size_time_and_replacement(tmp_path: Path) -> None:
     path = put(tmp_path / "a.mp4", b"one")
     first = Signature.of(path)
