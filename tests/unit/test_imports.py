@@ -18,11 +18,24 @@ DATABASE = {"catalogue.py", "schema.py"}
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
-    {"crop", "chunking", "kernels", "provenance", "filesystems", "intake", "locks", "disk", "container"},
+    {
+        "crop",
+        "chunking",
+        "kernels",
+        "provenance",
+        "filesystems",
+        "intake",
+        "locks",
+        "disk",
+        "container",
+        "seconds",
+        "timestamps",
+    },
     {"hog", "frame_index", "schema", "synthetic_portrait"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "catalogue"},
+    {"timing"},
     {"decode", "layout", "receipts", "synthetic", "reconcile"},
-    {"store", "sealed", "reader"},
+    {"store", "sealed", "reader", "warning"},
     {"session", "extract", "verify"},
     {"__init__"},
 )
