@@ -18,12 +18,27 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
 from facehog_core.errors import CatalogueError, ConfigError, FacehogError, RecordingRefusedError
 from facehog_core.provenance import RunRecord
+from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
+from facehog_core.timing import time_frames
 from facehog_core.verify import Verdict, verify_store
 from facehog_core.video import probe as probe_recording
+from facehog_core.warning import warn_of_plan
 
+from .choices import parse_frame_rate, parse_timestamps
 from .config import FILE_NAME, TEMPLATE, Config, find_config, load_config
-from .display import aside, console, print_error, print_json, print_pairs, print_records, print_run, tell_time
+from .display import (
+    aside,
+    console,
+    print_error,
+    print_json,
+    print_pairs,
+    print_records,
+    print_run,
+    print_warnings,
+    tell_time,
+    timing_pairs,
+)
 from .environment import apply_environment, describe_environment
 
 DONE, FAILED, WRONG_USAGE, REFUSED = 0, 1, 2, 3
@@ -138,6 +153,12 @@ def process(
     paths: Annotated[list[Path], typer.Argument(help="Recordings.", metavar="PATH...")],
     crop: Annotated[str | None, typer.Option(help="X,Y,WIDTH,HEIGHT in pixels, instead of the inbox's.")] = None,
     images: Annotated[bool, typer.Option("--images", help="Write HOG pictures too.")] = False,
+    frame_rate: Annotated[str | None, typer.Option(help="Of raw .h264: 30, 29.97 or 30000/1001.")] = None,
+    timestamps: Annotated[
+        str | None, typer.Option(help="File with a time for each frame; {stem}_times.csv: beside each recording.")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Of the timestamps: its name, or its number from 1 on.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Of the timestamps: s, ms, us or ns.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -145,12 +166,23 @@ def process(
     """Process recordings now, in the foreground, with the same flow and without a server of one's own."""
     loaded, _ = _configure(config)
     chosen = _parse_crop(crop)
+    rate, paths = parse_frame_rate(frame_rate), list(map(normalise, paths))
+    recipes = [
+        loaded.recipe_for(
+            path,
+            crop=chosen,
+            with_images=images,
+            frame_rate=rate,
+            timestamps=parse_timestamps(path, timestamps, column, unit),
+        )
+        for path in paths
+    ]
     _prepare_prefect(loaded, verbose=verbose)
     from .foreground import process_in_foreground
 
     statuses, records = [], []
-    for path in map(normalise, paths):
-        state = process_in_foreground(loaded, path, loaded.recipe_for(path, crop=chosen, with_images=images))
+    for path, recipe in zip(paths, recipes, strict=True):
+        state = process_in_foreground(loaded, path, recipe)
         record = _last_record(loaded, path)
         records.append(record)
         statuses.append(_status_of_run(record))
@@ -158,6 +190,7 @@ def process(
             print_error(record.reason if record else str(state.message))
         elif record and not as_json:
             console.print(f"{path.name}: {record.reason}\n  {record.store}", markup=False)
+            print_warnings(record.warnings)
     if as_json:
         print_json([record.as_dict() for record in records if record])
     raise typer.Exit(max(statuses))
@@ -217,12 +250,16 @@ def _status_of_run(record: RunRecord | None) -> int:
 def probe(path: Annotated[Path, typer.Argument(help="A recording.")], as_json: JsonOption = False) -> None:
     """Say what a recording is, without decoding it."""
     info, index = probe_recording(path)
+    times = time_frames(info, index, Recipe())
+    warnings = warn_of_plan(times)
+    keyframes = index.is_keyframe.nonzero()[0].tolist()
     if as_json:
-        print_json(info.as_dict() | {"keyframes": index.is_keyframe.nonzero()[0].tolist()})
+        told = {"n_dropped": times.n_dropped, "timing": times.as_dict(), "warnings": warnings}
+        print_json(info.as_dict() | {"keyframes": keyframes} | told)
         return
-    print_pairs(info.as_dict().items())
-    keyframes = index.is_keyframe.nonzero()[0]
-    print_pairs([("keyframes", f"{len(keyframes)}, the first at frames {', '.join(map(str, keyframes[:8]))}")])
+    first = f"{len(keyframes)}, the first at frames {', '.join(map(str, keyframes[:8]))}"
+    print_pairs([*info.as_dict().items(), ("keyframes", first), *timing_pairs(times.as_dict(), times.n_dropped)])
+    print_warnings(warnings)
 
 
 @app.command()
@@ -234,7 +271,7 @@ def find(
     """List recordings and runs, newest first.
 
     All filters must hold: state=finished (or failed,quarantined), name=*m12*, path=/data/*, run=1f0c,
-    digest=1f0c, since=2026-11-21, until=2026-11-21T08:00 (UTC).
+    digest=1f0c, since=2026-11-21, until=2026-11-21T08:00 (UTC), warnings=yes (or no).
     """
     loaded, _ = _configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
@@ -283,6 +320,8 @@ def why(
     loaded, _ = _configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
         story = catalogue.story(normalise(path))
+        file = catalogue.file(normalise(path))
+        warnings = catalogue.run(file.run_id).warnings if file and file.run_id else []
     if not story:
         raise CatalogueError(
             path,
@@ -290,10 +329,12 @@ def why(
             "See `facehog doctor` for the inboxes, or `facehog process` it.",
         )
     if as_json:
-        print_json([{"at": step.at.isoformat(), "state": step.state, "reason": step.reason} for step in story])
+        steps = [{"at": step.at.isoformat(), "state": step.state, "reason": step.reason} for step in story]
+        print_json([*steps[:-1], {**steps[-1], "warnings": warnings}])
         return
     for step in story:
         console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {escape(step.reason)}")
+    print_warnings(warnings)
 
 
 @app.command()

@@ -10,12 +10,14 @@ import os
 import tomllib
 from dataclasses import replace
 from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
@@ -32,6 +34,7 @@ from facehog_core.errors import ConfigError
 from facehog_core.hog import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox
+from facehog_core.timestamps import UNITS, TimestampsSource
 from flows.cluster import Cluster
 
 FILE_NAME = "facehog.toml"
@@ -65,7 +68,30 @@ def _check_crop(values: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return values
 
 
+def _check_rate(value: Any) -> str:
+    try:
+        rate = Fraction(str(value))
+    except ZeroDivisionError as error:
+        raise ValueError("no number") from error
+    Recipe(frame_rate=rate)
+    return str(value)
+
+
+FrameRate = Annotated[str, BeforeValidator(_check_rate)]
 CropList = Annotated[tuple[int, int, int, int], AfterValidator(_check_crop)]
+
+
+class TimestampsConfig(_Table):
+    """Where each frame's own time is written beside a recording."""
+
+    file: str = Field(description="a path from the recording's folder, such as '{stem}_timestamps.csv'")
+    column: str | int | None = Field(None, description="a column's name, or its number from 1 on")
+    unit: str = Field("s", description=f"one of {', '.join(map(repr, UNITS))}")
+
+    @model_validator(mode="after")
+    def _check(self) -> TimestampsConfig:
+        TimestampsSource(**self.model_dump())
+        return self
 
 
 class InboxConfig(_Table):
@@ -76,6 +102,13 @@ class InboxConfig(_Table):
     settle_s: float = Field(10, ge=0, allow_inf_nan=False, description="a number of seconds from 0 on")
     crop: CropList | None = Field(
         None, description="[x, y, width, height] in whole pixels, x and y from 0 on, width and height from 1 on"
+    )
+    max_corrupt: float = Field(0.05, ge=0, le=1, description="a share from 0 to 1, such as 0.05 for 5 %")
+    frame_rate: FrameRate | None = Field(None, description="frames a second above 0, such as 30 or '30000/1001'")
+    timestamps: TimestampsConfig | None = Field(
+        None,
+        description="a table such as { file = '{stem}_timestamps.csv', column = 'time', unit = 'ms' }: file a path "
+        f"from the recording's folder, column a name or a number from 1 on, unit one of {', '.join(UNITS)}",
     )
 
 
@@ -195,7 +228,15 @@ class Config(BaseSettings):
             for box in self.inbox
         ]
 
-    def recipe_for(self, path: Path, *, crop: Crop | None = None, with_images: bool = False) -> Recipe:
+    def recipe_for(
+        self,
+        path: Path,
+        *,
+        crop: Crop | None = None,
+        with_images: bool = False,
+        frame_rate: Fraction | None = None,
+        timestamps: TimestampsSource | None = None,
+    ) -> Recipe:
         """Return what is done to a recording.
 
         Parameters
@@ -206,9 +247,17 @@ class Config(BaseSettings):
             Instead of the inbox's.
         with_images : bool, optional
             Write HOG pictures whatever the configuration says.
+        frame_rate, timestamps : Fraction, TimestampsSource, optional
+            Instead of the inbox's.
         """
         recipe = self._recipe(self.find_inbox(path) or self.inbox[0])
-        return replace(recipe, crop=crop or recipe.crop, with_images=with_images or recipe.with_images)
+        return replace(
+            recipe,
+            crop=crop or recipe.crop,
+            with_images=with_images or recipe.with_images,
+            frame_rate=frame_rate or recipe.frame_rate,
+            timestamps=timestamps or recipe.timestamps,
+        )
 
     def find_inbox(self, path: Path) -> InboxConfig | None:
         """Return the inbox that holds a path, or None."""
@@ -219,6 +268,9 @@ class Config(BaseSettings):
             hog=HogParams(**self.hog.model_dump()),
             crop=Crop.from_sequence(box.crop) if box.crop else None,
             with_images=self.images,
+            max_corrupt=box.max_corrupt,
+            frame_rate=Fraction(box.frame_rate) if box.frame_rate else None,
+            timestamps=TimestampsSource(**box.timestamps.model_dump()) if box.timestamps else None,
         )
 
     def cluster(self, address: str | None = None) -> Cluster:
@@ -311,6 +363,8 @@ def _names_at(parents: tuple[int | str, ...]) -> list[str]:
             return [name for name in Config.model_fields if name != _HOME]
         case [name] if name in _TABLES:
             return list(_TABLES[name].model_fields)
+        case ["inbox", "timestamps"]:
+            return list(TimestampsConfig.model_fields)
         case _:
             return []
 
@@ -420,6 +474,11 @@ path = "inbox"
 patterns = ["*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.h264"]
 settle_s = 10                                # seconds that a file must stand still before it is taken up
 # crop = [53, 22, 916, 475]                  # x, y, width, height in pixels; left out: the whole frame
+# max_corrupt = 0.05                         # with more than this share of damaged frames a recording is quarantined
+# frame_rate = 30                            # of raw .h264, whose frames are not timed; also "30000/1001"
+# Times of the frames, one a line, where the rig writes them beside the recording. {stem} is its name without ".mp4";
+# column: a name, or a number from 1 on, and not needed where there is one alone; unit: s, ms, us or ns.
+# timestamps = { file = "{stem}_timestamps.csv", column = "time", unit = "s" }
 
 [hog]                                        # Dolensek et al. 2020, doi 10.1126/science.aaz9468
 orientations = 8

@@ -79,6 +79,10 @@ class CropError(RecordingRefusedError):
     """The crop reaches outside of the frame, or cannot hold one block."""
 
 
+class TimestampsError(RecordingRefusedError):
+    """The timestamps beside the recording cannot be read."""
+
+
 class ChangedError(FacehogError):
     """The recording changed while it was being read."""
 

@@ -22,10 +22,18 @@ from .layout import Work
 from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
 from .store import RunPaths, create_store, read_receipt, read_work, write_shard
+from .timestamps import TimestampsFile
+from .timing import time_frames
 from .video import VideoInfo, check_unchanged, read_index
 
 
-def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mapping[str, Any]) -> ChunkPlan:
+def plan_run(
+    paths: RunPaths,
+    info: VideoInfo,
+    recipe: Recipe,
+    attributes: Mapping[str, Any],
+    sidecar: TimestampsFile | None = None,
+) -> ChunkPlan:
     """Plan the chunks of a run and lay out its working store, or keep what an earlier attempt left.
 
     Parameters
@@ -36,6 +44,8 @@ def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mappi
     recipe : Recipe
     attributes : mapping
         What else is known of the run when it starts; JSON values.
+    sidecar : TimestampsFile, optional
+        The recording's timestamps, as the run was named after them.
 
     Returns
     -------
@@ -45,8 +55,10 @@ def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mappi
     ------
     CropError
         If the crop reaches outside of the frame, or holds no block.
+    TimestampsError
+        If the timestamps cannot be read.
     ChangedError
-        If the recording is not the file that was probed.
+        If the recording is not the file that was probed, or the timestamps not those that were found.
     StoreError
         If the disk is full.
     """
@@ -54,7 +66,8 @@ def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mappi
     index = read_index(info)
     keyframes = np.flatnonzero(index.is_keyframe)
     plan = plan_chunks(index.n_frames, keyframes, is_seekable=index.is_seekable)
-    create_store(paths, Work(info=info, index=index, recipe=recipe, plan=plan), attributes)
+    times = time_frames(info, index, recipe, sidecar)
+    create_store(paths, Work(info=info, index=index, recipe=recipe, plan=plan), attributes, times)
     return plan
 
 

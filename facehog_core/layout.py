@@ -14,6 +14,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from .chunking import ChunkPlan
 from .recipe import Recipe
+from .timing import Times
 from .video import FrameIndex, VideoInfo
 
 # Bytes of a file of HOG pictures, at most: they are drawn and written a file at a time.
@@ -49,12 +50,18 @@ class Work:
         return self.recipe.frame_shape(self.info.width, self.info.height)
 
 
-def lay_out(path: Path, work: Work, attributes: Mapping[str, Any]) -> None:
+def lay_out(path: Path, work: Work, times: Times, attributes: Mapping[str, Any]) -> None:
     """Make a store with all of its arrays; those that are known before decoding are filled."""
     group = zarr.create_group(path, zarr_format=3, attributes=dict(attributes))
     _make_arrays_of_shards(group, work)
-    info, index = work.info, work.index
-    _fill(group, "time_s", index.time_s(info.time_base), "presentation time: pts x time base", unit="s")
+    index = work.index
+    _fill(group, "time_s", times.time_s, f"time of the frame, from: {times.source}", unit=times.unit)
+    if times.n_dropped_after is not None:
+        about = "frames that are missing between this one and the next, by their times"
+        _fill(group, "n_dropped_after", times.n_dropped_after, about)
+    if times.timestamps is not None and times.sidecar is not None:
+        about = f"the timestamps of {times.source}, exactly"
+        _fill(group, "timestamps", times.timestamps, about, unit=f"{times.sidecar['tick_s']} s")
     _fill(group, "pts", index.pts, "presentation time stamp, in units of the stream's time base")
     _fill(group, "packet", index.packets, "number of the frame's packet in the file's video stream; -1: not there")
     _fill(group, "keyframe", index.is_keyframe, "whether a decoder can start at the frame")

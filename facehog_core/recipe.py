@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import xxhash
 
 from .crop import Crop
 from .hog import HogParams
+from .timestamps import TimestampsFile, TimestampsSource
 
 # The choices that there were at first. A run is named after them, and after those of the later ones that are not the
 # usual: so it keeps the name that it always had.
@@ -31,22 +33,36 @@ class Recipe:
         Whether HOG pictures are written to the store too.
     max_corrupt : float, optional
         The share of corrupt frames, 0 to 1, above which a recording is refused.
+    frame_rate : Fraction, optional
+        Frames a second of a recording whose container does not time its frames.
+    timestamps : TimestampsSource, optional
+        Where each frame's own time is written beside the recording.
     """
 
     hog: HogParams = field(default_factory=HogParams)
     crop: Crop | None = None
     with_images: bool = False
     max_corrupt: float = 0.05
+    frame_rate: Fraction | None = None
+    timestamps: TimestampsSource | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_corrupt <= 1:
+            raise ValueError(f"max_corrupt must be a share from 0 to 1, got {self.max_corrupt!r}")
+        if self.frame_rate is not None and self.frame_rate <= 0:
+            raise ValueError(f"frame_rate must be above 0, got {self.frame_rate}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Rebuild a recipe from `as_dict`."""
-        crop = values["crop"]
+        crop, rate, timestamps = values["crop"], values.get("frame_rate"), values.get("timestamps")
         return cls(
             hog=HogParams(**values["hog"]),
             crop=None if crop is None else Crop.from_sequence(crop),
             with_images=values["with_images"],
             max_corrupt=values.get("max_corrupt", 0.05),
+            frame_rate=None if rate is None else Fraction(rate),
+            timestamps=None if timestamps is None else TimestampsSource(**timestamps),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -56,6 +72,8 @@ class Recipe:
             "crop": None if self.crop is None else self.crop.as_list(),
             "with_images": self.with_images,
             "max_corrupt": self.max_corrupt,
+            "frame_rate": None if self.frame_rate is None else str(self.frame_rate),
+            "timestamps": None if self.timestamps is None else self.timestamps.as_dict(),
         }
 
     def frame_shape(self, width: int, height: int) -> tuple[int, int]:
@@ -76,10 +94,11 @@ def is_run_of(run_id: str, recipe: Recipe) -> bool:
     return run_id.endswith(f"-{recipe.digest[:8]}")
 
 
-def name_run(source_digest: str, recipe: Recipe) -> str:
+def name_run(source_digest: str, recipe: Recipe, timestamps: TimestampsFile | None = None) -> str:
     """Name the run of a recipe on a recording's content.
 
-    The name follows from the two alone: whoever starts a run that was stopped finds what it left.
+    The name follows from what is read alone: whoever starts a run that was stopped finds what it left, and whoever
+    starts one when the timestamps have come, or were mended, does not find the one that was made without them.
 
     Parameters
     ----------
@@ -87,10 +106,14 @@ def name_run(source_digest: str, recipe: Recipe) -> str:
         Digest of the recording's content.
     recipe : Recipe
         What is done to it.
+    timestamps : TimestampsFile, optional
+        What was found of the timestamps that the recipe names.
 
     Returns
     -------
     str
-        12 digits of the source's digest, a dash, 8 of the recipe's.
+        12 digits of the source's digest, a dash, 8 of the recipe's. With timestamps the source is both files.
     """
+    if timestamps is not None:
+        source_digest = xxhash.xxh3_128_hexdigest(f"{source_digest} {timestamps.digest}".encode())
     return f"{source_digest[:12]}-{recipe.digest[:8]}"

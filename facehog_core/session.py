@@ -32,8 +32,8 @@ def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
     xarray.Dataset
         Lazily, as Dask arrays: ``descriptors`` (frame, feature), ``histograms`` (frame, cell_row, cell_col,
         orientation) and ``images`` (frame, row, col). Pictures that the store does not hold are rendered from
-        the histograms when they are asked for. Coordinates: ``time_s`` (seconds), ``pts``, ``keyframe``,
-        ``corrupt``.
+        the histograms when they are asked for. Coordinates: ``time_s`` (seconds), ``n_dropped_after`` (frames that
+        are missing between each and the next), ``pts``, ``keyframe``, ``corrupt``.
 
     Raises
     ------

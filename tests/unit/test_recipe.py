@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 
 from facehog_core.crop import Crop
 from facehog_core.hog import BLOCK_NORMS, HogParams
-from facehog_core.recipe import Recipe, name_run
+from facehog_core.recipe import Recipe, is_run_of, name_run
+from facehog_core.timestamps import UNITS, TimestampsFile, TimestampsSource
 
 SIZES = st.integers(1, 40)
 CROPS = st.builds(Crop, x=st.integers(0, 9), y=st.integers(0, 9), width=SIZES, height=SIZES)
@@ -25,6 +28,14 @@ RECIPES = st.builds(
     ),
     crop=st.none() | CROPS,
     with_images=st.booleans(),
+    frame_rate=st.none() | st.fractions(min_value=Fraction(1, 1000), max_value=1000),
+    timestamps=st.none()
+    | st.builds(
+        TimestampsSource,
+        file=st.sampled_from(["{stem}_times.csv", "times/{name}.txt"]),
+        column=st.none() | st.integers(1, 3) | st.sampled_from(["time", "1"]),
+        unit=st.sampled_from(list(UNITS)),
+    ),
 )
 
 
@@ -48,6 +59,8 @@ def test_two_recipes_share_a_digest_only_if_they_are_the_same(one: Recipe, other
         {"hog": HogParams(transform_sqrt=False)},
         {"crop": Crop(x=0, y=0, width=64, height=64)},
         {"with_images": True},
+        {"frame_rate": Fraction(30)},
+        {"timestamps": TimestampsSource(file="{stem}.csv")},
     ],
     ids=lambda change: str(next(iter(change.values()))),
 )
@@ -63,6 +76,25 @@ def test_a_run_is_named_after_content_and_recipe() -> None:
     recipe = Recipe()
 
     assert name_run("0123456789abcdef" * 2, recipe) == f"0123456789ab-{recipe.digest[:8]}"
+
+
+def test_a_recipe_of_an_older_facehog_is_read() -> None:
+    told = Recipe().as_dict()
+    assert Recipe.from_dict({name: told[name] for name in ("hog", "crop", "with_images")}) == Recipe()
+
+
+def test_a_rate_is_above_0() -> None:
+    with pytest.raises(ValueError, match="frame_rate must be above 0, got -1"):
+        Recipe(frame_rate=Fraction(-1))
+
+
+def test_a_run_is_named_after_its_timestamps_too() -> None:
+    recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
+    one, other = (TimestampsFile(path=Path("m.csv"), size_bytes=1, digest=digit * 32) for digit in "12")
+    names = {name_run("0" * 32, recipe, found) for found in (None, one, other)}
+    assert len(names) == 3
+    assert all(is_run_of(name, recipe) for name in names)
+    assert name_run("0" * 32, recipe, replace(one, path=Path("moved.csv"))) in names
 
 
 def test_what_is_described_of_a_frame_is_the_crop_or_else_all_of_it() -> None:
