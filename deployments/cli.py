@@ -22,11 +22,25 @@ from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 from facehog_core.selection import Selection
+from facehog_core.timing import time_frames
 from facehog_core.verify import Verdict, verify_store
 from facehog_core.video import probe as probe_recording
+from facehog_core.warning import warn_of_plan
 
+from .choices import parse_frame_rate, parse_timestamps
 from .config import FILE_NAME, TEMPLATE, Config, find_config, load_config
-from .display import aside, console, print_error, print_json, print_pairs, print_records, print_run, tell_time
+from .display import (
+    aside,
+    console,
+    print_error,
+    print_json,
+    print_pairs,
+    print_records,
+    print_run,
+    print_warnings,
+    tell_time,
+    timing_pairs,
+)
 from .environment import apply_environment, describe_environment
 
 DONE, FAILED, WRONG_USAGE, REFUSED = 0, 1, 2, 3
@@ -147,6 +161,12 @@ def process(
     seconds: Annotated[str | None, typer.Option(help="START:STOP[:STEP], times; the step in frames.")] = None,
     stream: Annotated[int | None, typer.Option(help="Number of the video stream.", min=0)] = None,
     rotate: Annotated[bool | None, typer.Option(help="Turn frames as the file asks for.")] = None,
+    frame_rate: Annotated[str | None, typer.Option(help="Of raw .h264: 30, 29.97 or 30000/1001.")] = None,
+    timestamps: Annotated[
+        str | None, typer.Option(help="File with a time for each frame; {stem}_times.csv: beside each recording.")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Of the timestamps: its name, or its number from 1 on.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Of the timestamps: s, ms, us or ns.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -164,10 +184,15 @@ def process(
         "stream": stream,
         "apply_rotation": rotate,
         "with_images": images or None,
+        "frame_rate": parse_frame_rate(frame_rate),
     }
-    changes = {name: value for name, value in given.items() if value is not None}
+
+    def choose_for(path: Path) -> Recipe:
+        changes = given | {"timestamps": parse_timestamps(path, timestamps, column, unit)}
+        return loaded.recipe_for(path, **{name: value for name, value in changes.items() if value is not None})
+
     # All are looked at before the first is begun.
-    recipes = {path: loaded.recipe_for(path, **changes) for path in map(normalise, paths)}
+    recipes = {path: choose_for(path) for path in map(normalise, paths)}
     _prepare_prefect(loaded, verbose=verbose)
     from .foreground import process_in_foreground
 
@@ -181,6 +206,7 @@ def process(
             print_error(record.reason if record else str(state.message))
         elif record and not as_json:
             console.print(f"{path.name}: {record.reason}\n  {record.store}", markup=False)
+            print_warnings(record.warnings)
     if as_json:
         print_json([record.as_dict() for record in records if record])
     raise typer.Exit(max(statuses))
@@ -252,12 +278,16 @@ def _status_of_run(record: RunRecord | None) -> int:
 def probe(path: Annotated[Path, typer.Argument(help="A recording.")], as_json: JsonOption = False) -> None:
     """Say what a recording is, without decoding it."""
     info, index = probe_recording(path)
+    times = time_frames(info, index, Recipe())
+    warnings = warn_of_plan(times)
+    keyframes = index.is_keyframe.nonzero()[0].tolist()
     if as_json:
-        print_json(info.as_dict() | {"keyframes": index.is_keyframe.nonzero()[0].tolist()})
+        told = {"n_dropped": times.n_dropped, "timing": times.as_dict(), "warnings": warnings}
+        print_json(info.as_dict() | {"keyframes": keyframes} | told)
         return
-    print_pairs(info.as_dict().items())
-    keyframes = index.is_keyframe.nonzero()[0]
-    print_pairs([("keyframes", f"{len(keyframes)}, the first at frames {', '.join(map(str, keyframes[:8]))}")])
+    first = f"{len(keyframes)}, the first at frames {', '.join(map(str, keyframes[:8]))}"
+    print_pairs([*info.as_dict().items(), ("keyframes", first), *timing_pairs(times.as_dict(), times.n_dropped)])
+    print_warnings(warnings)
 
 
 @app.command()
@@ -269,7 +299,7 @@ def find(
     """List recordings and runs, newest first.
 
     All filters must hold: state=finished (or failed,quarantined), name=*m12*, path=/data/*, run=1f0c,
-    digest=1f0c, since=2026-11-21, until=2026-11-21T08:00 (UTC).
+    digest=1f0c, since=2026-11-21, until=2026-11-21T08:00 (UTC), warnings=yes (or no).
     """
     loaded, _ = _configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
@@ -318,6 +348,8 @@ def why(
     loaded, _ = _configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
         story = catalogue.story(normalise(path))
+        file = catalogue.file(normalise(path))
+        warnings = catalogue.run(file.run_id).warnings if file and file.run_id else []
     if not story:
         raise CatalogueError(
             path,
@@ -325,10 +357,12 @@ def why(
             "See `facehog doctor` for the inboxes, or `facehog process` it.",
         )
     if as_json:
-        print_json([{"at": step.at.isoformat(), "state": step.state, "reason": step.reason} for step in story])
+        steps = [{"at": step.at.isoformat(), "state": step.state, "reason": step.reason} for step in story]
+        print_json([*steps[:-1], {**steps[-1], "warnings": warnings}])
         return
     for step in story:
         console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {escape(step.reason)}")
+    print_warnings(warnings)
 
 
 @app.command()

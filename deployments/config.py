@@ -10,12 +10,14 @@ import os
 import tomllib
 from dataclasses import replace
 from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
@@ -33,6 +35,7 @@ from facehog_core.errors import ConfigError
 from facehog_core.hog import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox
+from facehog_core.timestamps import UNITS, TimestampsSource
 from flows.cluster import Cluster
 
 FILE_NAME = "facehog.toml"
@@ -66,7 +69,30 @@ def _check_crop(values: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return values
 
 
+def _check_rate(value: Any) -> str:
+    try:
+        rate = Fraction(str(value))
+    except ZeroDivisionError as error:
+        raise ValueError("no number") from error
+    Recipe(frame_rate=rate)
+    return str(value)
+
+
+FrameRate = Annotated[str, BeforeValidator(_check_rate)]
 CropList = Annotated[tuple[int, int, int, int], AfterValidator(_check_crop)]
+
+
+class TimestampsConfig(_Table):
+    """Where each frame's own time is written beside a recording."""
+
+    file: str = Field(description="a path from the recording's folder, such as '{stem}_timestamps.csv'")
+    column: str | int | None = Field(None, description="a column's name, or its number from 1 on")
+    unit: str = Field("s", description=f"one of {', '.join(map(repr, UNITS))}")
+
+    @model_validator(mode="after")
+    def _check(self) -> TimestampsConfig:
+        TimestampsSource(**self.model_dump())
+        return self
 
 
 class RecordingConfig(_Table):
@@ -82,8 +108,11 @@ class RecordingConfig(_Table):
     every: Any = Field(1, description=CHOICES["every"])
     max_corrupt: Any = Field(0.05, description=CHOICES["max_corrupt"])
     stream: Any = Field(None, description=CHOICES["stream"])
+    frame_rate: FrameRate | None = Field(None, description=CHOICES["frame_rate"])
+    timestamps: TimestampsConfig | None = Field(None, description=CHOICES["timestamps"])
 
-    @field_validator(*CHOICES)
+    # The others are checked by their types.
+    @field_validator(*(name for name in CHOICES if name not in ("frame_rate", "timestamps")))
     @classmethod
     def _check_choice(cls, value: Any, info: ValidationInfo) -> Any:
         if value is not None:
@@ -94,7 +123,7 @@ class RecordingConfig(_Table):
 
     def choices(self) -> dict[str, Any]:
         """Return what is chosen, by the keys of `CHOICES`."""
-        return {name: value for name in CHOICES if (value := getattr(self, name)) is not None}
+        return {name: value for name, value in self.model_dump(include=set(CHOICES)).items() if value is not None}
 
 
 class InboxConfig(RecordingConfig):
@@ -105,6 +134,13 @@ class InboxConfig(RecordingConfig):
     settle_s: float = Field(10, ge=0, allow_inf_nan=False, description="a number of seconds from 0 on")
     crops: dict[str, CropList] = Field(
         {}, description='a table, written [inbox.crops], of names and crops such as "*m12*" = [53, 22, 916, 475]'
+    )
+    max_corrupt: float = Field(0.05, ge=0, le=1, description="a share from 0 to 1, such as 0.05 for 5 %")
+    frame_rate: FrameRate | None = Field(None, description="frames a second above 0, such as 30 or '30000/1001'")
+    timestamps: TimestampsConfig | None = Field(
+        None,
+        description="a table such as { file = '{stem}_timestamps.csv', column = 'time', unit = 'ms' }: file a path "
+        f"from the recording's folder, column a name or a number from 1 on, unit one of {', '.join(UNITS)}",
     )
 
 
@@ -345,6 +381,8 @@ def _names_at(parents: tuple[int | str, ...]) -> list[str]:
             return [name for name in Config.model_fields if name != _HOME]
         case [name] if name in _TABLES:
             return list(_TABLES[name].model_fields)
+        case ["inbox", "timestamps"]:
+            return list(TimestampsConfig.model_fields)
         case _:
             return []
 
@@ -460,14 +498,17 @@ masks = []                                   # what has no say, in pixels of the
                                              # [{ box = [600, 400, 80, 60] }, { polygon = [[0, 0], [90, 0], [0, 70]] }]
 apply_rotation = false                       # true: turn frames as the file asks for, before crop and masks
 # frames = [0, 9000]                         # the first, and the one after the last; left out: all
-# seconds = [60, 360]                        # instead of frames, by the times that the recording tells
+# seconds = [60, 360]                        # instead of frames, by their times
 every = 1                                    # 10: every tenth frame of those
-max_corrupt = 0.05                           # share of corrupt frames above which a recording is refused
+max_corrupt = 0.05                           # with more than this share of damaged frames a recording is quarantined
 # stream = 0                                 # number of the video stream; left out: the best one
+# frame_rate = 30                            # of raw .h264, whose frames are not timed; also "30000/1001"
+# Times of the frames, one a line, where the rig writes them beside the recording. {stem} is its name without ".mp4";
+# column: a name, or a number from 1 on, and not needed where there is one alone; unit: s, ms, us or ns.
+# timestamps = { file = "{stem}_timestamps.csv", column = "time", unit = "s" }
+# The file m12_cam0.facehog.toml beside m12_cam0.mp4 sets these keys, from crop on, for that recording alone.
 # [inbox.crops]                              # crops by name, instead of the inbox's; the first that matches counts
 # "*m12*" = [60, 30, 916, 475]
-                                             # A file m12_cam0.facehog.toml beside m12_cam0.mp4 sets these keys, from
-                                             # crop to stream, for that recording alone.
 
 [hog]                                        # Dolensek et al. 2020, doi 10.1126/science.aaz9468
 orientations = 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -63,6 +63,16 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     console.print(table)
 
 
+def _mark(record: RunRecord) -> str:
+    return f" [yellow]!{len(record.warnings)}[/]" if record.warnings else ""
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print each warning on a line of its own."""
+    for warning in warnings:
+        console.print(f"  [yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+
+
 def print_records(records: Sequence[RunRecord]) -> None:
     """Print files and runs as a table."""
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -70,7 +80,7 @@ def print_records(records: Sequence[RunRecord]) -> None:
         table.add_column(name, no_wrap=name not in ("recording", "why"), overflow="fold")
     for record in records:
         table.add_row(
-            paint(record.state),
+            paint(record.state) + _mark(record),
             escape(record.path.name),
             record.run_id or "",
             "" if record.n_frames is None else str(record.n_frames),
@@ -83,6 +93,7 @@ def print_records(records: Sequence[RunRecord]) -> None:
 def print_run(record: RunRecord) -> None:
     """Print all that is known of a run."""
     console.print(f"[bold]{escape(record.path.name)}[/]  {paint(record.state)}: {escape(record.reason)}")
+    print_warnings(record.warnings)
     stream, recipe = record.stream, record.recipe
     took = (
         f"{(record.finished_at - record.started_at).total_seconds():.1f} s"
@@ -101,6 +112,7 @@ def print_run(record: RunRecord) -> None:
         *((f"hog {name}", value) for name, value in recipe.get("hog", {}).items()),
         ("frames", record.n_frames if record.n_frames is not None else ""),
         ("corrupt frames", record.n_corrupt if record.n_corrupt is not None else ""),
+        *timing_pairs(record.timing, record.n_dropped),
         ("grey", ", ".join(record.grey)),
         ("store", record.store or ""),
         *(
@@ -115,6 +127,20 @@ def print_run(record: RunRecord) -> None:
         *((f"host {name}", value) for name, value in record.host.items()),
     ]
     print_pairs((name, value) for name, value in pairs if value != "")
+
+
+def timing_pairs(timing: Mapping[str, Any], n_dropped: int | None) -> Iterator[tuple[str, Any]]:
+    """Yield what is known of the frames' times: nothing for a run whose times were not looked at."""
+    if not timing:
+        return
+    yield "times from", timing["source"]
+    if timing["interval_s"] is not None:
+        yield "usual interval", f"{1000 * timing['interval_s']:.6g} ms"
+    yield "dropped frames", "no clock tells" if n_dropped is None else n_dropped
+    for gap in timing["gaps"]:
+        yield f"gap after frame {gap['after']}", f"{gap['gap_s']:.6g} s, {gap['n_missing']} missing"
+    if (n_more := (timing["n_gaps"] or 0) - len(timing["gaps"])) > 0:
+        yield "more gaps", f"{n_more}; the store's n_dropped_after has all"
 
 
 SHOWN_ALREADY = ("path", "size_bytes", "digest")

@@ -24,7 +24,7 @@ from .filesystems import is_network, name_filesystem
 from .intake import Signature
 from .locks import hold
 from .provenance import RunRecord, now
-from .schema import VERSION, Base, Event, Fate, File, Output, Recording, Run
+from .schema import UPGRADES, VERSION, Base, Event, Fate, File, Output, Recording, Run
 
 # How long a process waits for another one's write, seconds. A write takes milliseconds.
 LOCK_TIMEOUT_S = 60
@@ -40,6 +40,7 @@ RUN_COLUMNS = (
     "started_at",
     "finished_at",
     "flow_run_id",
+    "warnings",
 )
 
 
@@ -93,6 +94,10 @@ class Catalogue:
     create : bool, optional
         Whether to make it if it is not there.
 
+    Notes
+    -----
+    One that an older facehog made is brought to this version, with all that is in it.
+
     Raises
     ------
     CatalogueError
@@ -105,6 +110,7 @@ class Catalogue:
         try:
             if create:
                 self._create()
+            self._upgrade()
             self._check()
         except (DatabaseError, OSError) as error:
             raise CatalogueError(
@@ -123,6 +129,17 @@ class Catalogue:
                 with self._begin("IMMEDIATE") as session:
                     Base.metadata.create_all(session.connection())
                     session.execute(text(f"PRAGMA user_version = {VERSION}"))
+
+    def _upgrade(self) -> None:
+        if self._read_version() not in UPGRADES:
+            return
+        with hold(self.location, "creation"), self._begin("IMMEDIATE") as session:
+            # Looked at again: whoever held the lock before may have done it.
+            found = int(session.scalar(text("PRAGMA user_version")) or 0)
+            for version in range(found, VERSION):
+                for statement in UPGRADES[version]:
+                    session.execute(text(statement))
+            session.execute(text(f"PRAGMA user_version = {VERSION}"))
 
     def _check(self) -> None:
         found = self._read_version()
@@ -283,7 +300,7 @@ class Catalogue:
         filters : mapping of str to str, optional
             All must hold. ``state`` (several by commas), ``name`` and ``path`` (with ``*``, ``?`` and ``[...]``),
             ``run`` and ``digest`` (their beginning), ``since`` and ``until`` (of the last change; ``2026-11-21``,
-            a whole day, or ``2026-11-21T08:00``; UTC).
+            a whole day, or ``2026-11-21T08:00``; UTC), ``warnings`` (``yes`` or ``no``).
 
         Returns
         -------
@@ -412,8 +429,10 @@ def _output(record: RunRecord) -> Output | None:
         size_bytes=record.store_size_bytes,
         n_frames=record.n_frames,
         n_corrupt=record.n_corrupt,
+        n_dropped=record.n_dropped,
         grey=record.grey,
         arrays=record.arrays,
+        timing=record.timing,
     )
 
 
@@ -441,8 +460,11 @@ def _condition(table: type[File] | type[Run], name: str, value: str) -> ColumnEl
             return table.changed_at >= _read_moment(name, value, of_day=time.min)
         case "until":
             return table.changed_at <= _read_moment(name, value, of_day=time.max)
+        case "warnings":
+            # A file that no run has taken up has none.
+            return (func.coalesce(func.json_array_length(Run.warnings), 0) > 0) == _read_yes_or_no(name, value)
     raise CatalogueError(
-        name, f"there is no filter {name!r}", "Choose from state, name, path, run, digest, since, until."
+        name, f"there is no filter {name!r}", "Choose from state, name, path, run, digest, since, until, warnings."
     )
 
 
@@ -457,6 +479,12 @@ def _read_fate(text: str) -> Fate:
         return Fate(text.strip())
     except ValueError as error:
         raise CatalogueError("state", f"there is no state {text!r}", f"Choose from {', '.join(Fate)}.") from error
+
+
+def _read_yes_or_no(name: str, text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise CatalogueError(name, f"{text!r} is neither yes nor no", f"Write it as {name}=yes or {name}=no.")
+    return text == "yes"
 
 
 def _read_moment(name: str, text: str, of_day: time) -> datetime:
@@ -515,9 +543,12 @@ def _run_record(file: File | None, run: Run | None) -> RunRecord:
         finished_at=run.finished_at if run else None,
         n_frames=output.n_frames if output else None,
         n_corrupt=output.n_corrupt if output else None,
+        n_dropped=output.n_dropped if output else None,
         grey=output.grey if output else [],
         store=Path(output.store) if output else None,
         store_size_bytes=output.size_bytes if output else None,
         arrays=output.arrays if output else {},
+        timing=output.timing if output else {},
+        warnings=run.warnings if run else [],
         flow_run_id=told.flow_run_id,
     )

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .intake import SIDECAR
 from .mask import MUST_BE, read_masks
 from .recipe import GREYS, Recipe
 from .selection import Selection
+from .timestamps import UNITS, TimestampsSource
 
 #: The keys, and what completes the sentence "<key> must be ...".
 CHOICES = {
@@ -29,8 +31,11 @@ CHOICES = {
     "frames": "[first, after the last] or [first], whole numbers from 0 on",
     "seconds": "[from, before] or [from], in seconds, and not beside `frames`",
     "every": "a whole number from 1 on",
-    "max_corrupt": "a number from 0 to 1",
+    "max_corrupt": "a share from 0 to 1, such as 0.05 for 5 %",
     "stream": "a whole number from 0 on, as `facehog probe` names it",
+    "frame_rate": "frames a second above 0, such as 30 or '30000/1001'",
+    "timestamps": "a table such as { file = '{stem}_timestamps.csv', column = 'time', unit = 'ms' }: file a path "
+    f"from the recording's folder, column a name or a number from 1 on, unit one of {', '.join(UNITS)}",
 }
 
 
@@ -55,8 +60,12 @@ def choose(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
             changes["crop"] = Crop.from_sequence(values["crop"])
         if "masks" in values:
             changes["masks"] = read_masks(values["masks"])
+        if "frame_rate" in values:
+            changes["frame_rate"] = Fraction(str(values["frame_rate"]))
+        if "timestamps" in values:
+            changes["timestamps"] = TimestampsSource(**values["timestamps"])
         return replace(recipe, frames=_choose_frames(recipe.frames, values), **changes)
-    except TypeError as error:
+    except (TypeError, ZeroDivisionError) as error:
         raise ValueError(str(error)) from error
 
 

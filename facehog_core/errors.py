@@ -83,6 +83,10 @@ class ViewError(RecordingRefusedError):
     """What is to be described of its frames cannot be had: masks, rotation, range of frames, grey."""
 
 
+class TimestampsError(RecordingRefusedError):
+    """The timestamps beside the recording cannot be read."""
+
+
 class ChangedError(FacehogError):
     """The recording changed while it was being read."""
 

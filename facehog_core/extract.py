@@ -21,11 +21,19 @@ from .layout import Work
 from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
 from .store import RunPaths, create_store, read_receipt, read_work, write_shard
+from .timestamps import TimestampsFile
+from .timing import SECONDS, Times, time_frames
 from .video import FrameIndex, VideoInfo, check_unchanged, read_index
 from .view import View
 
 
-def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mapping[str, Any]) -> ChunkPlan:
+def plan_run(
+    paths: RunPaths,
+    info: VideoInfo,
+    recipe: Recipe,
+    attributes: Mapping[str, Any],
+    sidecar: TimestampsFile | None = None,
+) -> ChunkPlan:
     """Plan the chunks of a run and lay out its working store, or keep what an earlier attempt left.
 
     Parameters
@@ -36,6 +44,8 @@ def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mappi
     recipe : Recipe
     attributes : mapping
         What else is known of the run when it starts; JSON values.
+    sidecar : TimestampsFile, optional
+        The recording's timestamps, as the run was named after them.
 
     Returns
     -------
@@ -45,21 +55,24 @@ def plan_run(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: Mappi
     ------
     CropError, ViewError
         If the recipe cannot be applied to the recording.
+    TimestampsError
+        If the timestamps cannot be read.
     ChangedError
-        If the recording is not the file that was probed.
+        If the recording is not the file that was probed, or the timestamps not those that were found.
     StoreError
         If the disk is full.
     """
     check_crop(info, recipe)
     index = read_index(info)
     keyframes = np.flatnonzero(index.is_keyframe)
-    numbers = choose_frames(info, index, recipe)
+    times = time_frames(info, index, recipe, sidecar)
+    numbers = choose_frames(info, times, recipe)
     plan = plan_chunks(index.n_frames, keyframes, is_seekable=index.is_seekable, numbers=numbers)
-    create_store(paths, Work(info=info, index=index, recipe=recipe, plan=plan), attributes)
+    create_store(paths, Work(info=info, index=index, recipe=recipe, plan=plan, numbers=numbers), attributes, times)
     return plan
 
 
-def choose_frames(info: VideoInfo, index: FrameIndex, recipe: Recipe) -> NDArray[np.int64]:
+def choose_frames(info: VideoInfo, times: Times, recipe: Recipe) -> NDArray[np.int64]:
     """Return the numbers of the frames that are described, ascending.
 
     Raises
@@ -67,15 +80,15 @@ def choose_frames(info: VideoInfo, index: FrameIndex, recipe: Recipe) -> NDArray
     ViewError
         If there is none.
     """
-    times_s = index.time_s(info.time_base)
-    numbers = recipe.frames.resolve(times_s)
-    if not len(numbers):
-        if not recipe.frames.is_in_seconds:
-            known = f"it has {index.n_frames}"
-        elif np.isnan(times_s).all():
-            known = "its frames have no times"
-        else:
-            known = f"they are shown from {np.nanmin(times_s):g} to {np.nanmax(times_s):g} s"
+    is_timed = times.unit == SECONDS and not np.isnan(times.time_s).all()
+    if not recipe.frames.is_in_seconds:
+        known = f"it has {len(times.time_s)}"
+    elif is_timed:
+        known = f"they are shown from {np.nanmin(times.time_s):g} to {np.nanmax(times.time_s):g} s"
+    else:
+        known = "its frames have no times"
+    numbers = recipe.frames.resolve(times.time_s)
+    if not len(numbers) or (recipe.frames.is_in_seconds and not is_timed):
         raise ViewError(
             info.path,
             f"none of its frames is in {recipe.frames}: {known}",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .container import COPY_AGAIN, is_mov, iter_packets
 from .errors import EmptyFileError, TruncatedError, UnreadableError
 from .h264 import HeaderReader
+from .seconds import to_seconds
 
 # The pts of a frame whose container gives it none; FFmpeg's own number for that.
 NO_PTS = np.iinfo(np.int64).min
@@ -65,9 +66,10 @@ class FrameIndex:
 
     def time_s(self, time_base: str | Fraction) -> NDArray[np.float64]:
         """Return the frames' presentation times in seconds, shape (n_frames,); NaN where there is no pts."""
-        unit = Fraction(time_base)
-        times = self.pts * float(unit.numerator) / unit.denominator
-        return np.where(self.pts == NO_PTS, np.nan, times)
+        times = np.full(self.n_frames, np.nan)
+        is_timed = self.pts != NO_PTS
+        times[is_timed] = to_seconds(self.pts[is_timed], Fraction(time_base))
+        return times
 
     def frame_at(self, pts: int | None) -> int | None:
         """Return the number of the frame with this pts, None if there is none. For a seekable index."""

@@ -50,16 +50,16 @@ class Looks:
     """
 
     settle_s: float
-    _since: dict[Path, tuple[Signature, float]] = field(default_factory=dict)
+    _since: dict[Path, tuple[object, float]] = field(default_factory=dict)
 
-    def is_settled(self, path: Path, signature: Signature, at_s: float) -> bool:
+    def is_settled(self, path: Path, signature: object, at_s: float) -> bool:
         """Take a look into account, and say whether the file has stood still for long enough.
 
         Parameters
         ----------
         path : Path
         signature : Signature
-            What it looks like now.
+            What it looks like now; anything that is equal as long as nothing changes.
         at_s : float
             Now, by a monotonic clock in seconds.
         """

@@ -14,6 +14,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from .chunking import ChunkPlan
 from .recipe import Recipe
+from .timing import Times
 from .video import FrameIndex, VideoInfo
 from .view import View
 
@@ -37,12 +38,15 @@ class Work:
         What is done to it.
     plan : ChunkPlan
         How it is cut.
+    numbers : ndarray of int64
+        The frames that are described, ascending. A chunk's span is one of places among them.
     """
 
     info: VideoInfo
     index: FrameIndex
     recipe: Recipe
     plan: ChunkPlan
+    numbers: NDArray[np.int64]
 
     @property
     def frame_shape(self) -> tuple[int, int]:
@@ -50,25 +54,25 @@ class Work:
         return self.recipe.frame_shape(self.info.width, self.info.height, self.info.rotation)
 
     @property
-    def numbers(self) -> NDArray[np.int64]:
-        """The frames that are described, ascending; a chunk's span is one of positions among them."""
-        return self.recipe.frames.resolve(self.index.time_s(self.info.time_base))
-
-    @property
     def view(self) -> View:
         """What is described of each frame."""
         return View(info=self.info, recipe=self.recipe)
 
 
-def lay_out(path: Path, work: Work, attributes: Mapping[str, Any]) -> None:
+def lay_out(path: Path, work: Work, times: Times, attributes: Mapping[str, Any]) -> None:
     """Make a store with all of its arrays; those that are known before decoding are filled."""
     group = zarr.create_group(path, zarr_format=3, attributes=dict(attributes))
     _make_arrays_of_shards(group, work)
-    info, index, numbers = work.info, work.index, work.numbers
-    times_s = index.time_s(info.time_base)[numbers]
-    packets = index.packets[numbers]
+    index, numbers = work.index, work.numbers
     _fill(group, "frame", numbers, "number of the frame in the recording, from 0, in presentation order")
-    _fill(group, "time_s", times_s, "presentation time: pts x time base", unit="s")
+    _fill(group, "time_s", times.time_s[numbers], f"time of the frame, from: {times.source}", unit=times.unit)
+    if times.n_dropped_after is not None:
+        about = "frames that are missing between this one and the next of the recording, by their times"
+        _fill(group, "n_dropped_after", times.n_dropped_after[numbers], about)
+    if times.timestamps is not None and times.sidecar is not None:
+        about = f"the timestamps of {times.source}, exactly"
+        _fill(group, "timestamps", times.timestamps[numbers], about, unit=f"{times.sidecar['tick_s']} s")
+    packets = index.packets[numbers]
     _fill(group, "pts", index.pts[numbers], "presentation time stamp, in units of the stream's time base")
     _fill(group, "packet", packets, "number of the frame's packet in the file's video stream; -1: not there")
     _fill(group, "keyframe", index.is_keyframe[numbers], "whether a decoder can start at the frame")

@@ -92,6 +92,8 @@ class RunRecord:
         When (UTC).
     n_frames, n_corrupt : int or None
         Frames described, and those of them that the decoder flagged.
+    n_dropped : int or None
+        Frames that the recording's own times say are missing; None where frames are not timed by a clock.
     grey : list of str
         The ways by which frames were made grey.
     store : Path or None
@@ -100,6 +102,10 @@ class RunRecord:
         Size of its arrays on disk.
     arrays : dict of str to dict
         Shape, dims and dtype of its arrays.
+    timing : dict
+        Where the frames' times come from, and their gaps: `facehog_core.timing.Times.as_dict`.
+    warnings : list of str
+        What whoever uses the results must know, a sentence each.
     flow_run_id : str or None
         Prefect's name for the flow run.
     """
@@ -120,10 +126,13 @@ class RunRecord:
     finished_at: datetime | None = None
     n_frames: int | None = None
     n_corrupt: int | None = None
+    n_dropped: int | None = None
     grey: list[str] = field(default_factory=list)
     store: Path | None = None
     store_size_bytes: int | None = None
     arrays: dict[str, Any] = field(default_factory=dict)
+    timing: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     flow_run_id: str | None = None
 
     def as_dict(self) -> dict[str, Any]:

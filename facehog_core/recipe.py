@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import xxhash
@@ -13,6 +14,7 @@ from .crop import Crop
 from .hog import HogParams
 from .mask import Mask, read_masks
 from .selection import Selection
+from .timestamps import TimestampsFile, TimestampsSource
 
 GREYS = ("rgb", "luma")
 
@@ -49,6 +51,10 @@ class Recipe:
         The share of corrupt frames, 0 to 1, above which a recording is refused.
     stream : int, optional
         Number of the video stream in the container; the best one if left out.
+    frame_rate : Fraction, optional
+        Frames a second of a recording whose container does not time its frames.
+    timestamps : TimestampsSource, optional
+        Where each frame's own time is written beside the recording.
 
     Raises
     ------
@@ -66,6 +72,8 @@ class Recipe:
     frames: Selection = field(default_factory=Selection)
     max_corrupt: float = 0.05
     stream: int | None = None
+    frame_rate: Fraction | None = None
+    timestamps: TimestampsSource | None = None
 
     def __post_init__(self) -> None:
         if self.grey not in GREYS:
@@ -75,18 +83,20 @@ class Recipe:
         if not isinstance(self.apply_rotation, bool):
             raise ValueError(f"apply_rotation must be true or false, got {self.apply_rotation!r}")
         if isinstance(self.max_corrupt, bool) or not isinstance(self.max_corrupt, int | float):
-            raise ValueError(f"max_corrupt must be a number from 0 to 1, got {self.max_corrupt!r}")
+            raise ValueError(f"max_corrupt must be a share from 0 to 1, got {self.max_corrupt!r}")
         if not 0 <= self.max_corrupt <= 1:
-            raise ValueError(f"max_corrupt must be a number from 0 to 1, got {self.max_corrupt!r}")
+            raise ValueError(f"max_corrupt must be a share from 0 to 1, got {self.max_corrupt!r}")
         object.__setattr__(self, "max_corrupt", float(self.max_corrupt))
         if self.stream is not None and (not _is_whole(self.stream) or self.stream < 0):
             raise ValueError(f"stream must be a whole number of at least 0, got {self.stream!r}")
+        if self.frame_rate is not None and self.frame_rate <= 0:
+            raise ValueError(f"frame_rate must be above 0, got {self.frame_rate}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Rebuild a recipe from `as_dict`, also of a version that knew fewer choices."""
         known: dict[str, Any] = {name: values[name] for name in cls.__slots__ if name in values}
-        crop = known["crop"]
+        crop, rate, timestamps = known["crop"], known.get("frame_rate"), known.get("timestamps")
         return cls(
             **known
             | {
@@ -94,6 +104,8 @@ class Recipe:
                 "crop": None if crop is None else Crop.from_sequence(crop),
                 "masks": read_masks(known.get("masks", [])),
                 "frames": Selection(**known.get("frames", {})),
+                "frame_rate": None if rate is None else Fraction(rate),
+                "timestamps": None if timestamps is None else TimestampsSource(**timestamps),
             }
         )
 
@@ -110,6 +122,8 @@ class Recipe:
             "frames": self.frames.as_dict(),
             "max_corrupt": self.max_corrupt,
             "stream": self.stream,
+            "frame_rate": None if self.frame_rate is None else str(self.frame_rate),
+            "timestamps": None if self.timestamps is None else self.timestamps.as_dict(),
         }
 
     @property
@@ -152,10 +166,11 @@ def is_run_of(run_id: str, recipe: Recipe) -> bool:
     return run_id.endswith(f"-{recipe.digest[:8]}")
 
 
-def name_run(source_digest: str, recipe: Recipe) -> str:
+def name_run(source_digest: str, recipe: Recipe, timestamps: TimestampsFile | None = None) -> str:
     """Name the run of a recipe on a recording's content.
 
-    The name follows from the two alone: whoever starts a run that was stopped finds what it left.
+    The name follows from what is read alone: whoever starts a run that was stopped finds what it left, and whoever
+    starts one when the timestamps have come, or were mended, does not find the one that was made without them.
 
     Parameters
     ----------
@@ -163,10 +178,14 @@ def name_run(source_digest: str, recipe: Recipe) -> str:
         Digest of the recording's content.
     recipe : Recipe
         What is done to it.
+    timestamps : TimestampsFile, optional
+        What was found of the timestamps that the recipe names.
 
     Returns
     -------
     str
-        12 digits of the source's digest, a dash, 8 of the recipe's.
+        12 digits of the source's digest, a dash, 8 of the recipe's. With timestamps the source is both files.
     """
+    if timestamps is not None:
+        source_digest = xxhash.xxh3_128_hexdigest(f"{source_digest} {timestamps.digest}".encode())
     return f"{source_digest[:12]}-{recipe.digest[:8]}"

@@ -175,7 +175,8 @@ def _look_at(
     """Note what a file looks like, and return it if a run is to be asked for."""
     if known and known.state in (Fate.QUEUED, Fate.RUNNING):
         return None  # A run that finds the file changed says so itself.
-    is_settled = looks.is_settled(path, signature, at_s)
+    # Timestamps may land after their recording: they must stand still, too.
+    is_settled = looks.is_settled(path, (signature, _look_beside(path, known, inbox)), at_s)
     if known and _may_be_mended(known, inbox):
         # Once: a run under the new parameters may die before it says which run it is.
         catalogue.set_fate(
@@ -191,6 +192,22 @@ def _look_at(
     only_from: FileRecord | Literal["unseen"] = known or "unseen"
     catalogue.set_fate(path, Fate.WAITING, reason, signature=signature, attempt=0, only_from=only_from)
     return None
+
+
+def _look_beside(path: Path, known: FileRecord | None, inbox: Inbox) -> Signature | None:
+    """Look at the timestamps of a recording that waits; None where there are none, or they do not matter."""
+    if known and known.state is not Fate.WAITING:
+        return None
+    try:
+        timestamps = inbox.recipe_for(path).timestamps
+    except ConfigError:
+        return None  # Is said when the recording is asked for.
+    if timestamps is None:
+        return None
+    try:
+        return Signature.of(timestamps.path_for(path))
+    except OSError:
+        return None  # The run says what is wrong with them.
 
 
 def _may_be_mended(file: FileRecord, inbox: Inbox) -> bool:

@@ -18,7 +18,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-VERSION = 1
+VERSION = 2
+# What turns the tables of a version into those of the next.
+UPGRADES = {
+    1: (
+        "ALTER TABLE runs ADD COLUMN warnings JSON DEFAULT '[]' NOT NULL",
+        "ALTER TABLE outputs ADD COLUMN n_dropped BIGINT",
+        "ALTER TABLE outputs ADD COLUMN timing JSON DEFAULT '{}' NOT NULL",
+    ),
+}
 
 
 class Fate(StrEnum):
@@ -99,6 +107,7 @@ class Run(Base):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     flow_run_id: Mapped[str | None]
+    warnings: Mapped[list[Any]] = mapped_column(server_default="[]")
     recording: Mapped[Recording] = relationship(back_populates="runs")
     output: Mapped[Output | None] = relationship(back_populates="run", cascade="all, delete-orphan")
 
@@ -113,8 +122,11 @@ class Output(Base):
     size_bytes: Mapped[int]
     n_frames: Mapped[int]
     n_corrupt: Mapped[int]
+    # Null where frames are not timed by a clock, or the store was made before they were counted.
+    n_dropped: Mapped[int | None]
     grey: Mapped[list[Any]]
     arrays: Mapped[dict[str, Any]]
+    timing: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     run: Mapped[Run] = relationship(back_populates="output")
 
 

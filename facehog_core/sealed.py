@@ -91,11 +91,12 @@ def read_record(path: Path) -> RunRecord:
     n_corrupt = count_frames(span for receipt in receipts for span in receipt.corrupt)
     n_frames = told["plan"]["n_frames"]
     n_described = f"{n_frames} of {source['n_frames']}" if n_frames < source["n_frames"] else f"{n_frames}"
+    warnings = told.get("warnings", [])
     finished_at = datetime.fromisoformat(told["finished_at"])
     return RunRecord(
         path=Path(source["path"]),
         state="finished",
-        reason=f"{n_described} frames are described" + (f", {n_corrupt} of them corrupt" if n_corrupt else ""),
+        reason=_tell(n_described, n_corrupt, len(warnings)),
         changed_at=finished_at,
         run_id=told["run_id"],
         digest=source["digest"],
@@ -109,12 +110,22 @@ def read_record(path: Path) -> RunRecord:
         finished_at=finished_at,
         n_frames=n_frames,
         n_corrupt=n_corrupt,
+        # Stores that were made before frames' times were looked at do not have these.
+        n_dropped=told.get("n_dropped"),
         grey=sorted({way for receipt in receipts for way in receipt.grey}),
         store=path,
         store_size_bytes=sum(size for receipt in receipts for size, _ in receipt.files.values()),
         arrays={name: _describe_array(array) for name, array in group.arrays()},
+        timing=told.get("timing", {}),
+        warnings=warnings,
         flow_run_id=told["flow_run_id"],
     )
+
+
+def _tell(n_frames: str, n_corrupt: int, n_warnings: int) -> str:
+    corrupt = f", {n_corrupt} of them corrupt" if n_corrupt else ""
+    warned = f"; with {n_warnings} warning{'s' * (n_warnings > 1)}" if n_warnings else ""
+    return f"{n_frames} frames are described{corrupt}{warned}"
 
 
 def _describe_array(array: zarr.Array[Any]) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
         Lazily, as Dask arrays: ``descriptors`` (frame, feature), ``histograms`` (frame, cell_row, cell_col,
         orientation) and ``images`` (frame, row, col). Pictures that the store does not hold are rendered from
         the histograms when they are asked for. Coordinates: ``frame`` (the frames' numbers in the recording),
-        ``time_s`` (seconds), ``pts``, ``keyframe``, ``corrupt``. Where masks are set, ``masked`` (cell_row, cell_col).
+        ``time_s`` (seconds), ``n_dropped_after`` (frames that are missing between each and the next), ``pts``,
+        ``keyframe``, ``corrupt``. Where masks are set, ``masked`` (cell_row, cell_col).
 
     Raises
     ------

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from .picture import render_pictures
 from .receipts import ShardHogs, ShardReceipt, find_damage, spans_of
 from .recipe import Recipe
 from .sealed import FORMAT, METADATA, UNREADABLE, digest_metadata
+from .timing import Times, time_frames
 from .video import FrameIndex, VideoInfo
+from .warning import warn_of_plan, warn_of_results
 
 # Attributes in which a half made store must agree with a run that wants to go on with it. The software is
 # among them: a store is not to be made by two versions.
@@ -100,6 +103,7 @@ def read_work(paths: RunPaths) -> Work:
         index=_read_index(paths),
         recipe=Recipe.from_dict(attributes["recipe"]),
         plan=ChunkPlan(**attributes["plan"]),
+        numbers=np.asarray(group["frame"][:]),  # type: ignore[index]
     )
 
 
@@ -118,7 +122,7 @@ def _read_index(paths: RunPaths) -> FrameIndex:
     return FrameIndex(**values)
 
 
-def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any]) -> None:
+def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any], times: Times | None = None) -> None:
     """Make the working store with all of its metadata, or keep the one that an earlier attempt left.
 
     Parameters
@@ -127,7 +131,9 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any]) -> 
     work : Work
         What the run does. The frames' pts, times and keyframes are written at once.
     attributes : mapping
-        What else is known of the run when it starts; JSON values.
+        What else is known of the run when it starts, `warnings` among it; JSON values.
+    times : Times, optional
+        When the frames were taken; by the recording's own word if left out.
 
     Notes
     -----
@@ -139,6 +145,7 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any]) -> 
     StoreError
         If the disk is full.
     """
+    times = times or time_frames(work.info, work.index, work.recipe)
     wanted = {
         "facehog_format": FORMAT,
         "run_id": paths.run_id,
@@ -147,8 +154,10 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any]) -> 
         "recipe": work.recipe.as_dict(),
         "plan": asdict(work.plan),
         # Tells xarray which arrays are coordinates.
-        "coordinates": "time_s pts packet keyframe corrupt",
+        "coordinates": "time_s n_dropped_after timestamps pts packet keyframe corrupt",
+        **times.as_attributes(),
         **attributes,
+        "warnings": [*warn_of_plan(times), *attributes.get("warnings", [])],
     }
     if paths.working.is_dir() and _agrees(paths.working, wanted):
         return
@@ -158,7 +167,7 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any]) -> 
         # Filled under a name that nobody looks for: a store that is there has all of its metadata.
         unfinished = paths.partial / "unfinished.zarr"
         _write_index(paths, work.index)
-        lay_out(unfinished, work, wanted)
+        lay_out(unfinished, work, times, wanted)
         flush_tree(unfinished)
         unfinished.rename(paths.working)
         flush(paths.partial)
@@ -320,7 +329,7 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
     receipts : iterable of ShardReceipt
         Of all shards, in any order.
     attributes : mapping
-        What is known of the run at its end; JSON values.
+        What is known of the run at its end; JSON values. `warnings` are added to those that there are.
 
     Returns
     -------
@@ -355,10 +364,13 @@ def _complete_metadata(
     working: Path, group: zarr.Group, receipts: list[ShardReceipt], attributes: Mapping[str, Any]
 ) -> None:
     in_shards = {name for receipt in receipts for name in receipt.files}
+    told = (group.attrs.get("warnings", []), attributes.get("warnings", []), warn_of_results(receipts))
     others = sorted(str(file.relative_to(working).as_posix()) for file in working.rglob("*") if file.is_file())
     group.attrs.update(
         {
             **attributes,
+            # Once each: a seal that was cut off has added them already.
+            "warnings": list(dict.fromkeys(chain.from_iterable(told))),  # type: ignore[arg-type]
             "shards": [asdict(receipt) for receipt in receipts],
             "files": {name: measure_file(working / name) for name in others if name not in {*in_shards, METADATA}},
         }

@@ -73,6 +73,7 @@ def verify_store(path: Path, expected: RunRecord | None = None) -> Iterator[int 
         yield receipt.stop
     problems += _compare(told, expected) if expected else []
     source, source_problems = _check_source(told)
+    problems += _check_timestamps(told)
     yield Verdict(store=path, problems=problems + source_problems, source=source)
 
 
@@ -109,12 +110,24 @@ def _read_shard(group: zarr.Group, receipt: ShardReceipt) -> ShardHogs:
 
 
 def _compare(told: RunRecord, expected: RunRecord) -> list[str]:
-    names = ("run_id", "digest", "size_bytes", "recipe", "software", "n_frames", "n_corrupt")
+    names = ("run_id", "digest", "size_bytes", "recipe", "software", "n_frames", "n_corrupt", "n_dropped", "warnings")
     return [
         f"{name}: the store says {getattr(told, name)!r}, the catalogue {getattr(expected, name)!r}"
         for name in names
         if getattr(told, name) != getattr(expected, name)
     ]
+
+
+def _check_timestamps(told: RunRecord) -> list[str]:
+    if (sidecar := told.timing.get("sidecar")) is None:
+        return []
+    try:
+        digest = digest_file(sidecar["path"])
+    except OSError:
+        # As with the recording: what is gone does not make its store unsound.
+        return []
+    same = digest == sidecar["digest"]
+    return [] if same else [f"{sidecar['path']} does not hold the timestamps any more that were read"]
 
 
 def _check_source(told: RunRecord) -> tuple[str, list[str]]:

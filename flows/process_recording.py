@@ -26,6 +26,7 @@ from facehog_core.receipts import ShardReceipt, check_damage
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
 from facehog_core.store import RunPaths, discard_partial
+from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
 from flows.ledger import Ledger
@@ -69,7 +70,8 @@ def process_recording(
     Returns
     -------
     State
-        Completed, also for a duplicate; Failed, named Quarantined where the file is refused for what it is.
+        Completed, also for a duplicate, and named CompletedWithWarnings where there are some; Failed, named
+        Quarantined where the file is refused for what it is.
     """
     chosen = Recipe.from_dict(recipe) if recipe else Recipe()
     with Catalogue(catalogue, create=True) as records, hold(records.location, str(path)):
@@ -96,7 +98,10 @@ def process_recording(
     _show(lambda: create_markdown_artifact(summarise(record), key=f"run-{record.run_id}", description=path.name))
     if record.path != path:
         return Completed(name="Duplicate", message=f"the same bytes as {record.path}")
-    return Completed(message=f"{record.n_frames} frames are in {record.store}")
+    message = f"{record.n_frames} frames are in {record.store}"
+    if record.warnings:
+        return Completed(name="CompletedWithWarnings", message=" ".join([f"{message}.", *record.warnings]))
+    return Completed(message=message)
 
 
 # What is around a recording and no fault of it: cluster, Prefect's server, share, disk.
@@ -140,25 +145,31 @@ def _process(
     with cluster.make_runner() as runner:
         _connect(runner)
         info = runner.submit(probe_recording, {"path": path}).result()
-        paths = RunPaths(root=store, recording=path.name, run_id=name_run(info.digest, recipe))
+        sidecar = find_timestamps(path, recipe.timestamps)
+        paths = RunPaths(root=store, recording=path.name, run_id=name_run(info.digest, recipe, sidecar))
         # The same bytes may have landed under two names at once: the second waits here and finds them done.
         with hold(records.location, paths.run_id):
             if (made := ledger.find_made(paths.run_id)) is None:
                 ledger.begin(info, paths.run_id)
-                _make(runner, ledger, paths, info, recipe)
+                _make(runner, ledger, paths, info, recipe, sidecar)
                 made = paths.final
             # Left by a run that was killed between publishing and tidying up.
             discard_partial(paths)
             return ledger.finish(made)
 
 
-def _make(runner: DaskTaskRunner, ledger: Ledger, paths: RunPaths, info: VideoInfo, recipe: Recipe) -> None:
+def _make(
+    runner: DaskTaskRunner,
+    ledger: Ledger,
+    paths: RunPaths,
+    info: VideoInfo,
+    recipe: Recipe,
+    sidecar: TimestampsFile | None,
+) -> None:
     told = ledger.record
+    given = {"paths": paths, "info": info, "recipe": recipe, "sidecar": sidecar}
     try:
-        plan = runner.submit(
-            plan_chunks,
-            {"paths": paths, "info": info, "recipe": recipe, "attributes": {"software": told.software}},
-        ).result()
+        plan = runner.submit(plan_chunks, {**given, "attributes": {"software": told.software}}).result()
         receipts = _describe(runner, paths, plan, info, recipe)
     except RecordingRefusedError:
         discard_partial(paths)

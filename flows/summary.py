@@ -27,7 +27,11 @@ def summarise(record: RunRecord) -> str:
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
-        f"## {record.path.name}\n\n| | |\n|---|---|\n{table}\n\n"
+        f"## {record.path.name}\n\n{_list(record.warnings)}| | |\n|---|---|\n{table}\n\n"
         f"```python\nimport facehog_core\nsession = facehog_core.open_session({str(record.store)!r})\n"
         "session.descriptors  # frame x feature\n```\n"
     )
+
+
+def _list(warnings: list[str]) -> str:
+    return "".join(f"- **Warning:** {warning}\n" for warning in warnings) + "\n" * bool(warnings)

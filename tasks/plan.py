@@ -11,6 +11,7 @@ from facehog_core.chunking import ChunkPlan
 from facehog_core.extract import plan_run
 from facehog_core.recipe import Recipe
 from facehog_core.store import RunPaths
+from facehog_core.timestamps import TimestampsFile
 from facehog_core.video import VideoInfo
 from tasks.retrying import can_pass
 
@@ -22,9 +23,15 @@ from tasks.retrying import can_pass
     retry_condition_fn=can_pass,
     cache_policy=NO_CACHE,
 )
-def plan_chunks(paths: RunPaths, info: VideoInfo, recipe: Recipe, attributes: dict[str, Any]) -> ChunkPlan:
+def plan_chunks(
+    paths: RunPaths,
+    info: VideoInfo,
+    recipe: Recipe,
+    attributes: dict[str, Any],
+    sidecar: TimestampsFile | None = None,
+) -> ChunkPlan:
     """Plan the run and make its working store, or keep what an earlier attempt left."""
-    plan = plan_run(paths, info, recipe, attributes)
+    plan = plan_run(paths, info, recipe, attributes, sidecar)
     get_run_logger().info(
         "%d frames in %d chunks of %d; %d frames are decoded twice",
         plan.n_frames,

@@ -15,6 +15,7 @@ from facehog_core.layout import Work
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.store import RunPaths, create_store, read_work, seal_store, write_shard
+from facehog_core.timing import time_frames
 from facehog_core.video import FrameIndex, VideoInfo, probe
 
 SMALL_HOG = HogParams(orientations=4, pixels_per_cell=(8, 8), cells_per_block=(2, 2))
@@ -63,6 +64,7 @@ def make_work(
         ),
         recipe=recipe or Recipe(hog=SMALL_HOG),
         plan=ChunkPlan(n_frames=n_frames, frames_per_shard=shard, frames_per_inner_chunk=inner),
+        numbers=np.arange(n_frames),
     )
 
 
@@ -104,13 +106,14 @@ def lay_out_run(
 ) -> RunPaths:
     """Lay the run of a real recording out, with shards and chunks of any length."""
     info, index = probe(recording)
+    numbers = choose_frames(info, time_frames(info, index, recipe), recipe)
     plan = ChunkPlan(
-        n_frames=len(choose_frames(info, index, recipe)),
+        n_frames=len(numbers),
         frames_per_shard=frames_per_shard,
         frames_per_inner_chunk=max(n for n in range(1, 51) if frames_per_shard % n == 0),
         shards_per_chunk=shards_per_chunk,
     )
-    work = Work(info=info, index=index, recipe=recipe, plan=plan)
+    work = Work(info=info, index=index, recipe=recipe, plan=plan, numbers=numbers)
     paths = make_paths(root, work)
     create_store(paths, work, BEGUN)
     return paths

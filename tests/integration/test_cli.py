@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +17,9 @@ from lab import Lab
 
 from deployments.cli import _last_record, main
 from deployments.config import TEMPLATE, load_config
-from facehog_core import Crop, Recipe
+from facehog_core import Catalogue, Crop, Recipe
 from facehog_core.mask import Box
+from facehog_core.provenance import RunRecord
 from facehog_core.selection import Selection
 
 
@@ -117,6 +119,33 @@ def test_why_tells_the_story_of_a_file_in_order(run: Run, processed: Path) -> No
     unknown = run("why", "never seen.mp4")
     assert unknown.status == 1
     assert "no inbox has seen this file" in unknown.err
+
+
+WARNINGS = ["2 of 300 frames are corrupt: [10, 12).", "A clock ran backwards, [bold] and loud."]
+
+
+@pytest.fixture
+def warned(lab: Lab, tmp_path: Path) -> Path:
+    """Return a recording whose finished run the catalogue has with warnings."""
+    path = tmp_path / "warned.mp4"
+    moment = datetime(2026, 11, 21, tzinfo=UTC)
+    told = {"path": path, "state": "finished", "reason": "300 frames are described", "changed_at": moment}
+    with Catalogue(lab.catalogue, create=True) as catalogue:
+        catalogue.record(
+            RunRecord(**told, size_bytes=1, run_id="1f0c", digest="1f0c", started_at=moment, warnings=WARNINGS)
+        )
+    return path
+
+
+def test_warnings_are_told_by_show_find_and_why(run: Run, warned: Path) -> None:
+    for words in (["show", "1f0c"], ["why", warned.name]):
+        lines = run(*words).out.splitlines()
+        assert [line.strip() for line in lines if "warning:" in line] == [f"warning: {text}" for text in WARNINGS]
+    assert json.loads(run("show", "1f0c", "--json").out)["warnings"] == WARNINGS
+    assert json.loads(run("why", warned.name, "--json").out)[-1]["warnings"] == WARNINGS
+    assert "finished !2" in run("find").out
+    assert warned.name in run("find", "warnings=yes").out
+    assert "nothing is found" in run("find", "warnings=no").err
 
 
 def test_verify_passes_a_sound_store_and_names_what_is_broken(run: Run, processed: Path, lab: Lab) -> None:

@@ -326,3 +326,47 @@ def test_a_recording_that_is_gone_fails_in_words(lab: Lab, tmp_path: Path) -> No
 
     assert state.is_failed()
     assert "cannot be read" in (state.message or "")
+
+
+def damaged_copy(videos_dir: Path, target: Path) -> Path:
+    """Make the data of one frame of 300 no H264: it is lost, and 29 more lean on it."""
+    mouse = videos_dir / "derived/ref_yuv420p_nob_g60.mp4"
+    with av.open(str(mouse)) as container:
+        packet = next(packet for number, packet in enumerate(container.demux(video=0)) if number == 150)
+    assert packet.pos is not None
+    content = bytearray(mouse.read_bytes())
+    content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    target.write_bytes(content)
+    return target
+
+
+def test_a_damaged_recording_is_finished_with_a_warning_that_names_the_frames(
+    lab: Lab, videos_dir: Path, tmp_path: Path
+) -> None:
+    path = damaged_copy(videos_dir, tmp_path / "damaged.mp4")
+    state = lab.process(path, Recipe(max_corrupt=0.1))
+
+    assert (state.is_completed(), state.name) == (True, "CompletedWithWarnings")
+    record = lab.record(path)
+    warning = "30 of 300 frames are corrupt (1 of them could not be decoded): 150-179."
+    assert (record.state, record.n_corrupt, record.warnings) == (Fate.FINISHED, 30, [warning])
+    assert record.store is not None
+    assert read_record(record.store).warnings == [warning]
+    session = open_session(record.store)
+    assert session.corrupt.values.nonzero()[0].tolist() == list(range(150, 180))
+    lost = np.isnan(session.descriptors.values).all(axis=1)
+    assert lost.nonzero()[0].tolist() == [150]
+
+
+def test_a_recording_with_too_much_damage_is_quarantined_and_leaves_no_store(
+    lab: Lab, videos_dir: Path, tmp_path: Path
+) -> None:
+    path = damaged_copy(videos_dir, tmp_path / "damaged.mp4")
+    state = lab.process(path)
+
+    assert state.name == "Quarantined"
+    record = lab.record(path)
+    assert record.state == Fate.QUARANTINED
+    assert "30 of 300 frames are corrupt" in record.reason
+    assert "5 % of 300 may be (max_corrupt)" in record.reason
+    assert not list(lab.store.rglob("*.zarr"))

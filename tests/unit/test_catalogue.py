@@ -25,7 +25,7 @@ from facehog_core.errors import CatalogueError
 from facehog_core.intake import Signature
 from facehog_core.locks import hold
 from facehog_core.provenance import RunRecord
-from facehog_core.schema import VERSION, Fate
+from facehog_core.schema import UPGRADES, VERSION, Fate
 
 needs_kill = pytest.mark.skipif(sys.platform == "win32", reason="kills a process as POSIX does")
 
@@ -64,10 +64,13 @@ def make_record(name: str = "m12.mp4", run_id: str = "1f0c2a9b77d3-5e21c0aa", **
         finished_at=NOON,
         n_frames=300,
         n_corrupt=2,
+        n_dropped=3,
         grey=["luma table"],
         store=Path("/data/store") / f"{run_id}.zarr",
         store_size_bytes=123_456,
         arrays={"descriptors": {"shape": [300, 32], "dtype": "float32", "dims": ["frame", "feature"]}},
+        timing={"source": "container"},
+        warnings=["2 of 300 frames are corrupt.", "3 frames are dropped."],
         flow_run_id="flow-1",
     )
     return replace(record, **changes)
@@ -75,8 +78,9 @@ def make_record(name: str = "m12.mp4", run_id: str = "1f0c2a9b77d3-5e21c0aa", **
 
 def running(record: RunRecord) -> RunRecord:
     """Turn a finished run into the one that it was."""
-    nothing = {"n_frames": None, "n_corrupt": None, "grey": [], "store": None, "store_size_bytes": None, "arrays": {}}
-    return replace(record, state=Fate.RUNNING, reason="is being described", finished_at=None, **nothing)
+    none = dict.fromkeys(("finished_at", "n_frames", "n_corrupt", "n_dropped", "store", "store_size_bytes"))
+    nothing = {"grey": [], "arrays": {}, "timing": {}, "warnings": []}
+    return replace(record, state=Fate.RUNNING, reason="is being described", **none, **nothing)
 
 
 def file_of(catalogue: Catalogue, path: Path) -> FileRecord:
@@ -146,6 +150,66 @@ def test_a_catalogue_of_a_newer_facehog_is_refused(url: str, create: bool) -> No
 
     with pytest.raises(CatalogueError, match=f"of version {VERSION + 1}; this facehog reads version {VERSION}"):
         Catalogue(url, create=create)
+
+
+@pytest.fixture
+def old(url: str) -> str:
+    """Make a catalogue as facehog wrote it when its tables were of version 1."""
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.executescript((Path(__file__).parents[1] / "catalogue_v1.sql").read_text("utf-8"))
+    return url
+
+
+def columns_of(url: str) -> dict[str, set[tuple[Any, ...]]]:
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        # Name, type, whether it must be there, default and key: all but the place.
+        return {table: {row[1:] for row in connection.execute(f"PRAGMA table_info({table})")} for table in tables}
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_catalogue_of_version_1_is_upgraded_and_keeps_all_that_is_in_it(old: str, create: bool) -> None:
+    record = replace(make_record(), n_dropped=None, timing={}, warnings=[])
+    with Catalogue(old, create=create) as catalogue:
+        assert catalogue.run(record.run_id or "") == record
+        assert [step.state for step in catalogue.story(record.path)] == ["running", "running", "finished"]
+        assert {file.state for file in catalogue.files().values()} == set(Fate) - {"queued", "running", "failed"}
+        catalogue.record(make_record())
+        assert catalogue.run(record.run_id or "") == make_record()
+
+
+def test_an_upgraded_catalogue_has_the_columns_of_a_new_one(old: str, tmp_path: Path) -> None:
+    new = f"sqlite:///{tmp_path / 'new.db'}"
+    Catalogue(new, create=True).close()
+    assert columns_of(old) != columns_of(new)
+    Catalogue(old).close()
+    assert columns_of(old) == columns_of(new)
+
+
+def test_processes_can_upgrade_at_the_same_time(old: str) -> None:
+    # Whoever waited for the lock finds the work done.
+    with hold(old.removeprefix("sqlite:///"), "creation"):
+        openers = [threading.Thread(target=lambda: Catalogue(old).close()) for _ in range(3)]
+        for opener in openers:
+            opener.start()
+    for opener in openers:
+        opener.join(timeout=60)
+    assert columns_of(old)["runs"] >= {("warnings", "JSON", 1, "'[]'", 0)}
+    Catalogue(old).close()
+
+
+def test_an_upgrade_that_fails_leaves_the_catalogue_as_it_was(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = columns_of(old)
+    with monkeypatch.context() as patch:
+        patch.setitem(UPGRADES, 1, (*UPGRADES[1], "ALTER TABLE no_such_table ADD COLUMN x"))
+        with pytest.raises(CatalogueError, match="no such table"):
+            Catalogue(old)
+    assert columns_of(old) == before
+    Catalogue(old).close()
+
+
+def test_every_older_version_has_a_way_to_this_one() -> None:
+    assert sorted(UPGRADES) == list(range(1, VERSION))
 
 
 @pytest.mark.parametrize("create", [True, False])
@@ -424,6 +488,12 @@ def test_runs_and_contents_are_found_by_their_beginning(many: Catalogue) -> None
     assert names_found(many, digest="3") == []
 
 
+def test_runs_with_warnings_are_found_apart(many: Catalogue) -> None:
+    assert names_found(many, warnings="yes") == sorted(NAMES)
+    assert names_found(many, warnings="no") == ["late.mov"]
+    assert names_found(many, warnings="no", state="finished") == []
+
+
 def test_states_are_found_together_by_commas(many: Catalogue) -> None:
     assert names_found(many, state="waiting") == ["late.mov"]
     assert len(names_found(many, state="waiting, finished")) == len(NAMES) + 1
@@ -460,7 +530,8 @@ def test_the_newest_is_found_first(many: Catalogue) -> None:
 @pytest.mark.parametrize(
     ("filters", "said"),
     [
-        ({"nam": "x"}, "there is no filter 'nam'. Choose from state, name, path, run, digest, since, until"),
+        ({"nam": "x"}, "there is no filter 'nam'. Choose from state, name, path, run, digest, since, until, warnings"),
+        ({"warnings": "2"}, "'2' is neither yes nor no. Write it as warnings=yes or warnings=no"),
         ({"state": "lost"}, "there is no state 'lost'. Choose from waiting, queued, running, finished"),
         ({"since": "yesterday"}, "'yesterday' is no date. Write it as 2026-11-21"),
         ({"until": "2026-13-01"}, "'2026-13-01' is no date"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from facehog_core.hog import HogParams
 from facehog_core.mask import Box, Polygon
 from facehog_core.recipe import Recipe
 from facehog_core.selection import Selection
+from facehog_core.timestamps import TimestampsSource
 
 ALL = """
 crop = [1, 2, 64, 96]
@@ -23,6 +25,8 @@ seconds = [0.5, 60]
 every = 3
 max_corrupt = 0.2
 stream = 1
+frame_rate = "30000/1001"
+timestamps = { file = "{stem}.csv", column = 2, unit = "ms" }
 """
 CHOSEN = Recipe(
     crop=Crop(x=1, y=2, width=64, height=96),
@@ -33,6 +37,8 @@ CHOSEN = Recipe(
     frames=Selection(start_s=0.5, stop_s=60, step=3),
     max_corrupt=0.2,
     stream=1,
+    frame_rate=Fraction(30000, 1001),
+    timestamps=TimestampsSource(file="{stem}.csv", column=2, unit="ms"),
 )
 
 
@@ -101,8 +107,12 @@ def test_frames_are_chosen_by_number_or_time(values: dict[str, object], expected
         ("frames = [1, 2, 3]", "frames = .* is wrong"),
         ("seconds = [0.0, 'x']", "seconds = .* is wrong. It must be .* in seconds"),
         ("every = 0", "every = 0 is wrong. It must be a whole number from 1 on"),
-        ("max_corrupt = 5", "max_corrupt = 5 is wrong. It must be a number from 0 to 1"),
+        ("max_corrupt = 5", "max_corrupt = 5 is wrong. It must be a share from 0 to 1"),
         ("stream = -1", "stream = -1 is wrong. It must be a whole number from 0 on"),
+        ("frame_rate = 0", "frame_rate = 0 is wrong. It must be frames a second above 0"),
+        ("frame_rate = '1/0'", "frame_rate = '1/0' is wrong"),
+        ("timestamps = { fil = 'a' }", "timestamps = .* is wrong. It must be a table such as"),
+        ("timestamps = 'a.csv'", "timestamps = 'a.csv' is wrong"),
         ("frames = [1]\nseconds = [1]", "frames and seconds are both given: choose one"),
         ("crop = = 1", "this is not TOML: .*line 1"),
     ],

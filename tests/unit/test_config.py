@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from deployments.config import TEMPLATE, Config, InboxConfig, find_config, load_config
+from deployments.config import TEMPLATE, Config, InboxConfig, TimestampsConfig, find_config, load_config
 from facehog_core import Crop, HogParams
 from facehog_core.errors import ConfigError
 from facehog_core.mask import Box, Polygon
@@ -40,9 +40,12 @@ def test_what_init_writes_are_the_defaults(tmp_path: Path) -> None:
 
 def test_what_init_writes_names_every_key(tmp_path: Path) -> None:
     # What is left out by default stands there as a comment.
-    told = tomllib.loads(re.sub(r'^# (?=[a-z_]+ = |\[|")', "", TEMPLATE, flags=re.MULTILINE))
-    # One is beside the other only here; which names have a crop of their own is not for a default.
+    text = re.sub(r'^# (?=[a-z_]+ = |\[|")', "", TEMPLATE, flags=re.MULTILINE)
+    text = text.replace("\nseconds = [", "\n# seconds = [")
+    told = tomllib.loads(text)
+    # Which names have a crop of their own is not for a list of keys.
     assert told["inbox"][0].pop("crops") == {"*m12*": [60, 30, 916, 475]}
+    told["inbox"][0]["seconds"] = None
 
     def names(table: object) -> object:
         if isinstance(table, dict):
@@ -50,8 +53,8 @@ def test_what_init_writes_names_every_key(tmp_path: Path) -> None:
         is_table = isinstance(table, list) and table and isinstance(table[0], dict)
         return [names(row) for row in table] if is_table else None
 
-    known = json.loads(load_config(None).model_dump_json(exclude={"home"}))
-    assert known["inbox"][0].pop("crops") == {}
+    known = json.loads(load_config(write(tmp_path, text)).model_dump_json(exclude={"home"}))
+    assert known["inbox"][0].pop("crops") == {"*m12*": [60, 30, 916, 475]}
     assert names(told) == names(known)
 
 
@@ -112,6 +115,18 @@ def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pyte
         ("[[inbox]]\npath = 'a'\nsettle_s = inf", ["inbox[0].settle_s = inf", "seconds"]),
         ("[[inbox]]\npath = 'a'\ncrop = [0, 0, 9]", ["inbox[0].crop = [0, 0, 9]", "[x, y, width, height]"]),
         ("[[inbox]]\npath = 'a'\npattern = '*.mp4'", ["inbox[0].pattern", "patterns"]),
+        ("[[inbox]]\npath = 'a'\nframe_rate = 0", ["inbox[0].frame_rate = 0", "frames a second above 0"]),
+        ("[[inbox]]\npath = 'a'\nframe_rate = '30/0'", ["inbox[0].frame_rate = '30/0'", "30000/1001"]),
+        ("[[inbox]]\npath = 'a'\nframe_rate = true", ["inbox[0].frame_rate = True"]),
+        ("[[inbox]]\npath = 'a'\nframe_rate = inf", ["inbox[0].frame_rate = inf"]),
+        ("[[inbox]]\npath = 'a'\ntimestamps = 'x.csv'", ["inbox[0].timestamps = 'x.csv'", "a table such as"]),
+        (
+            "[[inbox]]\npath = 'a'\n[inbox.timestamps]\nfile = 'x.csv'\nunit = 'min'",
+            ["inbox[0].timestamps = {'file': 'x.csv', 'unit': 'min'}", "unit one of s, ms, us, ns"],
+        ),
+        ("[[inbox]]\npath = 'a'\n[inbox.timestamps]\nfile = 'x.csv'\ncolumn = 0", ["number from 1 on"]),
+        ("[[inbox]]\npath = 'a'\n[inbox.timestamps]\nfile = '{steam}.csv'", ["'{steam}.csv'", "{stem}"]),
+        ("[[inbox]]\npath = 'a'\n[inbox.timestamps]\nfil = 'x.csv'", ["inbox[0].timestamps.fil", "Did you mean file?"]),
         ("[[inbox]]\npath = 'a'\nsettle_s = -1", ["inbox[0].settle_s = -1"]),
         ("[[inbox]]\npath = 'a'\ncrop = [0, 0, 0, 10]", ["inbox[0].crop", "width"]),
         ("[[inbox]]\npath = 'a'\n[[inbox]]\npath = 'b'\ncrop = [1]", ["inbox[1].crop = [1]"]),
@@ -218,7 +233,7 @@ def test_every_key_says_what_it_must_be() -> None:
     tables = [Config, *(field.annotation for field in Config.model_fields.values())]
     models = [table for table in tables if isinstance(table, type) and issubclass(table, BaseModel)]
     assert len(models) == 5
-    for model in (*models, InboxConfig):
+    for model in (*models, InboxConfig, TimestampsConfig):
         for name, field in model.model_fields.items():
             assert field.description or name == "home"
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 
@@ -29,8 +30,7 @@ from facehog_core.chunking import Chunk
 from facehog_core.crop import Crop
 from facehog_core.decode import DecodedFrame, iter_frames
 from facehog_core.errors import ChangedError, CropError, StoreError, ViewError
-from facehog_core.extract import check_crop, choose_frames, compute_shard, extract_chunk, iter_chosen, plan_run
-from facehog_core.frame_index import NO_PTS
+from facehog_core.extract import check_crop, compute_shard, extract_chunk, iter_chosen, plan_run
 from facehog_core.hog import HogParams
 from facehog_core.layout import Work
 from facehog_core.receipts import ShardHogs, ShardReceipt
@@ -39,6 +39,7 @@ from facehog_core.sealed import open_group, read_record
 from facehog_core.selection import Selection
 from facehog_core.session import open_session
 from facehog_core.store import RunPaths, discard_partial, read_receipt, read_work, seal_store, write_shard
+from facehog_core.timestamps import TimestampsSource, find_timestamps
 from facehog_core.verify import Verdict, verify_store
 from facehog_core.video import FrameIndex, VideoInfo, probe
 
@@ -332,11 +333,18 @@ def test_a_choice_of_no_frame_is_refused_in_words(
     assert not list(tmp_path.iterdir())
 
 
-def test_seconds_of_a_recording_without_times_are_refused_in_words(tmp_path: Path) -> None:
-    info, index = probe(write_recording(tmp_path / "m12.h264", 12))
-    timeless = replace(index, pts=np.full(12, NO_PTS), is_seekable=False)
+def test_seconds_are_those_of_the_times_that_are_told(tmp_path: Path) -> None:
+    info, _ = probe(write_recording(tmp_path / "m12.h264", 12))
+    (tmp_path / "m12.csv").write_text("\n".join(str(100 + 7 * number) for number in range(12)))
+    timed = replace(SMALL, frames=Selection(start_s=0.1, stop_s=0.3), frame_rate=Fraction(20))
+    stamped = replace(SMALL, frames=Selection(start_s=107, stop_s=121), timestamps=TimestampsSource(file="{stem}.csv"))
+    for recipe, expected in [(timed, [2, 3, 4, 5]), (stamped, [1, 2])]:
+        paths = make_paths(tmp_path / "store", make_work(recipe=recipe))
+        plan_run(paths, info, recipe, BEGUN, find_timestamps(Path(info.path), recipe.timestamps))
+        assert read_work(paths).numbers.tolist() == expected
+        assert recipe.frames.resolve(zarr.open_array(paths.working / "time_s", mode="r")[:]).size == len(expected)
     with pytest.raises(ViewError, match="none of its frames is in seconds 0 to 5: its frames have no times"):
-        choose_frames(info, timeless, replace(SMALL, frames=Selection(stop_s=5)))
+        plan_run(make_paths(tmp_path / "none", make_work()), info, replace(SMALL, frames=Selection(stop_s=5)), BEGUN)
 
 
 # -- from a probe to a sealed store -----------------------------------------------------------------------

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import xxhash
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from facehog_core.crop import Crop
 from facehog_core.hog import BLOCK_NORMS, HogParams
 from facehog_core.mask import Box, Polygon
-from facehog_core.recipe import GREYS, Recipe, name_run
+from facehog_core.recipe import GREYS, Recipe, is_run_of, name_run
 from facehog_core.selection import Selection
+from facehog_core.timestamps import UNITS, TimestampsFile, TimestampsSource
 
 SIZES = st.integers(1, 40)
 CROPS = st.builds(Crop, x=st.integers(0, 9), y=st.integers(0, 9), width=SIZES, height=SIZES)
@@ -39,6 +42,14 @@ RECIPES = st.builds(
     | st.builds(Selection, start_s=st.floats(0, 5), step=st.integers(1, 3)),
     max_corrupt=st.floats(0, 1),
     stream=st.none() | st.integers(0, 3),
+    frame_rate=st.none() | st.fractions(min_value=Fraction(1, 1000), max_value=1000),
+    timestamps=st.none()
+    | st.builds(
+        TimestampsSource,
+        file=st.sampled_from(["{stem}_times.csv", "times/{name}.txt"]),
+        column=st.none() | st.integers(1, 3) | st.sampled_from(["time", "1"]),
+        unit=st.sampled_from(list(UNITS)),
+    ),
 )
 
 
@@ -72,6 +83,8 @@ def test_two_recipes_share_a_digest_only_if_they_are_the_same(one: Recipe, other
         {"frames": Selection(step=9)},
         {"max_corrupt": 0.1},
         {"stream": 1},
+        {"frame_rate": Fraction(30)},
+        {"timestamps": TimestampsSource(file="{stem}.csv")},
     ],
     ids=lambda change: str(next(iter(change.values()))),
 )
@@ -87,6 +100,25 @@ def test_a_run_is_named_after_content_and_recipe() -> None:
     recipe = Recipe()
 
     assert name_run("0123456789abcdef" * 2, recipe) == f"0123456789ab-{recipe.digest[:8]}"
+
+
+def test_a_recipe_of_an_older_facehog_is_read() -> None:
+    told = Recipe().as_dict()
+    assert Recipe.from_dict({name: told[name] for name in ("hog", "crop", "with_images")}) == Recipe()
+
+
+def test_a_rate_is_above_0() -> None:
+    with pytest.raises(ValueError, match="frame_rate must be above 0, got -1"):
+        Recipe(frame_rate=Fraction(-1))
+
+
+def test_a_run_is_named_after_its_timestamps_too() -> None:
+    recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
+    one, other = (TimestampsFile(path=Path("m.csv"), size_bytes=1, digest=digit * 32) for digit in "12")
+    names = {name_run("0" * 32, recipe, found) for found in (None, one, other)}
+    assert len(names) == 3
+    assert all(is_run_of(name, recipe) for name in names)
+    assert name_run("0" * 32, recipe, replace(one, path=Path("moved.csv"))) in names
 
 
 def test_what_is_described_of_a_frame_is_the_crop_or_else_all_of_it() -> None:
@@ -116,10 +148,10 @@ def test_a_recipe_of_a_version_that_knew_fewer_choices_is_read() -> None:
         ({"downsample": 1.5}, "downsample must be a whole number of at least 1, got 1.5"),
         ({"downsample": True}, "downsample must be a whole number"),
         ({"apply_rotation": 90}, "apply_rotation must be true or false, got 90"),
-        ({"max_corrupt": 5}, "max_corrupt must be a number from 0 to 1, got 5"),
-        ({"max_corrupt": -0.1}, "max_corrupt must be a number from 0 to 1, got -0.1"),
-        ({"max_corrupt": "5 %"}, "max_corrupt must be a number from 0 to 1, got '5 %'"),
-        ({"max_corrupt": True}, "max_corrupt must be a number from 0 to 1, got True"),
+        ({"max_corrupt": 5}, "max_corrupt must be a share from 0 to 1, got 5"),
+        ({"max_corrupt": -0.1}, "max_corrupt must be a share from 0 to 1, got -0.1"),
+        ({"max_corrupt": "5 %"}, "max_corrupt must be a share from 0 to 1, got '5 %'"),
+        ({"max_corrupt": True}, "max_corrupt must be a share from 0 to 1, got True"),
         ({"stream": -1}, "stream must be a whole number of at least 0, got -1"),
         ({"stream": "v"}, "stream must be a whole number of at least 0, got 'v'"),
     ],

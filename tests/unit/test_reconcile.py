@@ -21,6 +21,7 @@ from facehog_core.provenance import RunRecord, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.reconcile import MOST_ATTEMPTS, Inbox, Life, RunRequest, reconcile
 from facehog_core.schema import Fate
+from facehog_core.timestamps import TimestampsSource
 
 SETTLE_S = 10.0
 
@@ -73,10 +74,11 @@ class Rig:
     launcher: FakeLauncher = field(default_factory=FakeLauncher)
     looks: Looks = field(default_factory=lambda: Looks(SETTLE_S))
     at_s: float = 0.0
+    recipe: Recipe = field(default_factory=Recipe)
 
     @property
     def inbox(self) -> Inbox:
-        return Inbox(path=self.folder, patterns=["*.mp4"], settle_s=SETTLE_S, recipe=Recipe())
+        return Inbox(path=self.folder, patterns=["*.mp4"], settle_s=SETTLE_S, recipe=self.recipe)
 
     def put(self, name: str, content: bytes = b"x") -> Path:
         path = self.folder / name
@@ -133,6 +135,31 @@ def settle(rig: Rig) -> int:
 
 
 # -- step by step -----------------------------------------------------------------------------------------
+
+
+def test_a_file_waits_until_its_timestamps_have_stood_still_too(rig: Rig) -> None:
+    rig.recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
+    rig.put("m12.mp4")
+    assert rig.look() == 0
+    rig.put("m12.csv", b"0")
+    assert rig.look(after_s=SETTLE_S) == 0
+    rig.put("m12.csv", b"0\n1")
+    assert rig.look(after_s=SETTLE_S) == 0
+    assert rig.look(after_s=SETTLE_S - 1) == 0
+    assert rig.look(after_s=1) == 1
+
+
+def test_a_file_does_not_wait_for_timestamps_that_are_not_there(rig: Rig) -> None:
+    rig.recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
+    rig.put("m12.mp4")
+    assert settle(rig) == 1
+
+
+def test_what_is_not_of_the_recording_does_not_keep_it_waiting(rig: Rig) -> None:
+    rig.put("m12.mp4")
+    rig.look()
+    rig.put("m12.csv", b"0")
+    assert rig.look(after_s=SETTLE_S) == 1
 
 
 def test_a_file_waits_until_it_has_stood_still_and_is_asked_for_then(rig: Rig) -> None:

@@ -47,7 +47,7 @@ def test_a_session_has_every_array_with_its_dims_and_coordinates(tmp_path: Path)
         "histograms": ("frame", "cell_row", "cell_col", "orientation"),
         "images": ("frame", "row", "col"),
     }
-    assert set(session.coords) == {"frame", "time_s", "pts", "packet", "keyframe", "corrupt"}
+    assert set(session.coords) == {"frame", "time_s", "n_dropped_after", "pts", "packet", "keyframe", "corrupt"}
     assert session.images.shape == (23, 24, 40)
     assert session.images.dtype == np.float32
     assert session.attrs["run_id"] == make_paths(tmp_path, make_work()).run_id

@@ -24,7 +24,7 @@ from facehog_core.chunking import Chunk
 from facehog_core.errors import StoreError
 from facehog_core.layout import Work
 from facehog_core.picture import render_pictures
-from facehog_core.receipts import ShardReceipt, count_frames
+from facehog_core.receipts import ShardReceipt, count_frames, tell_damage
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import open_group, read_record
 from facehog_core.store import (
@@ -62,6 +62,7 @@ def expected_arrays(work: Work) -> dict[str, np.ndarray]:
     arrays |= {"pts": work.index.pts, "packet": work.index.packets, "keyframe": work.index.is_keyframe}
     arrays |= {"frame": np.arange(work.plan.n_frames)}
     arrays |= {"time_s": work.index.time_s(work.info.time_base)}
+    arrays |= {"n_dropped_after": np.zeros(work.index.n_frames, np.uint32)}
     if work.recipe.with_images:
         arrays |= {"images": render_pictures(arrays["histograms"], work.recipe.hog, work.frame_shape)}
     return arrays
@@ -105,12 +106,13 @@ def test_xarray_reads_every_array_with_its_dims_and_coordinates(tmp_path: Path) 
         "images": ("frame", "row", "col"),
         "frame": ("frame",),
         "time_s": ("frame",),
+        "n_dropped_after": ("frame",),
         "pts": ("frame",),
         "packet": ("frame",),
         "keyframe": ("frame",),
         "corrupt": ("frame",),
     }
-    assert set(dataset.coords) == {"frame", "time_s", "pts", "packet", "keyframe", "corrupt"}
+    assert set(dataset.coords) == {"frame", "time_s", "n_dropped_after", "pts", "packet", "keyframe", "corrupt"}
     for name, values in expected_arrays(work).items():
         assert dataset[name].dtype == values.dtype
         np.testing.assert_array_equal(dataset[name].values, values)
@@ -129,11 +131,13 @@ def test_tensorstore_reads_every_array(tmp_path: Path) -> None:
         assert array.domain.labels == tuple(zarr.open_array(path / name).metadata.dimension_names)
 
 
-def test_frames_without_a_time_keep_their_place(tmp_path: Path, work: Work) -> None:
+def test_frames_without_a_time_are_counted(tmp_path: Path, work: Work) -> None:
     index = replace(work.index, pts=np.full(23, np.iinfo(np.int64).min), is_seekable=False)
     dataset = xr.open_zarr(make_store(tmp_path, replace(work, index=index)))
 
-    assert np.isnan(dataset.time_s).all()
+    assert dataset.time_s.values.tolist() == list(range(23))
+    assert dataset.time_s.attrs["unit"] == "frames, not seconds"
+    assert "n_dropped_after" not in dataset.coords
     assert dataset.pts.dtype == np.int64
     assert (dataset.pts == np.iinfo(np.int64).min).all()
 
@@ -276,6 +280,28 @@ def test_a_seal_that_was_cut_off_before_publishing_is_done_again(
 
     assert again == receipts
     assert read_record(seal_store(paths, receipts, ENDED | {"attempt": 2})).attempt == 2
+
+
+def test_warnings_come_when_a_run_is_planned_and_when_it_ends_each_once(
+    paths: RunPaths, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_store(paths, work, BEGUN | {"warnings": ["a clock ran backwards.", "it is dark."]})
+    hogs = [
+        replace(made, corrupt=np.zeros_like(made.corrupt)) for made in (make_hogs(work, s) for s in shards_of(work))
+    ]
+    receipts = [write_shard(paths, span, made) for span, made in zip(shards_of(work), hogs, strict=True)]
+    ended = ENDED | {"warnings": ["the end is cut off."]}
+
+    def die(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "flush_tree", die)
+        with pytest.raises(KeyboardInterrupt):
+            seal_store(paths, receipts, ended)
+    record = read_record(seal_store(paths, receipts, ended))
+    assert record.warnings == ["a clock ran backwards.", "it is dark.", "the end is cut off."]
+    assert record.reason == "23 frames are described; with 3 warnings"
 
 
 # -- going on ---------------------------------------------------------------------------------------------
@@ -653,7 +679,8 @@ def test_a_sealed_store_says_all_that_the_catalogue_does(paths: RunPaths, work: 
     assert record.finished_at == record.changed_at == datetime.fromisoformat("2026-11-21T12:01:00+00:00")
     n_corrupt = count_frames(span for receipt in receipts for span in receipt.corrupt)
     assert (record.n_frames, record.n_corrupt, record.grey) == (23, n_corrupt, ["luma table"])
-    assert record.reason == f"23 frames are described, {n_corrupt} of them corrupt"
+    assert record.reason == f"23 frames are described, {n_corrupt} of them corrupt; with 1 warning"
+    assert record.warnings == [f"{tell_damage(receipts)}."]
     assert (record.store, record.size_bytes) == (paths.final, 1000)
     assert record.arrays["descriptors"] == {
         "shape": [23, work.recipe.hog.n_features(work.frame_shape)],

@@ -256,6 +256,8 @@ def test_a_recording_that_was_only_touched_is_unchanged(tmp_path: Path) -> None:
         {"software": {"av": "17"}},
         {"n_frames": 22},
         {"n_corrupt": 9},
+        {"n_dropped": 9},
+        {"warnings": ["it rained."]},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -1,0 +1,65 @@
+"""What is chosen on the command line for one call, instead of what the configuration says."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+from facehog_core.errors import ConfigError
+from facehog_core.recipe import Recipe
+from facehog_core.timestamps import TimestampsSource
+
+
+def parse_frame_rate(text: str | None) -> Fraction | None:
+    """Read ``--frame-rate``.
+
+    Raises
+    ------
+    ConfigError
+        If it is no rate.
+    """
+    if text is None:
+        return None
+    try:
+        return Recipe(frame_rate=Fraction(text)).frame_rate
+    except (ValueError, ZeroDivisionError) as error:
+        fact = f"{text!r} is no number of frames a second"
+        raise ConfigError("--frame-rate", fact, "Such as --frame-rate 30 or --frame-rate 30000/1001.") from error
+
+
+def parse_timestamps(
+    recording: Path, file: str | None, column: str | None, unit: str | None
+) -> TimestampsSource | None:
+    """Read ``--timestamps``, ``--column`` and ``--unit`` for a recording.
+
+    Parameters
+    ----------
+    recording : Path
+    file : str or None
+        A file, or a pattern from the recording's folder.
+    column, unit : str or None
+
+    Raises
+    ------
+    ConfigError
+        If they make no sense, or there is no such file: one that is named by hand is meant.
+    """
+    if file is None:
+        if column or unit:
+            raise ConfigError(
+                "--timestamps", "no file is named", "Give --timestamps FILE, or `timestamps` of the inbox."
+            )
+        return None
+    if Path(file).is_file():
+        # By its text, as the recording: links are not followed.
+        file = os.path.abspath(file)  # noqa: PTH100
+        file = file.replace("{", "{{").replace("}", "}}")
+    chosen = int(column) if column and column.isdecimal() else column
+    try:
+        source = TimestampsSource(file=file, column=chosen, unit=unit or "s")
+    except ValueError as error:
+        raise ConfigError("--timestamps", str(error), "Such as --timestamps times.csv --column 2 --unit ms.") from error
+    if not (path := source.path_for(recording)).is_file():
+        raise ConfigError("--timestamps", f"there is no file {path}", "Check the path.")
+    return source

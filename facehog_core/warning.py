@@ -1,0 +1,42 @@
+"""What whoever uses a run's results must know, in sentences: collected when it is planned and when it is sealed.
+
+A run with warnings is finished all the same. Each is a sentence of its own that names numbers and places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .receipts import ShardReceipt, tell_damage
+from .timing import Times
+
+
+def warn_of_plan(times: Times) -> list[str]:
+    """Collect what is known before a frame is decoded.
+
+    Parameters
+    ----------
+    times : Times
+        When the frames were taken.
+
+    Returns
+    -------
+    list of str
+    """
+    return list(times.warnings)
+
+
+def warn_of_results(receipts: Iterable[ShardReceipt]) -> list[str]:
+    """Collect what is known once all frames are described.
+
+    Parameters
+    ----------
+    receipts : iterable of ShardReceipt
+        Of all shards.
+
+    Returns
+    -------
+    list of str
+    """
+    damage = tell_damage(receipts)
+    return [f"{damage}."] if damage else []
