@@ -125,7 +125,6 @@ def test_frames_without_a_time_among_others_are_said() -> None:
 def test_repeated_times_are_counted_with_their_places() -> None:
     times = times_of([0, 10, 10, 10, 40, 50, 60, 70], is_seekable=False)
     assert "2 of 8 frames repeat the time of the frame before (frames 2, 3)." in times.warnings
-    assert any("do not tell its frames apart" in warning for warning in times.warnings)
     assert times.gaps == (Gap(after=3, n_missing=2, gap_s=0.03),)
 
 
@@ -140,6 +139,14 @@ def test_all_times_may_be_the_same() -> None:
     times = times_of([7] * 9, is_seekable=False)
     assert "8 of 9 frames repeat the time of the frame before (frames 1, 2, 3, 4, 5, ...)." in times.warnings
     assert (times.n_dropped, times.interval_s) == (0, None)
+
+
+def test_uneven_times_of_decoding_are_doubted() -> None:
+    pts = [0, 33, 67, 200, 233, 267]
+    shown, decoded = (times_of(pts, is_seekable=is_seekable).warnings for is_seekable in (True, False))
+    assert decoded[1:] == shown
+    assert decoded[0].startswith("The container tells when frames are decoded, not when they are shown")
+    assert times_of([0, 33, 67, 100], is_seekable=False).warnings == []
 
 
 def test_even_times_are_right_also_where_the_decoder_must_count(tmp_path: Path) -> None:
