@@ -60,6 +60,14 @@ def test_seconds_are_the_nearest_to_the_exact_product(ticks: list[int], unit: Fr
     assert to_seconds(np.array(ticks, object), unit).tolist() == exact
 
 
+def test_nanoseconds_since_1970_are_rounded_once() -> None:
+    # More than 53 bits: some of them come out differently if the tick itself is rounded first.
+    ticks = [1_795_262_455_534_703_863 + 33_333_333 * number for number in range(1000)]
+    exact = [float(Fraction(tick, 10**9)) for tick in ticks]
+    assert (np.array(ticks, np.float64) / 1e9).tolist() != exact
+    assert to_seconds(np.array(ticks, np.int64), Fraction(1, 10**9)).tolist() == exact
+
+
 def test_no_ticks_make_no_seconds() -> None:
     assert to_seconds(np.array([], np.int64), Fraction(1, 30)).tolist() == []
 
