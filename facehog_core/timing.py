@@ -309,14 +309,16 @@ def _warn_of_steps(intervals: NDArray[np.float64]) -> Iterator[str]:
 
 
 def _warn_of_order(clock: Clock, index: FrameIndex) -> Iterator[str]:
-    """Warn where times may belong to a neighbour: they do not name frames, and are not evenly spread either."""
+    """Warn where times that ascend are those of decoding, put in order, and are not evenly spread."""
     intervals = clock.intervals()
     usual = find_usual(intervals)
-    is_even = not intervals.size or (usual is not None and bool((np.abs(intervals - usual) <= 1).all()))
-    if not index.is_seekable and not is_even:
+    # The index calls times that are the frames' own, and ascend, seekable.
+    if index.is_seekable or usual is None or not (intervals > 0).all():
+        return
+    if (np.abs(intervals - usual) > 1).any():
         yield (
-            "The container's times do not tell its frames apart: they are given to the frames in ascending order, and "
-            "single ones may belong to a neighbour."
+            "The container tells when frames are decoded, not when they are shown: where its times are uneven, single "
+            "ones may belong to a neighbouring frame."
         )
 
 

@@ -681,6 +681,7 @@ def test_a_sealed_store_says_all_that_the_catalogue_does(paths: RunPaths, work: 
     assert (record.n_frames, record.n_corrupt, record.grey) == (23, n_corrupt, ["luma table"])
     assert record.reason == f"23 frames are described, {n_corrupt} of them corrupt; with 1 warning"
     assert record.warnings == [f"{tell_damage(receipts)}."]
+    assert record.warnings[0].startswith(f"{n_corrupt} of 23 frames are corrupt: ")
     assert (record.store, record.size_bytes) == (paths.final, 1000)
     assert record.arrays["descriptors"] == {
         "shape": [23, work.recipe.hog.n_features(work.frame_shape)],
