@@ -45,14 +45,19 @@ class Grey:
         The Y plane as stored, if there are `levels`; grey from 0 to 255 if not.
     levels : ndarray of float64, shape (256,), or None
         The grey of each Y; integers.
+    is_16_bit : bool
+        Whether it is scaled down from grey of 16 bits.
     """
 
     values: NDArray[Any]
     levels: NDArray[np.float64] | None = None
+    is_16_bit: bool = False
 
     @property
     def way(self) -> str:
-        """How the grey was found: ``"luma table"`` or ``"rgb"``."""
+        """How the grey was found: ``"luma table"``, ``"rgb"``, or ``"16-bit grey"``."""
+        if self.is_16_bit:
+            return "16-bit grey"
         return "rgb" if self.levels is None else "luma table"
 
     def to_float(self) -> NDArray[np.float64]:
@@ -72,6 +77,8 @@ class Grey:
 def grey_of(frame: VideoFrame) -> Grey:
     """Find the grey of a frame, by the table where its chroma is neutral and through RGB where not.
 
+    Grey of 16 bits (a still image's) is scaled from 0 to 255 and not rounded.
+
     Parameters
     ----------
     frame : av.VideoFrame
@@ -81,6 +88,8 @@ def grey_of(frame: VideoFrame) -> Grey:
     Grey
         Its `values` may be the frame's own Y plane: read-only, and holding the frame in memory.
     """
+    if frame.format.name == "gray16le":
+        return Grey(_grey_of_16_bits(frame), is_16_bit=True)
     if is_neutral(frame) and (levels := grey_levels(frame)) is not None:
         return Grey(luma_of(frame), levels)
     return Grey(grey_of_rgb(frame))
@@ -102,6 +111,12 @@ def grey_of_rgb(frame: VideoFrame) -> NDArray[np.float64]:
     # The order of the sum is that of pims.as_grey: the last bit is the same too.
     grey: NDArray[np.float64] = RED * rgb[..., 0] + GREEN * rgb[..., 1] + BLUE * rgb[..., 2]
     return grey
+
+
+def _grey_of_16_bits(frame: VideoFrame) -> NDArray[np.float64]:
+    """Scale 16-bit grey to that of 8 bits, unrounded: its 65535 is 255."""
+    plane = frame.planes[0]
+    return _lines(plane).view("<u2")[:, : plane.width] * (255 / 65535)
 
 
 def grey_levels(frame: VideoFrame) -> NDArray[np.float64] | None:
