@@ -2,8 +2,8 @@
 
 PNG and JPEG are read by Pillow and TIFF by tifffile, so that pixels are those of `skimage.io.imread`. What is wrong
 with an image shows as far as its form lets it: a PNG is under checksums, also a TIFF that is compressed by deflate.
-A JPEG is not. libjpeg reads on through any damage without a word, so FFmpeg's decoder, told to be strict, is asked
-for its opinion too; a single flipped bit may pass it all the same.
+A JPEG is not: libjpeg reads on through damage without a word, so FFmpeg's decoder, told to be strict, is asked for
+its opinion too. It notices most of what is larger than a few bits, such as a lost sector, and not all.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG_SIGNATURE = b"\xff\xd8"
 # Of what tifffile decodes by itself. Packbits too, but 20 times slower than Pillow does.
 _OWN_COMPRESSIONS = (
     tifffile.COMPRESSION.NONE,
@@ -31,6 +32,8 @@ _OWN_COMPRESSIONS = (
 _CODECS = {"JPEG": "mjpeg", "MPO": "mjpeg", "PNG": "png"}
 _STRICT = {"err_detect": "explode+crccheck+bitstream+buffer"}
 _FULL_RANGE = 2  # of AVColorRange
+# More than any camera takes; the largest frames of H264 have a quarter of it.
+MOST_PIXELS = 2**27
 _PNG_DEPTH = 24  # Place of the bit depth in a PNG: signature, length and name of the first chunk, width, height.
 
 
@@ -108,10 +111,10 @@ def decode_image(content: bytes) -> tuple[VideoFrame, bool]:
     DamagedImageError, UnfitImageError
         As `read_header` does; also if pixels are transparent.
     """
-    is_tiff = content.startswith(_TIFF_SIGNATURES)
-    pixels = _guarded(_decode_tiff if is_tiff else _decode_plain, content)
-    is_doubtful = content.startswith(b"\xff\xd8") and not _passes_ffmpeg(content)
-    return _frame_of(pixels), is_doubtful
+    decode = _decode_tiff if content.startswith(_TIFF_SIGNATURES) else _decode_plain
+    frame = _guarded(lambda stored: _frame_of(decode(stored)), content)
+    is_doubtful = content.startswith(_JPEG_SIGNATURE) and not _passes_ffmpeg(content)
+    return frame, is_doubtful
 
 
 def _guarded(read: Callable[[bytes], _T], content: bytes) -> _T:
@@ -135,11 +138,17 @@ def _frame_of(pixels: NDArray[Any]) -> VideoFrame:
     return frame
 
 
+def _check_extent(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise UnfitImageError(f"says that it has {width} x {height} pixels")
+
+
 # -- PNG and JPEG: Pillow ---------------------------------------------------------------------------------
 
 
 def _open_plain(content: bytes) -> Image.Image:
     image = Image.open(BytesIO(content), formats=("PNG", "JPEG"))
+    _check_extent(image.width, image.height)
     if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
         raise UnfitImageError("is animated")
     return image
@@ -243,6 +252,7 @@ def _only_page(tiff: tifffile.TiffFile) -> Any:
 
 def _check_page(page: Any) -> str:
     """Return the format of a page's pixels."""
+    _check_extent(page.imagewidth, page.imagelength)
     kind, bits, n_samples = page.photometric, page.bitspersample, page.samplesperpixel
     is_plain = page.sampleformat == tifffile.SAMPLEFORMAT.UINT and page.imagedepth == 1
     if is_plain and kind == tifffile.PHOTOMETRIC.MINISBLACK and n_samples == 1 and bits in (1, 8, 16):

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from runs import BEGUN, ENDED, lay_out_run, make_paths, make_work, run_recording
-from skimage.feature import _hog, hog
+from skimage.feature import hog
 
 from facehog_core import extract
 from facehog_core.chunking import Chunk
@@ -80,21 +80,6 @@ def recipes_grey(path: Path, numbers: Sequence[int], crop: Crop | None) -> Itera
             if number in numbers:
                 grey = pims.as_grey(frame.to_ndarray(format="rgb24"))
                 yield grey[crop.window] if crop else grey
-
-
-@pytest.fixture
-def decided_ties(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turn scikit-image's gradients by 1e-11 rad: those on a bin border, where it does not agree with itself, go above.
-
-    No other gradient of 8-bit grey is as near to a border.
-    """
-    gradient_of = _hog._hog_channel_gradient
-
-    def turned(channel: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        g_row, g_col = gradient_of(channel)
-        return g_row + 1e-11 * g_col, g_col - 1e-11 * g_row
-
-    monkeypatch.setattr(_hog, "_hog_channel_gradient", turned)
 
 
 @pytest.mark.usefixtures("decided_ties")
