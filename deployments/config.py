@@ -472,7 +472,8 @@ images = false                               # write HOG pictures too (large; th
 [[inbox]]                                    # repeat this table for each folder in which recordings land
 path = "inbox"
 patterns = ["*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.h264"]
-settle_s = 10                                # seconds that a file must stand still before it is taken up
+# Add "*.png", "*.jpg" or "*.tif", and each sub-folder of numbered images is a recording too.
+settle_s = 10                                # seconds that a file or folder must stand still before it is taken up
 # crop = [53, 22, 916, 475]                  # x, y, width, height in pixels; left out: the whole frame
 # max_corrupt = 0.05                         # with more than this share of damaged frames a recording is quarantined
 # frame_rate = 30                            # of raw .h264, whose frames are not timed; also "30000/1001"
