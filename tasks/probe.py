@@ -31,4 +31,6 @@ def probe_recording(path: Path) -> VideoInfo:
         info.profile,
         info.size_bytes / 1e6,
     )
+    for remark in info.remarks:
+        get_run_logger().warning("%s: %s", path.name, remark)
     return info
