@@ -20,7 +20,7 @@ from .container import COPY_AGAIN, choose_stream, codec_of, open_container
 from .errors import ChangedError, EmptyFileError, RecordingRefusedError, UnreadableError
 from .frame_index import NO_PTS, FrameIndex, index_frames
 from .limits import check_claims, check_frame_size, check_start_codes
-from .source import digest_file, digest_looks, is_folder, list_images
+from .source import digest_file, digest_looks, is_folder, scan_images
 from .stills import IMAGES, survey_images
 
 __all__ = [
@@ -224,7 +224,7 @@ def is_unchanged(info: VideoInfo) -> bool:
     """Tell whether the file, or each image of the folder, still has the size and time that it was probed with."""
     try:
         if info.looks is not None:
-            return digest_looks(list_images(info.path)) == info.looks
+            return digest_looks(scan_images(info.path)) == info.looks
         status = Path(info.path).stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
