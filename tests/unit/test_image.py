@@ -104,6 +104,15 @@ def test_grey_that_is_stored_as_grey_takes_the_fast_way() -> None:
         np.testing.assert_array_equal(found.to_float(), grey)
 
 
+@pytest.mark.parametrize("other", [0, 1, 2])
+def test_one_colour_that_differs_in_one_pixel_is_colour(other: int) -> None:
+    pixels = np.dstack([draw(3)] * 3)
+    pixels[-1, -1, other] += 9
+    frame, _ = decode_image(encode(Image.fromarray(pixels)))
+    assert frame.format.name == "rgb24"
+    np.testing.assert_array_equal(grey_of(frame).to_float(), origins_grey(pixels))
+
+
 def test_black_and_white_are_the_ends_of_grey() -> None:
     pixels = draw(3) > 100
     for content in (
