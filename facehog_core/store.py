@@ -141,7 +141,7 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any], tim
         "coordinates": "time_s n_dropped_after timestamps pts packet keyframe corrupt",
         **times.as_attributes(),
         **attributes,
-        "warnings": [*warn_of_plan(times), *attributes.get("warnings", [])],
+        "warnings": [*work.info.remarks, *warn_of_plan(times), *attributes.get("warnings", [])],
     }
     if paths.working.is_dir() and _agrees(paths.working, wanted):
         return

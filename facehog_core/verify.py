@@ -16,7 +16,7 @@ from .provenance import RunRecord
 from .receipts import ShardHogs, ShardReceipt, find_damage
 from .recipe import Recipe
 from .sealed import check_metadata, open_group, read_record
-from .source import digest_source
+from .source import digest_file, digest_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

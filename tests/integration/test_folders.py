@@ -18,6 +18,7 @@ from stills import write_stills
 from deployments.cli import main
 from facehog_core import HogParams, Recipe, open_session
 from facehog_core.schema import Fate
+from facehog_core.timestamps import TimestampsSource
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -50,6 +51,22 @@ def test_a_folder_of_images_ends_as_a_sealed_store_and_a_finished_row(lab: Lab, 
     expected = hog(skio.imread(folder / "img10.png"), 8, (16, 16), (1, 1), "L2-Hys", transform_sqrt=True)
     np.testing.assert_allclose(session.descriptors[10].values, expected, rtol=0, atol=1e-5)
     assert lab.process(folder, SMALL).is_completed(), "what is finished is not made again"
+
+
+@pytest.mark.parametrize("place", ["{stem}.csv", "{name}/times.csv"])
+def test_what_is_missing_is_a_warning_and_timestamps_are_joined(lab: Lab, folder: Path, place: str) -> None:
+    (folder / "img7.png").unlink()
+    stamps = folder.parent / place.format(stem="2021.11.05_m12", name="2021.11.05_m12")
+    stamps.write_text("".join(f"{number / 50}\n" for number in range(12) if number != 7))
+    lab.process(folder, Recipe(timestamps=TimestampsSource(file=place)))
+
+    record = lab.record(folder)
+    assert record.state == Fate.FINISHED
+    assert record.timing["source"] == f"sidecar {stamps.name}"
+    missing, gap = record.warnings
+    assert missing.startswith("1 image of the sequence is missing (number 7)")
+    assert "after frame 6" in gap, "the clock knows of it too"
+    assert record.n_dropped == 1
 
 
 def test_the_same_images_in_another_folder_are_a_duplicate(lab: Lab, folder: Path) -> None:
