@@ -279,7 +279,7 @@ def probe(path: Annotated[Path, typer.Argument(help="A recording.")], as_json: J
     """Say what a recording is, without decoding it."""
     info, index = probe_recording(path)
     times = time_frames(info, index, Recipe())
-    warnings = warn_of_plan(times)
+    warnings = warn_of_plan(info, times)
     keyframes = index.is_keyframe.nonzero()[0].tolist()
     if as_json:
         told = {"n_dropped": times.n_dropped, "timing": times.as_dict(), "warnings": warnings}

@@ -490,7 +490,8 @@ images = false                               # write HOG pictures too (large; th
 [[inbox]]                                    # repeat this table for each folder in which recordings land
 path = "inbox"
 patterns = ["*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.h264"]
-settle_s = 10                                # seconds that a file must stand still before it is taken up
+# Add "*.png", "*.jpg" or "*.tif", and each sub-folder of numbered images is a recording too.
+settle_s = 10                                # seconds that a file or folder must stand still before it is taken up
 # crop = [53, 22, 916, 475]                  # x, y, width, height in pixels; left out: the whole frame
 grey = "rgb"                                 # as RGB makes it; "luma": Y as it is stored
 downsample = 1                               # 2: the mean of 2 x 2 pixels of the crop is one pixel

@@ -16,6 +16,7 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError, ServiceError
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
+from facehog_core.source import name_recording
 from facehog_core.store import RunPaths, measure_progress
 from flows.process_recording import process_recording
 
@@ -113,5 +114,5 @@ def read_progress(config: Config, path: Path) -> tuple[int, int] | None:
         return None
     if file is None or file.run_id is None:
         return None
-    found = measure_progress(RunPaths(root=config.store, recording=path.name, run_id=file.run_id))
+    found = measure_progress(RunPaths(root=config.store, recording=name_recording(path), run_id=file.run_id))
     return (found.n_done, found.n_frames) if found else None

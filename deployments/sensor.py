@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import threading
 import time
@@ -27,9 +28,10 @@ from watchdog.observers import Observer
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.filesystems import is_network, name_filesystem
-from facehog_core.intake import Looks
+from facehog_core.intake import Looks, is_temporary_name
 from facehog_core.reconcile import Inbox, Launcher, reconcile
 from facehog_core.schema import Fate
+from facehog_core.sequence import is_still_name
 
 from .config import load_config
 from .runner import make_launcher
@@ -115,6 +117,15 @@ class Sensor:
         return self._interval_s
 
 
+def _is_part(path: str) -> bool:
+    """Say whether a path is part of what is still to become a recording: one image of a folder, or a copy's beginning.
+
+    A camera makes thousands of images, and whoever copies them as many temporary files: not each is worth a look.
+    """
+    name = Path(path).name
+    return is_still_name(name) or is_temporary_name(name)
+
+
 class _Events(FileSystemEventHandler):
     """Calls back when something happens in a folder on a local disk.
 
@@ -128,7 +139,7 @@ class _Events(FileSystemEventHandler):
         self._watched: dict[Path, int] = {}
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type not in _NO_NEWS:
+        if event.event_type not in _NO_NEWS and not _is_part(os.fsdecode(event.dest_path or event.src_path)):
             self._callback()
 
     def watch(self, folder: Path) -> None:

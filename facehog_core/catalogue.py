@@ -21,10 +21,10 @@ from sqlalchemy.orm import Session, joinedload
 
 from .errors import CatalogueError
 from .filesystems import is_network, name_filesystem
-from .intake import Signature
 from .locks import hold
 from .provenance import RunRecord, now
 from .schema import UPGRADES, VERSION, Base, Event, Fate, File, Output, Recording, Run
+from .source import Signature
 
 # How long a process waits for another one's write, seconds. A write takes milliseconds.
 LOCK_TIMEOUT_S = 60

@@ -19,6 +19,7 @@ from .intake import SIDECAR
 from .mask import MUST_BE, read_masks
 from .recipe import GREYS, Recipe
 from .selection import Selection
+from .source import name_recording
 from .timestamps import UNITS, TimestampsSource
 
 #: The keys, and what completes the sentence "<key> must be ...".
@@ -86,7 +87,7 @@ def _choose_frames(frames: Selection, values: Mapping[str, Any]) -> Selection:
 
 def find_sidecar(path: Path) -> Path:
     """Return where a recording's own choices are, if it has any."""
-    return path.with_name(f"{path.stem}{SIDECAR}")
+    return path.with_name(f"{name_recording(path)}{SIDECAR}")
 
 
 def choose_by_sidecar(recipe: Recipe, path: Path) -> Recipe:

@@ -32,6 +32,7 @@ from .errors import RecordingRefusedError
 from .frame_index import NO_PACKET, FrameIndex
 from .grey import luma_of
 from .h264 import HeaderReader
+from .stills import iter_stills
 from .video import VideoInfo, check_unchanged
 
 # The number of a packet whose frame is decoded and not shown.
@@ -105,8 +106,18 @@ def iter_frames(
     """
     if not 0 <= start <= stop <= index.n_frames:
         raise ValueError(f"no span [{start}, {stop}) in a recording of {index.n_frames} frames")
+    if info.looks is not None:
+        return _read_images(info, info.looks, index, start, stop)
     check_unchanged(info)
     return _decode(_Source(info, index, n_threads), start, stop)
+
+
+def _read_images(info: VideoInfo, looks: str, index: FrameIndex, start: int, stop: int) -> Generator[DecodedFrame]:
+    stills = iter_stills(info.path, looks, (info.width, info.height), start, stop)
+    return (
+        DecodedFrame(index=number, pts=int(index.pts[number]), is_corrupt=is_corrupt, frame=frame)
+        for number, frame, is_corrupt in stills
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,10 @@ class BeyondLimitsError(RecordingRefusedError):
     """The file claims more than it can hold, or than any H264 recording has."""
 
 
+class SequenceError(RecordingRefusedError):
+    """The images of a folder are not one recording: several sequences or sizes, or pixels that are no frame's."""
+
+
 class CropError(RecordingRefusedError):
     """The crop reaches outside of the frame, or cannot hold one block."""
 

@@ -43,8 +43,9 @@ class FrameIndex:
         Where each frame's data are: the number of its packet among the stream's, in file order. `NO_PACKET` where
         the container's index names a frame whose data the file does not hold.
     is_seekable : bool
-        Whether pts tell frames apart, so that a decoder can be sent to any keyframe. If not (raw H264, repeated
-        pts, AVI with B-frames), packets are counted from the beginning of the file.
+        Whether pts tell frames apart, so that a decoder can be sent to any keyframe, or each frame is an image of
+        its own. If not (raw H264, repeated pts, AVI with B-frames), packets are counted from the beginning of the
+        file.
     """
 
     pts: NDArray[np.int64]
@@ -56,8 +57,12 @@ class FrameIndex:
         shapes = [array.shape for array in (self.pts, self.is_keyframe, self.packets)]
         if self.pts.ndim != 1 or len(set(shapes)) > 1:
             raise ValueError(f"pts, is_keyframe and packets must be of one length, got {shapes}")
-        if self.is_seekable and not (self.pts[:-1] < self.pts[1:]).all():
+        if self.is_seekable and not self._is_of_images() and not (self.pts[:-1] < self.pts[1:]).all():
             raise ValueError("pts must ascend if the index is seekable")
+
+    def _is_of_images(self) -> bool:
+        """Tell whether frames need no time to be told apart: each is an image of its own."""
+        return bool(self.is_keyframe.all() and (self.pts == NO_PTS).all())
 
     @property
     def n_frames(self) -> int:

@@ -50,20 +50,13 @@ class Grey:
         The Y plane as stored, if there are `levels`; grey from 0 to 255 if not.
     levels : ndarray of float64, shape (256,), or None
         The grey of each Y; integers.
-    is_luma : bool
-        Whether it is Y as stored, and not the grey that Y stands for.
+    way : str
+        How the grey was found: ``"luma table"``, ``"rgb"``, ``"16-bit grey"``, or ``"luma"`` where it is Y as stored.
     """
 
     values: NDArray[Any]
     levels: NDArray[np.float64] | None = None
-    is_luma: bool = False
-
-    @property
-    def way(self) -> str:
-        """How the grey was found: ``"luma table"``, ``"rgb"``, or ``"luma"`` where Y was taken as stored."""
-        if self.is_luma:
-            return "luma"
-        return "rgb" if self.levels is None else "luma table"
+    way: str = "rgb"
 
     def to_float(self) -> NDArray[np.float64]:
         """Return the grey as float64, shape (height_px, width_px); not rounded."""
@@ -82,6 +75,8 @@ class Grey:
 def grey_of(frame: VideoFrame) -> Grey:
     """Find the grey of a frame, by the table where its chroma is neutral and through RGB where not.
 
+    Grey of 16 bits (a still image's) is scaled from 0 to 255 and not rounded.
+
     Parameters
     ----------
     frame : av.VideoFrame
@@ -91,8 +86,10 @@ def grey_of(frame: VideoFrame) -> Grey:
     Grey
         Its `values` may be the frame's own Y plane: read-only, and holding the frame in memory.
     """
+    if frame.format.name == "gray16le":
+        return Grey(_grey_of_16_bits(frame), way="16-bit grey")
     if is_neutral(frame) and (levels := grey_levels(frame)) is not None:
-        return Grey(luma_of(frame), levels)
+        return Grey(luma_of(frame), levels, way="luma table")
     return Grey(grey_of_rgb(frame))
 
 
@@ -107,7 +104,8 @@ def luma_grey(frame: VideoFrame) -> Grey:
     -------
     Grey
         From 0 to 255. Y of more than 8 bits is divided by the power of two that makes it 8 bits, so that the same
-        brightness has the same level, and keeps its fraction: 10 bits end at 255.75.
+        brightness has the same level, and keeps its fraction: 10 bits end at 255.75. Grey of 16 bits (a still
+        image's, where 65535 is white) ends at 255.
 
     Raises
     ------
@@ -115,12 +113,14 @@ def luma_grey(frame: VideoFrame) -> Grey:
         If frames of its pixel format have no Y plane.
     """
     if frame.format.name in _CHROMA_BYTES:
-        return Grey(luma_of(frame), _STORED_LEVELS, is_luma=True)
+        return Grey(luma_of(frame), _STORED_LEVELS, way="luma")
+    if frame.format.name == "gray16le":
+        return Grey(_grey_of_16_bits(frame), way="luma")
     if not (deep := _DEEP.fullmatch(frame.format.name)):
         raise ValueError(f"a frame in {frame.format.name} has no Y plane")
     (y, *_), bits = frame.planes, frame.format.components[0].bits
     samples = _lines(y).view("<u2" if deep["order"] == "le" else ">u2")[:, : y.width]
-    return Grey(samples / 2.0 ** (bits - 8), is_luma=True)
+    return Grey(samples / 2.0 ** (bits - 8), way="luma")
 
 
 def has_luma(pixel_format: str) -> bool:
@@ -180,6 +180,12 @@ def grey_of_rgb(frame: VideoFrame) -> NDArray[np.float64]:
     # The order of the sum is that of pims.as_grey: the last bit is the same too.
     grey: NDArray[np.float64] = RED * rgb[..., 0] + GREEN * rgb[..., 1] + BLUE * rgb[..., 2]
     return grey
+
+
+def _grey_of_16_bits(frame: VideoFrame) -> NDArray[np.float64]:
+    """Scale 16-bit grey to that of 8 bits, unrounded: its 65535 is 255."""
+    plane = frame.planes[0]
+    return _lines(plane).view("<u2")[:, : plane.width] * (255 / 65535)
 
 
 def grey_levels(frame: VideoFrame) -> NDArray[np.float64] | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 # Whatever a stored number passes through.
-PACKAGES = ("facehog", "av", "numpy", "numba", "llvmlite", "zarr", "numcodecs", "xxhash")
+PACKAGES = ("facehog", "av", "numpy", "numba", "llvmlite", "zarr", "numcodecs", "xxhash", "pillow", "tifffile")
 # What ran it, without a say in the numbers.
 ORCHESTRATION = ("prefect", "prefect-dask", "dask", "distributed", "sqlalchemy", "pims", "scikit-image")
 

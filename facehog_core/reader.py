@@ -38,7 +38,7 @@ class RecordingReader(pims.FramesSequence):  # type: ignore[misc]
     Parameters
     ----------
     path : str or path-like
-        A recording in H264.
+        A recording in H264, or a folder of numbered images.
 
     Attributes
     ----------

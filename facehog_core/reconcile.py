@@ -18,10 +18,11 @@ from .catalogue import Catalogue, FileRecord
 from .choices import choose_by_sidecar
 from .crop import Crop
 from .errors import ConfigError
-from .intake import Looks, Signature, scan_inbox
+from .intake import Looks, scan_inbox
 from .provenance import now
 from .recipe import Recipe, is_run_of
 from .schema import Fate
+from .source import Signature
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def reconcile(inbox: Inbox, catalogue: Catalogue, looks: Looks, launcher: Launch
     OSError
         If the inbox cannot be listed. Nothing is concluded from that.
     """
-    seen = scan_inbox(inbox.path, inbox.patterns)
+    seen = scan_inbox(inbox.path, inbox.patterns, looks.tell_once)
     known = {path: file for path, file in catalogue.files().items() if path.is_relative_to(inbox.path)}
     looks.forget_all_but(seen)
     # All is noted before any run is asked for: a file has its fate also while nobody takes runs.

@@ -48,7 +48,7 @@ class RunPaths:
     root : Path
         Folder of all stores.
     recording : str
-        File name of the recording.
+        Name of the recording: `facehog_core.source.name_recording`.
     run_id : str
         Name of the run.
     """
@@ -60,7 +60,7 @@ class RunPaths:
     @property
     def folder(self) -> Path:
         """Folder of the recording's stores."""
-        return self.root / Path(self.recording).stem
+        return self.root / self.recording
 
     @property
     def final(self) -> Path:
@@ -157,7 +157,7 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any], tim
         "coordinates": "time_s n_dropped_after timestamps pts packet keyframe corrupt",
         **times.as_attributes(),
         **attributes,
-        "warnings": [*warn_of_plan(times), *attributes.get("warnings", [])],
+        "warnings": [*warn_of_plan(work.info, times), *attributes.get("warnings", [])],
     }
     if paths.working.is_dir() and _agrees(paths.working, wanted):
         return

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .disk import measure_file
 from .errors import ChangedError, TimestampsError
+from .source import name_recording
 
 UNITS = {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 10**6), "ns": Fraction(1, 10**9)}
 # What a pattern may name of a recording.
@@ -41,8 +42,8 @@ class TimestampsSource:
     Parameters
     ----------
     file : str
-        Path, from the recording's folder. ``{stem}`` stands for the recording's name without its suffix, ``{name}``
-        for all of it.
+        Path, from the recording's folder. ``{stem}`` stands for the recording's name without its suffix (that of a
+        folder of images is whole), ``{name}`` for all of it: ``{name}/times.csv`` lies among the images.
     column : str or int, optional
         Name of the column in the first line, or its number, counted from 1. Not needed where there is one alone.
     unit : {"s", "ms", "us", "ns"}, optional
@@ -68,7 +69,7 @@ class TimestampsSource:
 
     def path_for(self, recording: Path) -> Path:
         """Return where the timestamps of a recording must be."""
-        return recording.parent / self.file.format(stem=recording.stem, name=recording.name)
+        return recording.parent / self.file.format(stem=name_recording(recording), name=recording.name)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name."""

@@ -15,7 +15,7 @@ from .provenance import RunRecord
 from .receipts import ShardHogs, ShardReceipt, find_damage
 from .recipe import Recipe
 from .sealed import check_metadata, open_group, read_record
-from .video import digest_file
+from .source import digest_file, digest_source
 from .view import normalise_cells
 
 
@@ -132,9 +132,9 @@ def _check_timestamps(told: RunRecord) -> list[str]:
 
 def _check_source(told: RunRecord) -> tuple[str, list[str]]:
     try:
-        digest = digest_file(told.path)
+        digest = digest_source(told.path)
     except OSError as error:
         return f"cannot be read ({error.strerror}): {told.path}", []
     if digest == told.digest:
         return "unchanged", []
-    return "changed", [f"{told.path} is not the file any more that was described: its content has changed"]
+    return "changed", [f"{told.path} is not the recording any more that was described: its content has changed"]

@@ -6,21 +6,23 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import av
-import xxhash
+import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from .container import COPY_AGAIN, choose_stream, codec_of, iter_packets, open_container
 from .errors import ChangedError, EmptyFileError, RecordingRefusedError, UnreadableError
-from .frame_index import FrameIndex, index_frames
+from .frame_index import NO_PTS, FrameIndex, index_frames
 from .limits import check_claims, check_frame_size, check_start_codes
+from .source import digest_file, digest_looks, is_folder, scan_images
+from .stills import IMAGES, survey_images
 
 __all__ = [
     "ColorRange",
@@ -49,8 +51,6 @@ _COLORSPACES = {
     9: "bt2020nc",
     10: "bt2020c",
 }
-
-_HASH_BUFFER_BYTES = 1 << 20
 
 # H264 puts off a frame by 16 others at most.
 MOST_PACKETS_TO_FIRST_FRAME = 32
@@ -96,6 +96,10 @@ class VideoInfo:
         Frames of the index: those that are displayed.
     rotation : int
         Degrees counterclockwise by which the file asks players to turn the frames.
+    looks : str or None
+        Of a folder of images: what names, sizes and times of its images are known by.
+    remarks : list of str
+        What whoever uses the frames must know, a sentence each.
     """
 
     path: str
@@ -118,6 +122,8 @@ class VideoInfo:
     duration_s: float | None
     n_frames: int
     rotation: int = 0
+    looks: str | None = None
+    remarks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("width", "height", "n_frames"):
@@ -135,12 +141,12 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
     """Read what a recording says about itself, its frame index and the digest of its content.
 
     The file is read from end to end twice (digest, packets) in small pieces; nothing is decoded but the
-    few frames that FFmpeg needs to know the stream.
+    few frames that FFmpeg needs to know the stream. Of a folder each image is read once.
 
     Parameters
     ----------
     path : str or path-like
-        A local file.
+        A local file, or a folder of numbered images.
 
     Returns
     -------
@@ -158,6 +164,8 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
         If it claims more than any file of its size holds, or frames larger than H264 allows.
     TruncatedError
         If the index names more frames than the file holds.
+    SequenceError
+        If the images of a folder are not one sequence of frames.
     ChangedError
         If the file changed in the meantime.
     OSError
@@ -165,6 +173,8 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
     """
     # Absolute, so that no name can be taken for a protocol or an option.
     absolute = str(Path(path).absolute())
+    if is_folder(absolute):
+        return _probe_images(absolute)
     with _standing_still(absolute) as status:
         if status.st_size == 0:
             raise EmptyFileError(absolute, "the file has no bytes", COPY_AGAIN)
@@ -210,37 +220,21 @@ def read_index(info: VideoInfo) -> FrameIndex:
         If the disk or share fails, not the file.
     """
     check_unchanged(info)
+    if info.container == IMAGES:
+        return _index_images(info.n_frames)
     with _standing_still(info.path), open_container(info.path) as container:
         stream = container.streams[info.stream_index]
         assert isinstance(stream, VideoStream)
         return index_frames(container, stream, info.path)
 
 
-def digest_file(path: str | os.PathLike[str]) -> str:
-    """Return the XXH3 128 [1]_ of a file's content in hexadecimal digits.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-
-    References
-    ----------
-    .. [1] Y. Collet, xxHash, https://xxhash.com
-    """
-    content = xxhash.xxh3_128()
-    buffer = memoryview(bytearray(_HASH_BUFFER_BYTES))
-    with Path(path).open("rb", buffering=0) as file:
-        while n_bytes := file.readinto(buffer):
-            content.update(buffer[:n_bytes])
-    return content.hexdigest()
-
-
 def is_unchanged(info: VideoInfo) -> bool:
-    """Tell whether the file still has the size and time of last change that it was probed with."""
+    """Tell whether the file, or each image of the folder, still has the size and time that it was probed with."""
     try:
+        if info.looks is not None:
+            return digest_looks(scan_images(info.path)) == info.looks
         status = Path(info.path).stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return (status.st_size, status.st_mtime_ns) == (info.size_bytes, info.mtime_ns)
 
@@ -256,6 +250,44 @@ def check_unchanged(info: VideoInfo) -> None:
     if not is_unchanged(info):
         fact = "it is not the file that was probed: its size or time changed, or it is gone"
         raise ChangedError(info.path, fact, _WAIT)
+
+
+def _probe_images(folder: str) -> tuple[VideoInfo, FrameIndex]:
+    found = survey_images(folder)
+    info = VideoInfo(
+        path=folder,
+        size_bytes=found.size_bytes,
+        mtime_ns=found.mtime_ns,
+        digest=found.digest,
+        container=IMAGES,
+        stream_index=0,
+        codec=found.header.codec,
+        profile=None,
+        pixel_format=found.header.pixel_format,
+        color_range="full",
+        colorspace="gbr" if found.header.pixel_format == "rgb24" else "untagged",
+        width=found.header.width,
+        height=found.header.height,
+        pixel_aspect=None,
+        time_base="1/1",
+        average_rate=None,
+        header_n_frames=0,
+        duration_s=None,
+        n_frames=found.n_frames,
+        looks=found.looks,
+        remarks=found.remarks,
+    )
+    return info, _index_images(found.n_frames)
+
+
+def _index_images(n_frames: int) -> FrameIndex:
+    """Return the index of images: each stands alone, and none says when it is shown."""
+    return FrameIndex(
+        pts=np.full(n_frames, NO_PTS, np.int64),
+        is_keyframe=np.ones(n_frames, np.bool_),
+        packets=np.arange(n_frames),
+        is_seekable=True,
+    )
 
 
 @contextmanager
@@ -284,7 +316,7 @@ def _status(path: str) -> os.stat_result:
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError(path, "it is not a file", "Give the path of a recording.")
+            raise UnreadableError(path, "it is neither a file nor a folder", "Give the path of a recording.")
         Path(path).open("rb").close()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UnreadableError(path, "there is no such file", "Check the path.") from error

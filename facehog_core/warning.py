@@ -9,13 +9,15 @@ from collections.abc import Iterable
 
 from .receipts import ShardReceipt, tell_damage
 from .timing import Times
+from .video import VideoInfo
 
 
-def warn_of_plan(times: Times) -> list[str]:
+def warn_of_plan(info: VideoInfo, times: Times) -> list[str]:
     """Collect what is known before a frame is decoded.
 
     Parameters
     ----------
+    info : VideoInfo
     times : Times
         When the frames were taken.
 
@@ -23,7 +25,7 @@ def warn_of_plan(times: Times) -> list[str]:
     -------
     list of str
     """
-    return list(times.warnings)
+    return [*info.remarks, *times.warnings]
 
 
 def warn_of_results(receipts: Iterable[ShardReceipt]) -> list[str]:

@@ -7,12 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from facehog_core.catalogue import Catalogue
-from facehog_core.intake import Signature
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
-from facehog_core.video import VideoInfo, digest_file
+from facehog_core.source import Signature, digest_source
+from facehog_core.video import VideoInfo
 from tasks.record import record_provenance
 
 # How long a file rests after its run was given back, seconds.
@@ -132,7 +132,7 @@ class Ledger:
         """
         if self.record.run_id is None:
             try:
-                digest = digest_file(self.record.path)
+                digest = digest_source(self.record.path)
             except OSError:  # It cannot even be read: there is no content to record.
                 return self._records.set_fate(self.record.path, state, reason)
             self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe))

@@ -25,6 +25,7 @@ from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
+from facehog_core.source import name_recording
 from facehog_core.store import RunPaths, discard_partial
 from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
@@ -146,7 +147,7 @@ def _process(
         _connect(runner)
         info = runner.submit(probe_recording, {"path": path}).result()
         sidecar = find_timestamps(path, recipe.timestamps)
-        paths = RunPaths(root=store, recording=path.name, run_id=name_run(info.digest, recipe, sidecar))
+        paths = RunPaths(root=store, recording=name_recording(path), run_id=name_run(info.digest, recipe, sidecar))
         # The same bytes may have landed under two names at once: the second waits here and finds them done.
         with hold(records.location, paths.run_id):
             if (made := ledger.find_made(paths.run_id)) is None:

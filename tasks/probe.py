@@ -28,7 +28,9 @@ def probe_recording(path: Path) -> VideoInfo:
         info.width,
         info.height,
         info.codec,
-        info.profile,
+        info.profile or "",
         info.size_bytes / 1e6,
     )
+    for remark in info.remarks:
+        get_run_logger().warning("%s: %s", path.name, remark)
     return info

@@ -137,7 +137,7 @@ class Lab:
         return None
 
     def store_of(self, path: Path, run_id: str) -> RunPaths:
-        return RunPaths(root=self.folder / "store", recording=path.name, run_id=run_id)
+        return RunPaths(root=self.folder / "store", recording=path.stem, run_id=run_id)
 
 
 @pytest.fixture(scope="module")

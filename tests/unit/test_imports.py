@@ -18,6 +18,8 @@ DATABASE = {"catalogue.py", "schema.py"}
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
+    {"sequence", "image"},
+    {"source"},
     {
         "crop",
         "chunking",
@@ -36,7 +38,7 @@ CORE_ORDER = (
     },
     {"limits"},
     {"container"},
-    {"hog", "frame_index", "schema", "synthetic_portrait"},
+    {"hog", "frame_index", "stills", "schema", "synthetic_portrait"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "catalogue"},
     {"timing", "view", "choices"},
     {"decode", "layout", "receipts", "synthetic", "reconcile"},

@@ -163,6 +163,84 @@ def test_a_signature_changes_with_size_time_and_replacement(tmp_path: Path) -> N
     assert replaced != first
 
 
+# -- folders of images ------------------------------------------------------------------------------------
+
+STILLS = ["*.mp4", "*.png"]
+
+
+def put_images(folder: Path, n_images: int = 3, suffix: str = "png") -> Path:
+    for number in range(n_images):
+        put(folder / f"img{number}.{suffix}")
+    return folder
+
+
+def test_a_folder_that_holds_images_is_one_recording(tmp_path: Path) -> None:
+    folders = {put_images(tmp_path / name) for name in ("2021.11.05_m12", "m13.mp4", "day 1/rig/cam0")}
+    video = put(tmp_path / "day 1" / "a.mp4")
+    beside = put(tmp_path / "m13.mp4" / "b.mp4")
+    put(tmp_path / "2021.11.05_m12" / "times.csv")
+
+    assert set(scan_inbox(tmp_path, STILLS)) == {*folders, video, beside}
+
+
+def test_images_are_no_recording_where_the_patterns_do_not_name_them(tmp_path: Path) -> None:
+    put_images(tmp_path / "png")
+    folder = put_images(tmp_path / "tif", suffix="TIF")
+
+    assert not scan_inbox(tmp_path, PATTERNS)
+    assert set(scan_inbox(tmp_path, ["*.tif"])) == {folder}
+
+
+def test_a_folder_is_found_as_whoever_takes_it_up_will_see_it(tmp_path: Path) -> None:
+    # Were the two not the same, the sensor would take the folder for changed for ever.
+    folder = put_images(tmp_path / "m12")
+    put(folder / "other.jpg")
+    put(folder / ".img9.png")
+    put(folder / "img9.png.part")
+    (folder / "img8.png").symlink_to(folder / "img1.png")
+    if sys.platform == "linux":
+        put(Path(os.fsdecode(os.fsencode(folder) + b"/m\xff7.png")))
+
+    assert scan_inbox(tmp_path, STILLS) == {folder: Signature.of(folder)}
+
+
+def test_a_folder_of_nothing_but_temporary_images_is_no_recording(tmp_path: Path) -> None:
+    put(tmp_path / "m12" / ".img1.png.Xy12")
+    put(tmp_path / "m13" / "img1.png.part")
+
+    assert not scan_inbox(tmp_path, ["*"])
+
+
+def test_images_in_the_inbox_itself_are_no_recording_and_that_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_images(tmp_path)
+    folder, looks = put_images(tmp_path / "m12"), Looks(10)
+    for _ in range(3):
+        assert set(scan_inbox(tmp_path, STILLS, looks.tell_once)) == {folder}
+
+    assert caplog.text.count("holds images itself: put those of each recording into a folder of their own") == 1
+
+
+def test_a_folder_that_may_not_be_looked_into_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = put_images(tmp_path / "a")
+    put_images(tmp_path / "b")
+    fail_at(monkeypatch, tmp_path / "b", PermissionError(13, "Permission denied"))
+
+    assert set(scan_inbox(tmp_path, STILLS)) == {kept}
+
+
+def test_a_look_at_a_folder_lists_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_images(tmp_path / "m12", 50)
+    scandir, listed = os.scandir, []
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(Path(path)) or scandir(path))
+    scan_inbox(tmp_path, STILLS)
+
+    assert listed == [tmp_path, tmp_path / "m12"]
+
+
 # -- when it may be taken up ------------------------------------------------------------------------------
 
 

@@ -78,7 +78,7 @@ class Rig:
 
     @property
     def inbox(self) -> Inbox:
-        return Inbox(path=self.folder, patterns=["*.mp4"], settle_s=SETTLE_S, recipe=self.recipe)
+        return Inbox(path=self.folder, patterns=["*.mp4", "*.png"], settle_s=SETTLE_S, recipe=self.recipe)
 
     def put(self, name: str, content: bytes = b"x") -> Path:
         path = self.folder / name
@@ -191,6 +191,44 @@ def test_the_request_says_what_is_asked_for(rig: Rig) -> None:
 
     request = rig.launcher.runs["run-0"].request
     assert request == RunRequest(path=path, signature=Signature.of(path), recipe=Recipe(), attempt=1, after=None)
+
+
+def test_a_folder_that_grows_is_asked_for_when_all_of_its_images_have_stood_still(rig: Rig) -> None:
+    for number in range(5):
+        image = rig.put(f"day 1/m12/img{number}.png")
+        assert rig.look(after_s=SETTLE_S - 1) == 0
+    folder = image.parent
+    assert rig.file(folder).state is Fate.WAITING
+    assert rig.look(after_s=SETTLE_S) == 1
+
+    assert list(rig.catalogue.files()) == [folder], "an image has no fate of its own"
+    request = rig.launcher.runs["run-0"].request
+    assert request == RunRequest(path=folder, signature=Signature.of(folder), recipe=Recipe(), attempt=1, after=None)
+    rig.begin("run-0")
+    rig.end("run-0", Fate.FINISHED)
+    assert rig.look(after_s=60) == 0
+    assert rig.file(folder).state is Fate.FINISHED
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "replaced"])
+def test_a_folder_whose_images_change_after_its_run_is_asked_for_again(rig: Rig, change: str) -> None:
+    for number in range(5):
+        image = rig.put(f"m12/img{number}.png")
+    settle(rig)
+    rig.begin("run-0")
+    rig.end("run-0", Fate.FINISHED)
+    if change == "added":
+        rig.put("m12/img5.png")
+    elif change == "removed":
+        image.unlink()
+    else:
+        status = image.stat()
+        rig.put("m12/new", b"y").replace(image)
+        os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    assert rig.look() == 0
+    assert rig.file(image.parent).reason.startswith("has changed since it was finished")
+    assert rig.look(after_s=SETTLE_S) == 1
 
 
 def test_a_file_is_asked_for_once_whatever_its_run_does(rig: Rig) -> None:

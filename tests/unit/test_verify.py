@@ -235,7 +235,9 @@ def test_a_recording_whose_content_has_changed_is_found_though_size_and_time_are
 
     verdict = verdict_of(path)
     assert verdict.source == "changed"
-    assert verdict.problems == [f"{recording} is not the file any more that was described: its content has changed"]
+    assert verdict.problems == [
+        f"{recording} is not the recording any more that was described: its content has changed"
+    ]
 
 
 def test_a_recording_that_was_only_touched_is_unchanged(tmp_path: Path) -> None:
