@@ -75,6 +75,10 @@ class BeyondLimitsError(RecordingRefusedError):
     """The file claims more than it can hold, or than any H264 recording has."""
 
 
+class CrashError(RecordingRefusedError):
+    """Reading or decoding it ended the worker's process, time after time."""
+
+
 class CropError(RecordingRefusedError):
     """The crop reaches outside of the frame, or cannot hold one block."""
 

@@ -21,7 +21,7 @@ from .hog import compute_histograms, normalise_blocks
 from .layout import Work
 from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
-from .store import RunPaths, create_store, read_receipt, read_work, write_shard
+from .store import RunPaths, create_store, noting_shard, read_receipt, read_work, write_shard
 from .timestamps import TimestampsFile
 from .timing import time_frames
 from .video import VideoInfo, check_unchanged, read_index
@@ -143,10 +143,11 @@ def extract_chunk(
         # One decoder for neighbouring shards: it is not sent back to a keyframe in between.
         with closing(iter_frames(work.info, work.index, spans[0].start, spans[-1].stop)) as frames:
             for span in spans:
-                hogs = compute(frames, span, work)
-                # Also after the last frame: a file that is written over is not told from the one that was probed.
-                check_unchanged(work.info)
-                receipts[span] = write(paths, span, hogs)
+                with noting_shard(paths, span, work.info.path):
+                    hogs = compute(frames, span, work)
+                    # Also after the last frame: a file that is written over is not told from the one that was probed.
+                    check_unchanged(work.info)
+                    receipts[span] = write(paths, span, hogs)
     return [receipt for receipt in receipts.values() if receipt is not None]
 
 

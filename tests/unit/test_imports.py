@@ -34,7 +34,7 @@ CORE_ORDER = (
     },
     {"limits"},
     {"container"},
-    {"hog", "frame_index", "schema", "synthetic_portrait"},
+    {"starts", "hog", "frame_index", "schema", "synthetic_portrait"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "catalogue"},
     {"timing"},
     {"decode", "layout", "receipts", "synthetic", "reconcile"},
