@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
@@ -147,12 +148,13 @@ _FRAMES: dict[Path, list[tuple[int, int]]] = {}
 def _frames_of(source: Path) -> list[tuple[int, int]]:
     """Return where the frames of an undamaged recording are, and their sizes in bytes."""
     if source not in _FRAMES:
-        with av.open(source) as container:
-            packets = list(container.demux(video=0))
-        _FRAMES[source] = [
-            (packet.pos, packet.size) for packet in packets if packet.pos is not None and packet.size > 8
-        ]
-    return _FRAMES[source] or [(0, 8)]
+        # Some recordings are damaged already.
+        with suppress(av.FFmpegError, IndexError), av.open(source) as container:
+            packets = list(container.demux(container.streams.video[0]))
+            _FRAMES[source] = [
+                (packet.pos, packet.size) for packet in packets if packet.pos is not None and packet.size > 8
+            ]
+    return _FRAMES.get(source) or [(0, 8)]
 
 
 def make_case(number: int, sources: list[Path], folder: Path) -> Path:
