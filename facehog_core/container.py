@@ -115,6 +115,9 @@ def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[Vi
         except av.BlockingIOError:
             # Not the disk says so, but MPEG-TS: where no packet begins for long, it wants to be asked again.
             continue
+        except IndexError:
+            # PyAV's flush stumbles over streams that appeared on the way (MPEG-TS), after ours has been flushed.
+            pass
         return
 
 

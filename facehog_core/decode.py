@@ -32,6 +32,7 @@ from .errors import RecordingRefusedError
 from .frame_index import NO_PACKET, FrameIndex
 from .grey import luma_of
 from .h264 import HeaderReader
+from .limits import MOST_PIXELS
 from .stills import iter_stills
 from .video import VideoInfo, check_unchanged
 
@@ -42,7 +43,8 @@ _log = logging.getLogger(__name__)
 
 # What makes a decoder notice damage, and say so. A frame is flagged where errors were concealed in it: without
 # concealment (ec=0) it is silent. With more than one thread it is silent too.
-CAREFUL = {"err_detect": "crccheck+bitstream+buffer", "ec": "guess_mvs+deblock"}
+# Its memory must not grow beyond measure where the size changes in mid-stream.
+CAREFUL = {"err_detect": "crccheck+bitstream+buffer", "ec": "guess_mvs+deblock", "max_pixels": str(MOST_PIXELS)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

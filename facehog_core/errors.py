@@ -79,6 +79,10 @@ class SequenceError(RecordingRefusedError):
     """The images of a folder are not one recording: several sequences or sizes, or pixels that are no frame's."""
 
 
+class CrashError(RecordingRefusedError):
+    """Reading or decoding it ended the worker's process, time after time."""
+
+
 class CropError(RecordingRefusedError):
     """The crop reaches outside of the frame, or cannot hold one block."""
 

@@ -20,7 +20,7 @@ from .errors import ViewError
 from .layout import Work
 from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
-from .store import RunPaths, create_store, read_receipt, read_work, write_shard
+from .store import RunPaths, create_store, noting_shard, read_receipt, read_work, write_shard
 from .timestamps import TimestampsFile
 from .timing import SECONDS, Times, time_frames
 from .video import FrameIndex, VideoInfo, check_unchanged, read_index
@@ -182,10 +182,11 @@ def extract_chunk(
         numbers = work.numbers[spans[0].start : spans[-1].stop]
         with closing(iter_chosen(work.info, work.index, numbers)) as frames:
             for span in spans:
-                hogs = compute(frames, span, work)
-                # Also after the last frame: a file that is written over is not told from the one that was probed.
-                check_unchanged(work.info)
-                receipts[span] = write(paths, span, hogs)
+                with noting_shard(paths, span, work.info.path):
+                    hogs = compute(frames, span, work)
+                    # Also after the last frame: a file that is written over is not told from the one that was probed.
+                    check_unchanged(work.info)
+                    receipts[span] = write(paths, span, hogs)
     return [receipt for receipt in receipts.values() if receipt is not None]
 
 

@@ -64,6 +64,7 @@ class _Sps:
     order_bits: int
     may_have_gaps: bool
     has_fields: bool
+    held_pixels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,11 @@ class HeaderReader:
         self._last_reference_num: int | None = None
         self._order_msb = self._order_lsb = 0
         self._num_offset = 0
+
+    @property
+    def held_pixels(self) -> int:
+        """Pixels of all frames that a decoder has to keep for others to lean on, at most."""
+        return max((sps.held_pixels for sps in self._sps.values()), default=0)
 
     def read(self, data: bytes) -> Picture | None:
         """Read the header of the next frame.
@@ -272,14 +278,16 @@ def _read_sps(bits: _Bits) -> tuple[int, _Sps]:
         bits.signed()
         for _ in range(min(bits.unsigned(), 255)):
             bits.signed()
-    bits.unsigned()  # reference frames
+    n_held = bits.unsigned()
     may_have_gaps = bool(bits.take(1))
-    bits.unsigned()  # width
-    bits.unsigned()  # height
+    width, height = bits.unsigned() + 1, bits.unsigned() + 1  # in macroblocks, of a frame or of a field
     has_fields = not bits.take(1)
+    held_pixels = n_held * width * height * (2 if has_fields else 1) * 256
     if frame_num_bits > 16 or order_bits > 16:
         raise ValueError("this is no sequence parameter set")
-    return number, _Sps(has_separate_planes, frame_num_bits, order_type, order_bits, may_have_gaps, has_fields)
+    return number, _Sps(
+        has_separate_planes, frame_num_bits, order_type, order_bits, may_have_gaps, has_fields, held_pixels
+    )
 
 
 def _skip_scaling_lists(bits: _Bits, n_lists: int) -> None:

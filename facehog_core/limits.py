@@ -13,6 +13,8 @@ from .mp4 import read_claims
 
 # A frame of H264's largest level, 6.2: 139,264 macroblocks of 16 x 16 pixels (8192 x 4352, for example).
 MOST_PIXELS = 139_264 * 256
+# 16 frames, the most that H264 lets others lean on, of 18 million pixels: 450 MB. Its largest level has less.
+MOST_HELD_PIXELS = 300_000_000
 # No coded frame is larger than the pixels of H264's largest, uncompressed.
 MOST_FRAME_BYTES = 2**26
 # 46 h at 120 frames a second. FFmpeg takes up to 40 bytes for each, and the frame index some more.
@@ -70,6 +72,19 @@ def check_frame_size(path: str, width: int, height: int) -> None:
     """
     if width * height > MOST_PIXELS:
         fact = f"its frames are said to be {width} x {height} pixels, and H264's largest have {MOST_PIXELS:,}"
+        raise BeyondLimitsError(path, fact, _REMEDY)
+
+
+def check_held_pixels(path: str, held_pixels: int) -> None:
+    """Check that a decoder need not keep more earlier frames than memory should hold.
+
+    Raises
+    ------
+    BeyondLimitsError
+        If it has to.
+    """
+    if held_pixels > MOST_HELD_PIXELS:
+        fact = f"its decoder is to keep frames of {held_pixels:,} pixels together, and {MOST_HELD_PIXELS:,} are allowed"
         raise BeyondLimitsError(path, fact, _REMEDY)
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from pathlib import Path
@@ -30,6 +30,7 @@ from .picture import render_pictures
 from .receipts import ShardHogs, ShardReceipt, find_damage, spans_of
 from .recipe import Recipe
 from .sealed import FORMAT, METADATA, UNREADABLE, digest_metadata
+from .starts import noting_start
 from .timing import Times, time_frames
 from .video import FrameIndex, VideoInfo
 from .warning import warn_of_plan, warn_of_results
@@ -86,6 +87,11 @@ class RunPaths:
     def receipts(self) -> Path:
         """Folder of the receipts of finished shards."""
         return self.partial / "receipts"
+
+    @property
+    def begun(self) -> Path:
+        """Folder of the notes of shards that were begun and have not ended."""
+        return self.partial / "begun"
 
 
 def read_work(paths: RunPaths) -> Work:
@@ -403,6 +409,28 @@ def _check_whole(paths: RunPaths, n_frames: int, receipts: list[ShardReceipt]) -
             "; ".join(damage),
             "Check the disk, then start the recording again: the rest will be used.",
         )
+
+
+@contextmanager
+def noting_shard(paths: RunPaths, span: Chunk, recording: str) -> Iterator[None]:
+    """Note that a shard is begun, and take the note back when it ends in order.
+
+    Raises
+    ------
+    CrashError
+        If it was begun often and never ended: it ends the processes that work on it.
+    StoreGoneError
+        If the working store is gone.
+    """
+    if not paths.working.is_dir():
+        raise _gone(paths)
+    with noting_start(paths.begun / str(span), recording, f"describing frames {span}"):
+        yield
+
+
+def forget_starts(paths: RunPaths) -> None:
+    """Forget which shards were begun, as a run begins: an earlier one may have been killed from outside."""
+    shutil.rmtree(paths.begun, ignore_errors=True)
 
 
 def discard_partial(paths: RunPaths) -> None:

@@ -20,7 +20,8 @@ from av.video.stream import VideoStream
 from .container import COPY_AGAIN, choose_stream, codec_of, iter_packets, open_container
 from .errors import ChangedError, EmptyFileError, RecordingRefusedError, UnreadableError
 from .frame_index import NO_PTS, FrameIndex, index_frames
-from .limits import check_claims, check_frame_size, check_start_codes
+from .h264 import HeaderReader
+from .limits import check_claims, check_frame_size, check_held_pixels, check_start_codes
 from .source import digest_file, digest_looks, is_folder, scan_images
 from .stills import IMAGES, survey_images
 
@@ -197,6 +198,8 @@ def _check_frame_sizes(path: str) -> None:
             # PyAV has no codec context, and no size, where FFmpeg has no decoder.
             if stream.codec_context:
                 check_frame_size(path, stream.width, stream.height)
+                if codec_of(stream) == "h264":
+                    check_held_pixels(path, HeaderReader(stream.codec_context.extradata).held_pixels)
 
 
 def read_index(info: VideoInfo) -> FrameIndex:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from prefect import flow, get_run_logger, runtime
@@ -26,7 +27,8 @@ from facehog_core.receipts import ShardReceipt, check_damage
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
 from facehog_core.source import name_recording
-from facehog_core.store import RunPaths, discard_partial
+from facehog_core.starts import note_of_probe
+from facehog_core.store import RunPaths, discard_partial, forget_starts
 from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
@@ -105,12 +107,14 @@ def process_recording(
     return Completed(message=message)
 
 
-# What is around a recording and no fault of it: cluster, Prefect's server, share, disk.
+# What is around a recording and no fault of it: cluster, Prefect's server, share, disk. Dask gives up every task that
+# waited on workers that died: the one at fault refuses itself before that (see `facehog_core.starts`).
 MAY_PASS = (
     ServiceError,
     DiskFullError,
     FutureCancelledError,
     CommClosedError,
+    KilledWorker,
     OSError,
     httpx.HTTPError,
     PrefectException,
@@ -145,13 +149,15 @@ def _process(
 ) -> RunRecord:
     with cluster.make_runner() as runner:
         _connect(runner)
-        info = runner.submit(probe_recording, {"path": path}).result()
+        note_of_probe(store, path).unlink(missing_ok=True)
+        info = runner.submit(probe_recording, {"path": path, "store": store}).result()
         sidecar = find_timestamps(path, recipe.timestamps)
         paths = RunPaths(root=store, recording=name_recording(path), run_id=name_run(info.digest, recipe, sidecar))
         # The same bytes may have landed under two names at once: the second waits here and finds them done.
         with hold(records.location, paths.run_id):
             if (made := ledger.find_made(paths.run_id)) is None:
                 ledger.begin(info, paths.run_id)
+                forget_starts(paths)
                 _make(runner, ledger, paths, info, recipe, sidecar)
                 made = paths.final
             # Left by a run that was killed between publishing and tidying up.

@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from facehog_core.starts import note_of_probe, noting_start
 from facehog_core.video import VideoInfo, probe
 from tasks.retrying import can_pass
 
@@ -18,9 +19,11 @@ from tasks.retrying import can_pass
     retry_condition_fn=can_pass,
     cache_policy=NO_CACHE,
 )
-def probe_recording(path: Path) -> VideoInfo:
+def probe_recording(path: Path, store: Path) -> VideoInfo:
     """Read what the recording is, and check that it can be processed."""
-    info, _ = probe(path)
+    store.mkdir(parents=True, exist_ok=True)
+    with noting_start(note_of_probe(store, path), str(path), "reading its index"):
+        info, _ = probe(path)
     get_run_logger().info(
         "%s: %d frames of %d x %d, %s %s, %.1f MB",
         path.name,

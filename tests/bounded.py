@@ -51,8 +51,10 @@ def examine(path: Path) -> Outcome:
 
 
 def _read(info: Any, index: Any, span: tuple[int, int]) -> None:
-    numbers = [decoded.index for decoded in iter_frames(info, index, *span)]
+    frames = list(iter_frames(info, index, *span))
+    numbers = [decoded.index for decoded in frames]
     assert numbers == list(range(*span)), f"frames {numbers} in place of {span}"
+    assert all(decoded.frame is not None or decoded.is_corrupt for decoded in frames), "a lost frame is not marked"
 
 
 def _is_clear(error: FacehogError, path: Path) -> bool:

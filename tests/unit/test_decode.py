@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 from barcode import read_number, write_recording
+from forms import CLOSED, FORMS, NO_B, OPEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import DERIVED, PER_RECORDING, REAL, ffmpeg_frames, md5_of
@@ -24,50 +25,13 @@ from facehog_core.video import probe
 
 probe_once = functools.cache(probe)
 
-CLOSED = "keyint=12:min-keyint=12:scenecut=0:bframes=3"
-OPEN = f"{CLOSED}:open-gop=1:b-pyramid=normal"
-NO_B = "keyint=12:min-keyint=12:scenecut=0:bframes=0"
-
-# What a recording can look like: file name, and how it is written.
-FORMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "b-frames": ("x.mp4", {}),
-    "no b-frames": ("x.mp4", {"x264": NO_B}),
-    "open gop": ("x.mp4", {"x264": OPEN}),
-    "one keyframe": ("x.mp4", {"x264": "keyint=infinite:bframes=3:scenecut=0"}),
-    "keyframes only": ("x.mp4", {"x264": "keyint=1"}),
-    "intra refresh": ("x.mp4", {"x264": "keyint=12:intra-refresh=1:bframes=0"}),
-    "intra refresh, b-frames": ("x.mp4", {"x264": "keyint=12:intra-refresh=1:bframes=2"}),
-    "interlaced": ("x.mp4", {"x264": f"{CLOSED}:interlaced=1:tff=1"}),
-    "index in front": ("x.mp4", {"muxer": {"movflags": "faststart"}}),
-    "fragmented": ("x.mp4", {"muxer": {"movflags": "frag_keyframe+empty_moov"}}),
-    "mov": ("x.mov", {}),
-    "mkv": ("x.mkv", {}),
-    "mkv, open gop": ("x.mkv", {"x264": OPEN}),
-    "ts": ("x.ts", {}),
-    "ts, open gop": ("x.ts", {"x264": OPEN}),
-    "ts, intra refresh": ("x.ts", {"x264": "keyint=12:intra-refresh=1:bframes=0"}),
-    "flv": ("x.flv", {}),
-    "avi": ("x.avi", {"x264": NO_B}),
-    "avi, b-frames": ("x.avi", {}),
-    "raw": ("x.h264", {}),
-    "raw, open gop": ("x.h264", {"x264": OPEN}),
-    "late start": ("x.mp4", {"pts": [1000 + i for i in range(60)]}),
-    "variable rate": ("x.mp4", {"pts": [i * i + 3 for i in range(60)]}),
-    "mkv, variable rate": ("x.mkv", {"pts": [i * i + 3 for i in range(60)]}),
-    "yuv444p": ("x.mp4", {"pixel_format": "yuv444p"}),
-    "full range": ("x.mp4", {"pixel_format": "yuvj420p"}),
-    "10 bit": ("x.mp4", {"pixel_format": "yuv420p10le"}),
-    "coloured": ("x.mp4", {"chroma": 90}),
-    "odd size": ("x.mp4", {"size": (97, 161), "pixel_format": "yuv444p"}),
-}
-
 
 @pytest.fixture(scope="module")
 def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return a recording of 60 numbered frames in each form."""
     return {
         form: write_recording(tmp_path_factory.mktemp("form") / name, 60, **options)
-        for form, (name, options) in FORMS.items()
+        for form, (name, options, *_) in FORMS.items()
     }
 
 
@@ -181,7 +145,7 @@ def test_a_span_without_frames_is_empty(forms: dict[str, Path]) -> None:
 @pytest.mark.parametrize("form", ["variable rate", "mkv, variable rate", "late start"])
 def test_times_are_those_that_were_recorded(forms: dict[str, Path], form: str) -> None:
     info, index = probe_once(forms[form])
-    recorded = [pts / 30 for pts in FORMS[form][1]["pts"]]
+    recorded = [pts / 30 for pts in FORMS[form].options["pts"]]
     # MKV, and MP4 for a late start, know milliseconds.
     np.testing.assert_allclose(index.time_s(info.time_base), recorded, rtol=0, atol=0.5e-3 + 1e-9)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -30,3 +31,12 @@ def test_an_error_says_which_file_what_happened_and_what_to_do() -> None:
 def test_what_is_wrong_with_a_recording_is_told_from_what_may_pass() -> None:
     assert issubclass(errors.TruncatedError, errors.RecordingRefusedError)
     assert not issubclass(errors.ChangedError, errors.RecordingRefusedError)
+
+
+def test_the_documentation_names_every_error_once_with_what_to_do() -> None:
+    table = (Path(__file__).resolve().parents[2] / "docs" / "errors.md").read_text("utf-8")
+    rows = {row.split("`")[1]: row.split("|")[2:-1] for row in table.splitlines() if row.startswith("| `")}
+    assert table.count("\n| `") == len(rows)
+    assert set(rows) == {kind.__name__ for kind in CLASSES}
+    assert all(len(cells) == 3 and cells[0].strip() for cells in rows.values())
+    assert all(cells[2].strip().endswith(".") for name, cells in rows.items() if name != "FacehogError")

@@ -38,7 +38,7 @@ CORE_ORDER = (
     },
     {"limits"},
     {"container"},
-    {"hog", "frame_index", "stills", "schema", "synthetic_portrait"},
+    {"starts", "hog", "frame_index", "stills", "schema", "synthetic_portrait"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "catalogue"},
     {"timing", "view", "choices"},
     {"decode", "layout", "receipts", "synthetic", "reconcile"},

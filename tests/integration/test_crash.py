@@ -1,0 +1,57 @@
+"""A decoder that crashes takes its worker with it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from pathlib import Path
+
+import dask
+import pytest
+from barcode import write_recording
+from distributed import LocalCluster
+from lab import Lab
+
+from deployments.environment import describe_environment
+from facehog_core.schema import Fate
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """Run two worker processes whose decoder crashes on recordings of a certain name."""
+    allowed = describe_environment(tmp_path)["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"]
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": int(allowed)}),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            preload=[str(Path(__file__).with_name("crashing_decoder.py"))],
+        ) as running,
+    ):
+        yield running.scheduler_address
+
+
+def test_a_crash_quarantines_its_recording_and_no_other(lab: Lab, tmp_path: Path, cluster: str) -> None:
+    names = ("crashes-the-decoder.mp4", "crashes-the-probe.mp4", "innocent.mp4")
+    crasher, unreadable, innocent = (
+        write_recording(tmp_path / name, n, x264="keyint=20:bframes=0")
+        for name, n in zip(names, (20, 21, 600), strict=True)
+    )
+    with ThreadPoolExecutor(3) as threads:
+        runs = [
+            threads.submit(copy_context().run, lab.process, path, cluster={"address": cluster})
+            for path in (crasher, unreadable, innocent)
+        ]
+        states = [run.result().name for run in runs]
+
+    assert states == ["Quarantined", "Quarantined", "Completed"]
+    assert "describing frames 0-20 ended the worker's process 2 times" in lab.record(crasher).reason
+    assert "reading its index ended the worker's process 2 times" in lab.record(unreadable).reason
+    assert lab.record(innocent).state == Fate.FINISHED
+    assert list(lab.store.rglob("*.partial")) == []
