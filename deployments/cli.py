@@ -24,6 +24,7 @@ from facehog_core.schema import Fate
 from facehog_core.selection import Selection
 from facehog_core.timing import time_frames
 from facehog_core.verify import Verdict, verify_store
+from facehog_core.video import check_complete
 from facehog_core.video import probe as probe_recording
 from facehog_core.warning import warn_of_plan
 
@@ -275,19 +276,24 @@ def _status_of_run(record: RunRecord | None) -> int:
 
 
 @app.command()
-def probe(path: Annotated[Path, typer.Argument(help="A recording.")], as_json: JsonOption = False) -> None:
+def probe(
+    path: Annotated[Path, typer.Argument(help="A recording.")],
+    stream: Annotated[int | None, typer.Option(help="Number of the video stream.", min=0)] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Say what a recording is, without decoding it."""
-    info, index = probe_recording(path)
+    info, index = probe_recording(path, stream)
     times = time_frames(info, index, Recipe())
     warnings = warn_of_plan(info, times)
     keyframes = index.is_keyframe.nonzero()[0].tolist()
     if as_json:
         told = {"n_dropped": times.n_dropped, "timing": times.as_dict(), "warnings": warnings}
         print_json(info.as_dict() | {"keyframes": keyframes} | told)
-        return
-    first = f"{len(keyframes)}, the first at frames {', '.join(map(str, keyframes[:8]))}"
-    print_pairs([*info.as_dict().items(), ("keyframes", first), *timing_pairs(times.as_dict(), times.n_dropped)])
-    print_warnings(warnings)
+    else:
+        first = f"{len(keyframes)}, the first at frames {', '.join(map(str, keyframes[:8]))}"
+        print_pairs([*info.as_dict().items(), ("keyframes", first), *timing_pairs(times.as_dict(), times.n_dropped)])
+        print_warnings(warnings)
+    check_complete(info, Recipe().max_corrupt)
 
 
 @app.command()

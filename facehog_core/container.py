@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -20,12 +24,19 @@ from .mp4 import top_level_boxes
 # FFmpeg to other files and addresses, also under the name of an .mp4.
 _CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,mxf,h264,hevc"
 
+# To know the streams, FFmpeg decodes some frames: not of any size.
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS, "max_pixels": str(MOST_PIXELS)}
+_DECODES_NOTHING = {"codec_whitelist": "none"}
+
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 
 COPY_AGAIN = "Copy it again from the rig."
 
 # Far more than a file has that was not made to keep us busy.
-_MOST_BOXES = 1000
+_MOST_BOXES = 100_000
+_BLOCK_BYTES = 2**22
+# What FFmpeg cannot do without, where the file ends within it.
+_CUT_OFF = {b"moov": "its index (moov) is cut off", b"moof": "the head of its last fragment (moof) is cut off"}
 
 
 def open_container(path: str, *, decodes: bool = True) -> InputContainer:
@@ -46,17 +57,74 @@ def open_container(path: str, *, decodes: bool = True) -> InputContainer:
     OSError
         If the disk or share fails, not the file.
     """
-    # To know the stream, FFmpeg decodes some frames of it: not of any size.
-    options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS, "max_pixels": str(MOST_PIXELS)}
-    if not decodes:
-        options["codec_whitelist"] = "none"
+    return _open(path, path, _OPTIONS if decodes else _OPTIONS | _DECODES_NOTHING)
+
+
+def is_failing_disk(error: av.FFmpegError, path: str) -> bool:
+    """Tell whether an error comes from the disk or share, and not from what is wrong with the file.
+
+    FFmpeg calls it an input error also where a file ends too early.
+    """
+    if not isinstance(error, OSError) or error.errno != errno.EIO:
+        return isinstance(error, OSError)
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            while file.read(_BLOCK_BYTES):
+                pass
+    except OSError:
+        return True
+    return False
+
+
+@contextmanager
+def open_padded(path: str, stop: int) -> Iterator[InputContainer]:
+    """Open a video file that is cut off as if zeros followed, up to so many bytes from its start.
+
+    An index can so be followed to its end, though not all that it names is in the file. Errors are those of
+    `open_container`.
+    """
+    with Path(path).open("rb") as file, _open(_Padded(file, stop), path, _OPTIONS) as container:
+        yield container
+
+
+def _open(file: str | RawIOBase, path: str, options: dict[str, str]) -> InputContainer:
     try:
         # Tags are often not in UTF-8, and no reason to refuse a recording.
-        return av.open(path, options=options, metadata_errors="replace")
+        return av.open(file, "r", options=options, metadata_errors="replace")
     except av.FFmpegError as error:
-        if isinstance(error, OSError):
+        if is_failing_disk(error, path):
             raise
         raise UnreadableError(path, *_why_unreadable(path)) from error
+
+
+class _Padded(RawIOBase):
+    """A file that goes on with zeros behind its end."""
+
+    def __init__(self, file: BufferedReader, stop: int) -> None:
+        self._file, self._stop = file, stop
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        self._position = offset + {SEEK_SET: 0, SEEK_CUR: self._position, SEEK_END: self._stop}[whence]
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = memoryview(buffer)[: max(self._stop - self._position, 0)]
+        self._file.seek(self._position)
+        # All that there is: of an unbuffered file it could be less, in the middle.
+        n_bytes = self._file.readinto(wanted)
+        wanted[n_bytes:] = bytes(len(wanted) - n_bytes)
+        self._position += len(wanted)
+        return len(wanted)
 
 
 def is_mov(container: InputContainer) -> bool:
@@ -64,32 +132,65 @@ def is_mov(container: InputContainer) -> bool:
     return "mov" in container.format.name.split(",")
 
 
-def choose_stream(container: InputContainer, path: str) -> VideoStream:
+def choose_stream(container: InputContainer, path: str, wanted: int | None = None) -> VideoStream:
     """Choose the video stream of a container: H264 first, then the default one, then the largest.
+
+    Parameters
+    ----------
+    container : av.container.InputContainer
+    path : str
+        The file, for errors.
+    wanted : int, optional
+        The number of the stream in the container, where somebody has chosen one.
 
     Raises
     ------
     NoVideoError
-        If there is none. Cover pictures and thumbnails are no video.
+        If there is none, or the wanted one is none. Cover pictures and thumbnails are no video.
     NotH264Error
-        If none is coded in H264.
+        If none, or the wanted one, is coded in H264.
     """
-    streams = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
+    streams = list_streams(container)
     if not streams:
+        if is_mov(container) and _tell_what_is_cut(path):
+            raise UnreadableError(path, *_why_unreadable(path))
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         fact = f"it holds no video stream (but {kinds})"
         raise NoVideoError(path, fact, "Check that it is a camera's recording.")
-
-    def rank(stream: VideoStream) -> tuple[bool, bool, int, int]:
-        is_default = bool(stream.disposition & Disposition.default)
-        n_pixels = stream.width * stream.height if stream.codec_context else 0
-        return codec_of(stream) == "h264", is_default, n_pixels, -stream.index
-
-    best = max(streams, key=rank)
+    if wanted is not None and wanted not in [stream.index for stream in streams]:
+        fact = f"it has no video stream of number {wanted}"
+        raise NoVideoError(path, fact, f"Set `stream` to one of {tell_streams(streams)}, or leave it out.")
+    best = video_stream(container, wanted) if wanted is not None else max(streams, key=_rank)
     if (codec := codec_of(best)) != "h264":
         fact = f"its video is coded in {codec}, not in H264"
         raise NotH264Error(path, fact, "Set the camera to record H264.")
     return best
+
+
+def list_streams(container: InputContainer) -> list[VideoStream]:
+    """Return the streams that hold video, and not only a picture."""
+    return [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
+
+
+def tell_streams(streams: Sequence[VideoStream]) -> str:
+    """Say which streams there are: number, codec, and size in pixels."""
+    sizes = (f"{stream.width} x {stream.height}" if stream.codec_context else "unknown size" for stream in streams)
+    return ", ".join(
+        f"{stream.index} ({codec_of(stream)}, {size})" for stream, size in zip(streams, sizes, strict=True)
+    )
+
+
+def video_stream(container: InputContainer, number: int) -> VideoStream:
+    """Return the stream of this number, which is one of video."""
+    stream = container.streams[number]
+    assert isinstance(stream, VideoStream)
+    return stream
+
+
+def _rank(stream: VideoStream) -> tuple[bool, bool, int, int]:
+    is_default = bool(stream.disposition & Disposition.default)
+    n_pixels = stream.width * stream.height if stream.codec_context else 0
+    return codec_of(stream) == "h264", is_default, n_pixels, -stream.index
 
 
 def codec_of(stream: VideoStream) -> str:
@@ -123,11 +224,20 @@ def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[Vi
 
 def _why_unreadable(path: str) -> tuple[str, str]:
     """Return the fact and the remedy for a file that FFmpeg cannot open."""
+    if fact := _tell_what_is_cut(path):
+        return fact, f"It is half copied, or the camera's program was stopped while writing. {COPY_AGAIN}"
+    return "FFmpeg cannot read it as a video", "Check that it is a recording, and a whole one."
+
+
+def _tell_what_is_cut(path: str) -> str | None:
+    """Say what an MP4 or MOV cannot be read without, if it is not there as a whole."""
     size_bytes = Path(path).stat().st_size
     boxes = list(islice(top_level_boxes(path, size_bytes), _MOST_BOXES))
-    if not boxes or boxes[0][0] != b"ftyp" or b"moov" in (kind for kind, _ in boxes):
-        return "FFmpeg cannot read it as a video", "Check that it is a recording, and a whole one."
-    fact = "its index (moov) is missing"
-    if (promised_bytes := boxes[-1][1]) > size_bytes:
-        fact += f", and it ends after {size_bytes:,} of at least {promised_bytes:,} bytes"
-    return fact, f"It is half copied, or the camera's program was stopped while writing. {COPY_AGAIN}"
+    if not boxes or boxes[0][0] != b"ftyp":
+        return None
+    last, promised_bytes = boxes[-1]
+    end = f", and it ends after {size_bytes:,} of at least {promised_bytes:,} bytes"
+    is_cut_off = promised_bytes > size_bytes
+    if b"moov" not in (kind for kind, _ in boxes):
+        return "its index (moov) is missing" + (end if is_cut_off else "")
+    return _CUT_OFF[last] + end if is_cut_off and last in _CUT_OFF else None

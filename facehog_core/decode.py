@@ -27,7 +27,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from .container import iter_packets, open_container
+from .container import iter_packets, open_container, video_stream
 from .errors import RecordingRefusedError
 from .frame_index import NO_PACKET, FrameIndex
 from .grey import luma_of
@@ -189,8 +189,7 @@ def _run(source: _Source, gop: range, origin: int, stop: int, *, is_last: bool =
 
 def _decode_packets(source: _Source, container: InputContainer, origin: int, held: _Held) -> Iterator[list[VideoFrame]]:
     """Feed the packets from a keyframe on to a decoder, and yield what it gives for each."""
-    stream = container.streams[source.info.stream_index]
-    assert isinstance(stream, VideoStream)
+    stream = video_stream(container, source.info.stream_index)
     decoder = stream.codec_context
     decoder.thread_count = source.n_threads
     decoder.thread_type = "FRAME"

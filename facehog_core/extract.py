@@ -23,7 +23,7 @@ from .recipe import Recipe
 from .store import RunPaths, create_store, noting_shard, read_receipt, read_work, write_shard
 from .timestamps import TimestampsFile
 from .timing import SECONDS, Times, time_frames
-from .video import FrameIndex, VideoInfo, check_unchanged, read_index
+from .video import FrameIndex, VideoInfo, check_complete, check_unchanged, read_index
 from .view import View
 
 
@@ -53,6 +53,8 @@ def plan_run(
 
     Raises
     ------
+    TruncatedError
+        If more of the recording is missing than the recipe allows.
     CropError, ViewError
         If the recipe cannot be applied to the recording.
     TimestampsError
@@ -62,6 +64,7 @@ def plan_run(
     StoreError
         If the disk is full.
     """
+    check_complete(info, recipe.max_corrupt)
     check_crop(info, recipe)
     index = read_index(info)
     keyframes = np.flatnonzero(index.is_keyframe)

@@ -6,9 +6,11 @@ and whether a decoder can start from it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -18,7 +20,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from .container import COPY_AGAIN, is_mov, iter_packets
+from .container import COPY_AGAIN, is_failing_disk, is_mov, iter_packets, open_padded, video_stream
 from .errors import EmptyFileError, TruncatedError, UnreadableError
 from .h264 import HeaderReader
 from .seconds import to_seconds
@@ -26,6 +28,9 @@ from .seconds import to_seconds
 # The pts of a frame whose container gives it none; FFmpeg's own number for that.
 NO_PTS = np.iinfo(np.int64).min
 NO_PACKET = -1
+
+# An index may name so many times the bytes that the file has. To list what is missing, it is read as zeros.
+_MOST_PROMISED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,7 +123,8 @@ _PACKET = np.dtype(
         ("dts", np.int64),
         ("is_keyframe", np.bool_),
         ("is_hidden", np.bool_),
-        ("is_cut_off", np.bool_),
+        ("is_whole", np.bool_),
+        ("is_there", np.bool_),
         # By the frame's own header: IDR frames up to it, and its order since the last of them.
         ("sequence", np.int64),
         ("order", np.int64),
@@ -146,7 +152,7 @@ def index_frames(container: InputContainer, stream: VideoStream, path: str) -> F
     Raises
     ------
     TruncatedError
-        If the container's index names more frames than the file holds.
+        If most of what the container's index names is not in the file.
     EmptyFileError
         If there is no frame.
     UnreadableError
@@ -154,8 +160,38 @@ def index_frames(container: InputContainer, stream: VideoStream, path: str) -> F
     OSError
         If the disk or share fails, not the file.
     """
-    packets = _read_packets(container, stream, path)
-    _check_complete(packets, container, stream, path)
+    return index_packets(read_packets(container, stream, path), path)
+
+
+def read_packets(container: InputContainer, stream: VideoStream, path: str) -> NDArray[np.void]:
+    """Return what the packets of a stream say, in file order, also those that an edit list hides.
+
+    Parameters and errors are those of `index_frames`. The fields that matter elsewhere are `is_there`, whether the file
+    goes on to where the packet's data begin, and `is_whole`, whether it goes on to their end.
+    """
+    packets = _list_packets(container, stream, path)
+    # MP4's header counts also frames that an edit list cuts away; its index, without them, is what the file
+    # must hold. Other containers have none: AVI's header counts ticks, MKV, TS and raw H264 count nothing.
+    entries = list(stream.index_entries) if is_mov(container) else []
+    if len(packets) < len(entries):
+        stop = max(entry.pos + entry.size for entry in entries)
+        if stop > _MOST_PROMISED * Path(path).stat().st_size:
+            raise TruncatedError(path, f"the file ends after {len(packets)} of {len(entries)} frames", COPY_AGAIN)
+        with open_padded(path, stop) as padded:
+            packets = _list_packets(padded, video_stream(padded, stream.index), path)
+    if not len(packets):
+        raise EmptyFileError(path, "its video stream has no frame", COPY_AGAIN)
+    return packets
+
+
+def index_packets(packets: NDArray[np.void], path: str) -> FrameIndex:
+    """Make the frame index of a stream from what `read_packets` found.
+
+    Raises
+    ------
+    EmptyFileError
+        If no frame is shown.
+    """
     order = _order_of_display(packets)
     is_seekable = bool((np.diff(packets["pts"][order]) > 0).all()) and not (packets["pts"] == NO_PTS).any()
     shown = order[_is_shown(packets, order)]
@@ -168,28 +204,33 @@ def index_frames(container: InputContainer, stream: VideoStream, path: str) -> F
     return FrameIndex(
         pts=pts,
         is_keyframe=packets["is_keyframe"][shown],
-        packets=shown,
+        packets=np.where(packets["is_there"][shown], shown, NO_PACKET),
         is_seekable=is_seekable,
     )
 
 
-def _read_packets(container: InputContainer, stream: VideoStream, path: str) -> NDArray[np.void]:
-    """Return what the packets say, in file order, also those that an edit list hides."""
+def _list_packets(container: InputContainer, stream: VideoStream, path: str) -> NDArray[np.void]:
     headers = HeaderReader(stream.codec_context.extradata)
+    # Where the container is padded, data end before it does.
+    size_bytes = Path(path).stat().st_size if is_mov(container) else sys.maxsize
     try:
-        return np.fromiter(_describe_packets(iter_packets(container, stream), headers), _PACKET)
+        return np.fromiter(_describe_packets(iter_packets(container, stream), headers, size_bytes), _PACKET)
     except av.FFmpegError as error:
-        if isinstance(error, OSError):
+        if is_failing_disk(error, path):
             raise
         raise UnreadableError(path, "its frames cannot be listed to the end", COPY_AGAIN) from error
 
 
-def _describe_packets(packets: Iterator[Packet[VideoStream]], headers: HeaderReader) -> Iterator[tuple[Any, ...]]:
+def _describe_packets(
+    packets: Iterator[Packet[VideoStream]], headers: HeaderReader, size_bytes: int
+) -> Iterator[tuple[Any, ...]]:
     sequence = order = 0
     for packet in packets:
         if not packet.size:
             continue
-        picture = headers.read(bytes(packet))
+        start = packet.pos or 0
+        is_there = start < size_bytes
+        picture = headers.read(bytes(packet)) if is_there else None
         if picture:
             sequence += picture.is_idr
             order = picture.order
@@ -200,25 +241,14 @@ def _describe_packets(packets: Iterator[Packet[VideoStream]], headers: HeaderRea
             # decoder that starts there gives is nearly the same, and not the same bytes.
             packet.is_keyframe and (picture is None or picture.is_intra),
             packet.is_discard,
-            packet.is_corrupt,
+            not packet.is_corrupt and start + packet.size <= size_bytes,
+            is_there,
             sequence,
             # A header that is damaged: as near as can be to the frame that was decoded before.
             order,
             picture is not None,
             picture is not None and picture.is_second_field,
         )
-
-
-def _check_complete(packets: NDArray[np.void], container: InputContainer, stream: VideoStream, path: str) -> None:
-    # MP4's header counts also frames that an edit list cuts away; its index, without them, is what the file
-    # must hold. Other containers promise nothing: AVI's header counts ticks, MKV, TS and raw H264 count none.
-    n_promised = len(stream.index_entries) if is_mov(container) else 0
-    if len(packets) < n_promised:
-        raise TruncatedError(path, f"the file ends after {len(packets)} of {n_promised} frames", COPY_AGAIN)
-    if not len(packets):
-        raise EmptyFileError(path, "its video stream has no frame", COPY_AGAIN)
-    if packets["is_cut_off"][-1]:
-        raise TruncatedError(path, f"the file ends within the last of its {len(packets)} frames", COPY_AGAIN)
 
 
 def _order_of_display(packets: NDArray[np.void]) -> NDArray[np.int64]:

@@ -39,6 +39,8 @@ class RecordingReader(pims.FramesSequence):  # type: ignore[misc]
     ----------
     path : str or path-like
         A recording in H264, or a folder of numbered images.
+    stream : int, optional
+        The number of the video stream in the container; that of the best one if left out.
 
     Attributes
     ----------
@@ -59,8 +61,8 @@ class RecordingReader(pims.FramesSequence):  # type: ignore[misc]
     ...     movie = frames.as_dask()  # lazy, shape (frame, row, col)
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.info, self.index = probe(path)
+    def __init__(self, path: str | os.PathLike[str], stream: int | None = None) -> None:
+        self.info, self.index = probe(path, stream)
         self._times_s = self.index.time_s(self.info.time_base)
         self._start()
 

@@ -61,7 +61,7 @@ def noting_start(note: Path, path: str, what: str) -> Iterator[None]:
 
 def note_of_probe(store: Path, path: Path) -> Path:
     """Return where a start of probing a recording is noted: it has no folder of its own yet."""
-    return store / ".probing" / xxhash.xxh3_128_hexdigest(str(path).encode("utf-8", "surrogateescape"))
+    return store / f".probing-{xxhash.xxh3_128_hexdigest(str(path).encode('utf-8', 'surrogateescape'))}"
 
 
 def _count(note: Path) -> int:

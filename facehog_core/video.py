@@ -17,9 +17,19 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .container import COPY_AGAIN, choose_stream, codec_of, iter_packets, open_container
-from .errors import ChangedError, EmptyFileError, RecordingRefusedError, UnreadableError
-from .frame_index import NO_PTS, FrameIndex, index_frames
+from .completeness import Completeness, Verdict, judge_completeness
+from .container import (
+    COPY_AGAIN,
+    choose_stream,
+    codec_of,
+    iter_packets,
+    list_streams,
+    open_container,
+    tell_streams,
+    video_stream,
+)
+from .errors import ChangedError, EmptyFileError, RecordingRefusedError, TruncatedError, UnreadableError
+from .frame_index import NO_PTS, FrameIndex, index_frames, index_packets, read_packets
 from .h264 import HeaderReader
 from .limits import check_claims, check_frame_size, check_held_pixels, check_start_codes
 from .source import digest_file, digest_looks, is_folder, scan_images
@@ -29,6 +39,7 @@ __all__ = [
     "ColorRange",
     "FrameIndex",
     "VideoInfo",
+    "check_complete",
     "check_unchanged",
     "digest_file",
     "is_unchanged",
@@ -95,6 +106,12 @@ class VideoInfo:
         Duration that the container names, in seconds.
     n_frames : int
         Frames of the index: those that are displayed.
+    completeness : {"complete", "cut off", "unknown"}
+        Whether all of the recording is there.
+    completeness_fact : str
+        What that is concluded from, as the rest of a sentence.
+    missing_share : float or None
+        The part that is cut off, from 0 to 1; None if it is not, or nobody can know.
     rotation : int
         Degrees counterclockwise by which the file asks players to turn the frames.
     looks : str or None
@@ -122,6 +139,9 @@ class VideoInfo:
     header_n_frames: int
     duration_s: float | None
     n_frames: int
+    completeness: Verdict
+    completeness_fact: str
+    missing_share: float | None
     rotation: int = 0
     looks: str | None = None
     remarks: list[str] = field(default_factory=list)
@@ -138,7 +158,7 @@ class VideoInfo:
         return asdict(self)
 
 
-def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
+def probe(path: str | os.PathLike[str], stream: int | None = None) -> tuple[VideoInfo, FrameIndex]:
     """Read what a recording says about itself, its frame index and the digest of its content.
 
     The file is read from end to end twice (digest, packets) in small pieces; nothing is decoded but the
@@ -148,6 +168,8 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
     ----------
     path : str or path-like
         A local file, or a folder of numbered images.
+    stream : int, optional
+        The number of the video stream in the container; that of the best one if left out.
 
     Returns
     -------
@@ -164,7 +186,7 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
     BeyondLimitsError
         If it claims more than any file of its size holds, or frames larger than H264 allows.
     TruncatedError
-        If the index names more frames than the file holds.
+        If most of what the index names is not in the file. (What lacks less is told by `completeness`.)
     SequenceError
         If the images of a folder are not one sequence of frames.
     ChangedError
@@ -184,11 +206,26 @@ def probe(path: str | os.PathLike[str]) -> tuple[VideoInfo, FrameIndex]:
         digest = digest_file(absolute)
         _check_frame_sizes(absolute)
         with open_container(absolute) as container:
-            stream = choose_stream(container, absolute)
-            check_frame_size(absolute, stream.width, stream.height)
-            index = index_frames(container, stream, absolute)
-            rotation = _find_rotation(absolute, stream.index)
-            return _describe(container, stream, absolute, status, digest, index, rotation), index
+            chosen = choose_stream(container, absolute, stream)
+            check_frame_size(absolute, chosen.width, chosen.height)
+            packets = read_packets(container, chosen, absolute)
+            index = index_packets(packets, absolute)
+            completeness = judge_completeness(
+                container, chosen, absolute, index, is_last_whole=bool(packets["is_whole"][-1])
+            )
+            rotation = _find_rotation(absolute, chosen.index)
+            remarks = [] if stream is not None else _tell_choice(container, chosen)
+            info = _describe(container, chosen, absolute, status, digest, index, completeness, rotation, remarks)
+            return info, index
+
+
+def _tell_choice(container: InputContainer, chosen: VideoStream) -> list[str]:
+    # What is coded otherwise could not be chosen, and is mostly a cover picture that is not marked as one.
+    streams = [stream for stream in list_streams(container) if codec_of(stream) == "h264"]
+    if len(streams) == 1:
+        return []
+    told = f"It holds {len(streams)} streams of video, {tell_streams(streams)}"
+    return [f"{told}: stream {chosen.index} is described. Set `stream` to choose."]
 
 
 def _check_frame_sizes(path: str) -> None:
@@ -226,9 +263,7 @@ def read_index(info: VideoInfo) -> FrameIndex:
     if info.container == IMAGES:
         return _index_images(info.n_frames)
     with _standing_still(info.path), open_container(info.path) as container:
-        stream = container.streams[info.stream_index]
-        assert isinstance(stream, VideoStream)
-        return index_frames(container, stream, info.path)
+        return index_frames(container, video_stream(container, info.stream_index), info.path)
 
 
 def is_unchanged(info: VideoInfo) -> bool:
@@ -277,6 +312,9 @@ def _probe_images(folder: str) -> tuple[VideoInfo, FrameIndex]:
         header_n_frames=0,
         duration_s=None,
         n_frames=found.n_frames,
+        completeness="unknown",
+        completeness_fact="a folder does not say how many images it should hold",
+        missing_share=None,
         looks=found.looks,
         remarks=found.remarks,
     )
@@ -291,6 +329,26 @@ def _index_images(n_frames: int) -> FrameIndex:
         packets=np.arange(n_frames),
         is_seekable=True,
     )
+
+
+def check_complete(info: VideoInfo, most: float) -> None:
+    """Check that no more of a recording is missing than is allowed.
+
+    Parameters
+    ----------
+    info : VideoInfo
+    most : float
+        The largest share that may be missing, from 0 to 1. What is cut off, nobody knowing how much, passes.
+
+    Raises
+    ------
+    TruncatedError
+        If more is missing.
+    """
+    if info.missing_share is not None and info.missing_share > most:
+        fact = f"{info.completeness_fact}; {100 * most:g} % of it may be missing (max_corrupt)"
+        remedy = f"{COPY_AGAIN} If it ends there as well, raise max_corrupt for it."
+        raise TruncatedError(info.path, fact, remedy)
 
 
 @contextmanager
@@ -335,10 +393,14 @@ def _describe(
     status: os.stat_result,
     digest: str,
     index: FrameIndex,
+    completeness: Completeness,
     rotation: int,
+    remarks: list[str],
 ) -> VideoInfo:
     decoder = stream.codec_context
     if not (decoder.width and decoder.height and decoder.pix_fmt and stream.time_base):
+        if completeness.verdict == "cut off":
+            raise TruncatedError(path, completeness.fact, COPY_AGAIN)
         raise UnreadableError(path, "its video stream does not say what its frames look like", COPY_AGAIN)
     return VideoInfo(
         path=path,
@@ -360,15 +422,18 @@ def _describe(
         header_n_frames=stream.frames,
         duration_s=_duration_s(container, stream),
         n_frames=index.n_frames,
+        completeness=completeness.verdict,
+        completeness_fact=completeness.fact,
+        missing_share=completeness.missing_share,
         rotation=rotation,
+        remarks=remarks,
     )
 
 
 def _find_rotation(path: str, stream_index: int) -> int:
     """Return how the file asks its frames to be turned; 0 if its first packets give no frame to tell by."""
     with suppress(av.FFmpegError), open_container(path) as container:
-        stream = container.streams[stream_index]
-        assert isinstance(stream, VideoStream)
+        stream = video_stream(container, stream_index)
         for packet in islice(iter_packets(container, stream), MOST_PACKETS_TO_FIRST_FRAME):
             for frame in packet.decode():
                 return int(frame.rotation)

@@ -150,7 +150,7 @@ def _process(
     with cluster.make_runner() as runner:
         _connect(runner)
         note_of_probe(store, path).unlink(missing_ok=True)
-        info = runner.submit(probe_recording, {"path": path, "store": store}).result()
+        info = runner.submit(probe_recording, {"path": path, "store": store, "stream": recipe.stream}).result()
         sidecar = find_timestamps(path, recipe.timestamps)
         paths = RunPaths(root=store, recording=name_recording(path), run_id=name_run(info.digest, recipe, sidecar))
         # The same bytes may have landed under two names at once: the second waits here and finds them done.

@@ -19,11 +19,11 @@ from tasks.retrying import can_pass
     retry_condition_fn=can_pass,
     cache_policy=NO_CACHE,
 )
-def probe_recording(path: Path, store: Path) -> VideoInfo:
+def probe_recording(path: Path, store: Path, stream: int | None = None) -> VideoInfo:
     """Read what the recording is, and check that it can be processed."""
     store.mkdir(parents=True, exist_ok=True)
     with noting_start(note_of_probe(store, path), str(path), "reading its index"):
-        info, _ = probe(path)
+        info, _ = probe(path, stream)
     get_run_logger().info(
         "%s: %d frames of %d x %d, %s %s, %.1f MB",
         path.name,

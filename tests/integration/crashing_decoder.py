@@ -23,10 +23,10 @@ def _crashing_decoder(iter_frames: Callable[..., Iterator[Any]]) -> Callable[...
 
 
 def _crashing_probe(probe: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def probe_or_crash(path: Any) -> Any:
+    def probe_or_crash(path: Any, stream: Any) -> Any:
         if "crashes-the-probe" in str(path):
             ctypes.string_at(0)  # at once, unlike a signal
-        return probe(path)
+        return probe(path, stream)
 
     return probe_or_crash
 

@@ -18,6 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, TaskRunFilter
 from prefect.client.schemas.filters import TaskRunFilterFlowRunId as ByFlowRun
 from prefect.client.schemas.objects import TaskRun
+from recordings import run_ffmpeg
 from skimage.feature import hog
 
 import flows.cluster
@@ -131,6 +132,28 @@ def test_a_file_that_is_no_whole_h264_recording_is_quarantined(lab: Lab, videos_
     assert "\n" not in record.reason
     assert record.reason.startswith(name)
     assert lab.left_behind() == []
+
+
+def test_a_recording_that_is_cut_off_is_described_as_far_as_it_goes_where_that_is_allowed(
+    lab: Lab, videos_dir: Path
+) -> None:
+    path = videos_dir / "derived" / "d_trunc60_faststart.mp4"
+    state = lab.process(path, Recipe(max_corrupt=0.5))
+
+    assert state.name == "CompletedWithWarnings"
+    record = lab.record(path)
+    assert (record.n_frames, record.n_corrupt) == (300, 122)
+    assert record.warnings[0] == "It is cut off: the file ends after 179 of 300 frames (about 40 % is missing)."
+    assert "178-299" in record.warnings[1]
+
+
+def test_the_stream_that_is_chosen_is_described(lab: Lab, tmp_path: Path) -> None:
+    videos = [write_recording(tmp_path / f"{n}.mp4", n) for n in (5, 7)]
+    path = tmp_path / "two.mkv"
+    run_ffmpeg("-i", videos[0], "-i", videos[1], "-map", "0", "-map", "1", "-c", "copy", path)
+    assert lab.process(path, Recipe(stream=1)).name == "Completed"
+    record = lab.record(path)
+    assert (record.stream["stream_index"], record.n_frames, record.warnings) == (1, 7, [])
 
 
 @pytest.mark.parametrize(

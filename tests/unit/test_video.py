@@ -13,12 +13,14 @@ import numpy as np
 import psutil
 import pytest
 import xxhash
-from barcode import write_recording
+from barcode import read_number, write_recording
 from recordings import DERIVED, REAL, REFUSED, facts_of, run_ffmpeg
 
 from facehog_core import video
+from facehog_core.decode import iter_frames
 from facehog_core.errors import ChangedError, FacehogError, NoVideoError, UnreadableError
-from facehog_core.video import VideoInfo, digest_file, is_unchanged, probe, read_index
+from facehog_core.recipe import Recipe
+from facehog_core.video import VideoInfo, check_complete, digest_file, is_unchanged, probe, read_index
 
 RANGES = {"limited": "tv", "full": "pc", "untagged": "unspec"}
 
@@ -73,7 +75,7 @@ def test_a_file_that_cannot_be_processed_is_refused_in_one_line(
 ) -> None:
     path = videos_dir / name
     with pytest.raises(FacehogError, match=says) as caught:
-        probe(path)
+        check_complete(probe(path)[0], Recipe().max_corrupt)
     assert type(caught.value) is kind
     message = str(caught.value)
     assert message.startswith(f"{path.name}: ")
@@ -151,7 +153,8 @@ def test_the_h264_is_chosen_not_the_cover(tmp_path: Path) -> None:
     run_ffmpeg(*both, "-disposition:v:0", "attached_pic", tmp_path / "marked.mp4")
     run_ffmpeg(*both, "-disposition:v:0", "default", "-disposition:v:1", "0", tmp_path / "wrong.mkv")
     for name in ("unmarked.mp4", "marked.mp4", "wrong.mkv"):
-        assert probe(tmp_path / name)[0].n_frames == 7
+        info, _ = probe(tmp_path / name)
+        assert (info.n_frames, info.remarks) == (7, [])
 
 
 def test_a_cover_alone_is_no_video(tmp_path: Path) -> None:
@@ -169,7 +172,29 @@ def test_of_two_videos_the_default_one_is_chosen_then_the_larger(tmp_path: Path)
     both = ("-i", small, "-i", large, "-map", "0", "-map", "1", "-c", "copy")
     for small_is, large_is, n_frames in (("default", "0", 5), ("default", "default", 7), ("0", "0", 7)):
         run_ffmpeg(*both, "-disposition:0", small_is, "-disposition:1", large_is, tmp_path / "both.mkv")
-        assert probe(tmp_path / "both.mkv")[0].n_frames == n_frames
+        info, _ = probe(tmp_path / "both.mkv")
+        assert info.n_frames == n_frames
+        told = "It holds 2 streams of video, 0 (h264, 160 x 64), 1 (h264, 160 x 96): stream"
+        assert info.remarks == [f"{told} {info.stream_index} is described. Set `stream` to choose."]
+
+
+def test_the_stream_that_is_chosen_is_described(tmp_path: Path) -> None:
+    videos = [write_recording(tmp_path / f"{n}.mp4", n, size=size) for n, size in ((5, (64, 160)), (7, (96, 160)))]
+    sound = ("-f", "lavfi", "-i", "sine=duration=1")
+    path = tmp_path / "all.mkv"
+    run_ffmpeg(*sound, "-i", videos[0], "-i", videos[1], "-map", "0", "-map", "1", "-map", "2", "-c:v", "copy", path)
+    for number, n_frames in ((1, 5), (2, 7)):
+        info, index = probe(path, number)
+        assert (info.stream_index, info.n_frames, info.remarks) == (number, n_frames, [])
+        assert read_index(info).n_frames == n_frames
+        shown = [read_number(decoded.luma) for decoded in iter_frames(info, index, 0, n_frames)]
+        assert shown == list(range(n_frames))
+    for number in (0, 3):
+        says = (
+            rf"no video stream of number {number}\. Set `stream` to one of 1 \(h264, 160 x 64\), 2 \(h264, 160 x 96\)"
+        )
+        with pytest.raises(NoVideoError, match=says):
+            probe(path, number)
 
 
 def test_a_file_that_grows_while_it_is_read_has_changed(
