@@ -172,11 +172,12 @@ def read_packets(container: InputContainer, stream: VideoStream, path: str) -> N
     packets = _list_packets(container, stream, path)
     # MP4's header counts also frames that an edit list cuts away; its index, without them, is what the file
     # must hold. Other containers have none: AVI's header counts ticks, MKV, TS and raw H264 count nothing.
-    entries = list(stream.index_entries) if is_mov(container) else []
-    if len(packets) < len(entries):
-        stop = max(entry.pos + entry.size for entry in entries)
-        if stop > _MOST_PROMISED * Path(path).stat().st_size:
-            raise TruncatedError(path, f"the file ends after {len(packets)} of {len(entries)} frames", COPY_AGAIN)
+    n_promised = len(stream.index_entries) if is_mov(container) else 0
+    if len(packets) < n_promised:
+        size_bytes = Path(path).stat().st_size
+        stop = max(size_bytes, *(entry.pos + entry.size for entry in stream.index_entries))
+        if stop > _MOST_PROMISED * size_bytes:
+            raise TruncatedError(path, f"the file ends after {len(packets)} of {n_promised} frames", COPY_AGAIN)
         with open_padded(path, stop) as padded:
             packets = _list_packets(padded, video_stream(padded, stream.index), path)
     if not len(packets):
