@@ -22,6 +22,7 @@ from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 from facehog_core.selection import Selection
+from facehog_core.timestamps import find_timestamps
 from facehog_core.timing import time_frames
 from facehog_core.verify import Verdict, verify_store
 from facehog_core.video import check_complete
@@ -39,6 +40,7 @@ from .display import (
     print_records,
     print_run,
     print_warnings,
+    stream_pairs,
     tell_time,
     timing_pairs,
 )
@@ -153,21 +155,39 @@ def demo(
 
 @app.command()
 def process(
-    paths: Annotated[list[Path], typer.Argument(help="Recordings.", metavar="PATH...")],
-    crop: Annotated[str | None, typer.Option(help="X,Y,WIDTH,HEIGHT in pixels, instead of the inbox's.")] = None,
+    paths: Annotated[list[Path], typer.Argument(help="Recordings: files, or folders of images.", metavar="PATH...")],
+    crop: Annotated[str | None, typer.Option(help="Part of each frame, in pixels.", metavar="X,Y,WIDTH,HEIGHT")] = None,
     images: Annotated[bool, typer.Option("--images", help="Write HOG pictures too.")] = False,
-    grey: Annotated[str | None, typer.Option(help="rgb, or luma: Y as it is stored.")] = None,
+    grey: Annotated[str | None, typer.Option(help="rgb, or luma: Y as it is stored.", metavar="GREY")] = None,
     downsample: Annotated[int | None, typer.Option(help="Average N x N pixels into one.", metavar="N", min=1)] = None,
-    frames: Annotated[str | None, typer.Option(help="START:STOP[:STEP], frame numbers from 0.")] = None,
-    seconds: Annotated[str | None, typer.Option(help="START:STOP[:STEP], times; the step in frames.")] = None,
-    stream: Annotated[int | None, typer.Option(help="Number of the video stream.", min=0)] = None,
-    rotate: Annotated[bool | None, typer.Option(help="Turn frames as the file asks for.")] = None,
-    frame_rate: Annotated[str | None, typer.Option(help="Of raw .h264: 30, 29.97 or 30000/1001.")] = None,
-    timestamps: Annotated[
-        str | None, typer.Option(help="File with a time for each frame; {stem}_times.csv: beside each recording.")
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            help="Numbers from 0; STOP is not taken. Each part may be empty: ::10 is every tenth frame.",
+            metavar="START:STOP[:STEP]",
+        ),
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Of the timestamps: its name, or its number from 1 on.")] = None,
-    unit: Annotated[str | None, typer.Option(help="Of the timestamps: s, ms, us or ns.")] = None,
+    seconds: Annotated[
+        str | None,
+        typer.Option(help="The same by times in seconds; the step in frames.", metavar="START:STOP[:STEP]"),
+    ] = None,
+    max_corrupt: Annotated[
+        float | None, typer.Option(help="Share of damaged frames that may be.", metavar="SHARE", min=0, max=1)
+    ] = None,
+    stream: Annotated[int | None, typer.Option(help="Number of the video stream.", metavar="N", min=0)] = None,
+    rotate: Annotated[bool | None, typer.Option(help="Turn frames as the file asks for.")] = None,
+    frame_rate: Annotated[
+        str | None,
+        typer.Option(help="Of raw .h264 and of images: 30, 29.97 or 30000/1001 a second.", metavar="RATE"),
+    ] = None,
+    timestamps: Annotated[
+        str | None,
+        typer.Option(help="A time for each frame; {stem}_times.csv: beside each recording.", metavar="FILE"),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Of the timestamps: its name, or its number from 1 on.", metavar="COLUMN")
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="Of the timestamps: s, ms, us or ns.", metavar="UNIT")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -184,6 +204,7 @@ def process(
         "downsample": downsample,
         "stream": stream,
         "apply_rotation": rotate,
+        "max_corrupt": max_corrupt,
         "with_images": images or None,
         "frame_rate": parse_frame_rate(frame_rate),
     }
@@ -204,13 +225,18 @@ def process(
         records.append(record)
         statuses.append(_status_of_run(record))
         if statuses[-1] != DONE:
-            print_error(record.reason if record else str(state.message))
+            print_error(_name(path, record.reason if record else str(state.message)))
         elif record and not as_json:
             console.print(f"{path.name}: {record.reason}\n  {record.store}", markup=False)
             print_warnings(record.warnings)
     if as_json:
         print_json([record.as_dict() for record in records if record])
     raise typer.Exit(max(statuses))
+
+
+def _name(path: Path, reason: str) -> str:
+    """Name the recording where a reason names another file: its timestamps."""
+    return reason if path.name in reason else f"{path.name}: {reason}"
 
 
 T = TypeVar("T")
@@ -277,13 +303,16 @@ def _status_of_run(record: RunRecord | None) -> int:
 
 @app.command()
 def probe(
-    path: Annotated[Path, typer.Argument(help="A recording.")],
-    stream: Annotated[int | None, typer.Option(help="Number of the video stream.", min=0)] = None,
+    path: Annotated[Path, typer.Argument(help="A recording: a file, or a folder of images.")],
+    stream: Annotated[int | None, typer.Option(help="Number of the video stream.", metavar="N", min=0)] = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a recording is, without decoding it."""
-    info, index = probe_recording(path, stream)
-    times = time_frames(info, index, Recipe())
+    """Say what a recording is, whether it is whole, and when its frames were taken, without decoding it."""
+    loaded, _ = _configure(config)
+    recipe = loaded.recipe_for(normalise(path))
+    info, index = probe_recording(path, recipe.stream if stream is None else stream)
+    times = time_frames(info, index, recipe, find_timestamps(normalise(path), recipe.timestamps))
     warnings = warn_of_plan(info, times)
     keyframes = index.is_keyframe.nonzero()[0].tolist()
     if as_json:
@@ -291,9 +320,13 @@ def probe(
         print_json(info.as_dict() | {"keyframes": keyframes} | told)
     else:
         first = f"{len(keyframes)}, the first at frames {', '.join(map(str, keyframes[:8]))}"
-        print_pairs([*info.as_dict().items(), ("keyframes", first), *timing_pairs(times.as_dict(), times.n_dropped)])
+        told, timing = info.as_dict(), times.as_dict()
+        of_file = [(name, told[name]) for name in ("path", "size_bytes", "digest")]
+        print_pairs(
+            [*of_file, *stream_pairs(told, timing), ("keyframes", first), *timing_pairs(timing, times.n_dropped)]
+        )
         print_warnings(warnings)
-    check_complete(info, Recipe().max_corrupt)
+    check_complete(info, recipe.max_corrupt)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    StrictBool,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -102,7 +103,7 @@ class RecordingConfig(_Table):
     grey: Any = Field("rgb", description=CHOICES["grey"])
     downsample: Any = Field(1, description=CHOICES["downsample"])
     masks: Any = Field([], description=CHOICES["masks"])
-    apply_rotation: bool = Field(False, description=CHOICES["apply_rotation"])
+    apply_rotation: StrictBool = Field(False, description=CHOICES["apply_rotation"])
     frames: Any = Field(None, description=CHOICES["frames"])
     seconds: Any = Field(None, description=CHOICES["seconds"])
     every: Any = Field(1, description=CHOICES["every"])
@@ -134,13 +135,6 @@ class InboxConfig(RecordingConfig):
     settle_s: float = Field(10, ge=0, allow_inf_nan=False, description="a number of seconds from 0 on")
     crops: dict[str, CropList] = Field(
         {}, description='a table, written [inbox.crops], of names and crops such as "*m12*" = [53, 22, 916, 475]'
-    )
-    max_corrupt: float = Field(0.05, ge=0, le=1, description="a share from 0 to 1, such as 0.05 for 5 %")
-    frame_rate: FrameRate | None = Field(None, description="frames a second above 0, such as 30 or '30000/1001'")
-    timestamps: TimestampsConfig | None = Field(
-        None,
-        description="a table such as { file = '{stem}_timestamps.csv', column = 'time', unit = 'ms' }: file a path "
-        f"from the recording's folder, column a name or a number from 1 on, unit one of {', '.join(UNITS)}",
     )
 
 
@@ -493,21 +487,21 @@ patterns = ["*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.h264"]
 # Add "*.png", "*.jpg" or "*.tif", and each sub-folder of numbered images is a recording too.
 settle_s = 10                                # seconds that a file or folder must stand still before it is taken up
 # crop = [53, 22, 916, 475]                  # x, y, width, height in pixels; left out: the whole frame
-grey = "rgb"                                 # as RGB makes it; "luma": Y as it is stored
+grey = "rgb"                                 # the grey of RGB, as in 2020; "luma": Y as it is stored
 downsample = 1                               # 2: the mean of 2 x 2 pixels of the crop is one pixel
 masks = []                                   # what has no say, in pixels of the whole frame, such as
                                              # [{ box = [600, 400, 80, 60] }, { polygon = [[0, 0], [90, 0], [0, 70]] }]
 apply_rotation = false                       # true: turn frames as the file asks for, before crop and masks
 # frames = [0, 9000]                         # the first, and the one after the last; left out: all
-# seconds = [60, 360]                        # instead of frames, by their times
+# seconds = [60, 360]                        # instead of frames, by their times: from 60 s on, before 360 s
 every = 1                                    # 10: every tenth frame of those
 max_corrupt = 0.05                           # with more than this share of damaged frames a recording is quarantined
 # stream = 0                                 # number of the video stream; left out: the best one
-# frame_rate = 30                            # of raw .h264, whose frames are not timed; also "30000/1001"
-# Times of the frames, one a line, where the rig writes them beside the recording. {stem} is its name without ".mp4";
+# frame_rate = 30                            # of raw .h264 and of images, which are not timed; also "30000/1001"
+# The time of each frame, one a line, where the rig writes it beside the recording. {stem} is its name without ".mp4";
 # column: a name, or a number from 1 on, and not needed where there is one alone; unit: s, ms, us or ns.
 # timestamps = { file = "{stem}_timestamps.csv", column = "time", unit = "s" }
-# The file m12_cam0.facehog.toml beside m12_cam0.mp4 sets these keys, from crop on, for that recording alone.
+# A file m12_cam0.facehog.toml beside m12_cam0.mp4 sets these keys, from crop on, for that recording alone.
 # [inbox.crops]                              # crops by name, instead of the inbox's; the first that matches counts
 # "*m12*" = [60, 30, 916, 475]
 
@@ -519,8 +513,9 @@ block_norm = "L2-Hys"                        # L1, L1-sqrt, L2 or L2-Hys
 transform_sqrt = true
 
 [dask]
-n_workers = "auto"                           # one for each core
-# scheduler = "tcp://host:8786"              # a Dask cluster that runs already
+n_workers = "auto"                           # worker processes, with one thread each; "auto": one for each core
+# scheduler = "tcp://host:8786"              # a Dask cluster that runs already, or its scheduler file. Start its
+                                             # workers with --nthreads 1: a decoder that crashes ends its whole process
 
 [prefect]
 port = 4200                                  # of the server that `facehog up` starts; 0: a free one

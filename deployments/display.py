@@ -94,7 +94,7 @@ def print_run(record: RunRecord) -> None:
     """Print all that is known of a run."""
     console.print(f"[bold]{escape(record.path.name)}[/]  {paint(record.state)}: {escape(record.reason)}")
     print_warnings(record.warnings)
-    stream, recipe = record.stream, record.recipe
+    recipe = record.recipe
     took = (
         f"{(record.finished_at - record.started_at).total_seconds():.1f} s"
         if record.finished_at and record.started_at
@@ -106,14 +106,14 @@ def print_run(record: RunRecord) -> None:
         ("recording", record.path),
         ("size", f"{record.size_bytes} bytes"),
         ("content (xxh3_128)", record.digest),
-        *((f"stream {name}", value) for name, value in stream.items() if name not in SHOWN_ALREADY),
+        *((f"stream {name}", value) for name, value in stream_pairs(record.stream, record.timing)),
         ("crop (x, y, width, height)", recipe.get("crop") or "whole frame"),
-        *(Recipe.from_dict(recipe).unusual.items() if recipe else ()),
+        *((f"chosen {name}", value) for name, value in (Recipe.from_dict(recipe).unusual.items() if recipe else ())),
         *((f"hog {name}", value) for name, value in recipe.get("hog", {}).items()),
-        ("frames", record.n_frames if record.n_frames is not None else ""),
+        ("frames described", record.n_frames if record.n_frames is not None else ""),
         ("corrupt frames", record.n_corrupt if record.n_corrupt is not None else ""),
         *timing_pairs(record.timing, record.n_dropped),
-        ("grey", ", ".join(record.grey)),
+        ("grey made by", ", ".join(record.grey)),
         ("store", record.store or ""),
         *(
             (f"array {name}", f"{array['dtype']} {dict(zip(array['dims'], array['shape'], strict=True))}")
@@ -129,6 +129,16 @@ def print_run(record: RunRecord) -> None:
     print_pairs((name, value) for name, value in pairs if value != "")
 
 
+def stream_pairs(stream: Mapping[str, Any], timing: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what container and stream say of a recording, without what they do not say."""
+    is_guessed = timing.get("source", "").startswith(("frame numbers", "frame rate"))
+    for name, value in stream.items():
+        if name in SHOWN_ELSEWHERE or value is None or (name == "header_n_frames" and not value):
+            continue
+        if not (is_guessed and name in GUESSED):
+            yield name.removeprefix("stream_"), value
+
+
 def timing_pairs(timing: Mapping[str, Any], n_dropped: int | None) -> Iterator[tuple[str, Any]]:
     """Yield what is known of the frames' times: nothing for a run whose times were not looked at."""
     if not timing:
@@ -136,11 +146,14 @@ def timing_pairs(timing: Mapping[str, Any], n_dropped: int | None) -> Iterator[t
     yield "times from", timing["source"]
     if timing["interval_s"] is not None:
         yield "usual interval", f"{1000 * timing['interval_s']:.6g} ms"
-    yield "dropped frames", "no clock tells" if n_dropped is None else n_dropped
+    yield "dropped frames", "not known: no clock tells" if n_dropped is None else n_dropped
     for gap in timing["gaps"]:
         yield f"gap after frame {gap['after']}", f"{gap['gap_s']:.6g} s, {gap['n_missing']} missing"
     if (n_more := (timing["n_gaps"] or 0) - len(timing["gaps"])) > 0:
         yield "more gaps", f"{n_more}; the store's n_dropped_after has all"
 
 
-SHOWN_ALREADY = ("path", "size_bytes", "digest")
+# Remarks are among the warnings; the others are for facehog itself.
+SHOWN_ELSEWHERE = ("path", "size_bytes", "digest", "mtime_ns", "looks", "remarks")
+# What FFmpeg says of the times of a recording that has none (25 frames a second for raw H264).
+GUESSED = ("time_base", "average_rate")

@@ -34,7 +34,7 @@ CHOICES = {
     "every": "a whole number from 1 on",
     "max_corrupt": "a share from 0 to 1, such as 0.05 for 5 %",
     "stream": "a whole number from 0 on, as `facehog probe` names it",
-    "frame_rate": "frames a second above 0, such as 30 or '30000/1001'",
+    "frame_rate": "a number of frames a second above 0, such as 30 or '30000/1001'",
     "timestamps": "a table such as { file = '{stem}_timestamps.csv', column = 'time', unit = 'ms' }: file a path "
     f"from the recording's folder, column a name or a number from 1 on, unit one of {', '.join(UNITS)}",
 }
@@ -74,7 +74,7 @@ def _choose_frames(frames: Selection, values: Mapping[str, Any]) -> Selection:
     step = values.get("every", frames.step)
     match values:
         case {"frames": _, "seconds": _}:
-            raise ValueError("frames and seconds are both given: choose one")
+            raise ValueError("frames and seconds are both given")
         case {"frames": [start] | [start, _] as span}:
             return Selection(start=start, stop=span[1] if len(span) > 1 else None, step=step)
         case {"seconds": [start_s] | [start_s, _] as span}:

@@ -115,16 +115,21 @@ def tell_spans(spans: Sequence[tuple[int, int]]) -> str:
     return ", ".join(texts[:MOST_SPANS_TOLD]) + more
 
 
-def tell_damage(receipts: Iterable[ShardReceipt]) -> str | None:
-    """Say how many frames are corrupt, and which; None if none is."""
+def tell_damage(receipts: Iterable[ShardReceipt], n_frames: int | None = None) -> str | None:
+    """Say how many frames are corrupt, and which; None if none is.
+
+    `n_frames` are those of the whole run, where the receipts are not all of it.
+    """
     receipts = sorted(receipts, key=lambda receipt: receipt.start)
     corrupt = join_spans(span for receipt in receipts for span in receipt.corrupt)
     if not corrupt:
         return None
-    n_frames = sum(receipt.stop - receipt.start for receipt in receipts)
+    n_frames = n_frames or sum(receipt.stop - receipt.start for receipt in receipts)
     n_lost = count_frames(span for receipt in receipts for span in receipt.lost)
     lost = f" ({n_lost} of them could not be decoded)" if n_lost else ""
-    return f"{count_frames(corrupt)} of {n_frames} frames are corrupt{lost}: {tell_spans(corrupt)}"
+    n_corrupt = count_frames(corrupt)
+    are, name = ("are", "frames") if n_corrupt > 1 else ("is", "frame")
+    return f"{n_corrupt} of {n_frames} frames {are} corrupt{lost}: {name} {tell_spans(corrupt)}"
 
 
 def check_damage(path: str, receipts: Iterable[ShardReceipt], n_frames: int, most: float) -> None:
@@ -149,10 +154,15 @@ def check_damage(path: str, receipts: Iterable[ShardReceipt], n_frames: int, mos
     receipts = list(receipts)
     n_corrupt = count_frames(span for receipt in receipts for span in receipt.corrupt)
     if n_corrupt > most * n_frames:
-        fact = f"{tell_damage(receipts)}; {100 * most:g} % of {n_frames} may be (max_corrupt)"
-        raise DamagedError(
-            path, fact, "Copy it again from the rig. If it is as damaged there, raise max_corrupt for it."
+        told = tell_damage(receipts, n_frames)
+        # The rest is not looked at any more.
+        is_all = sum(receipt.stop - receipt.start for receipt in receipts) == n_frames
+        fact = f"{'' if is_all else 'at least '}{told}; at most {100 * most:g} % may be (max_corrupt)"
+        remedy = (
+            "Copy it again from the rig. If it is as damaged there, raise `max_corrupt` in the file beside it, or by "
+            "--max-corrupt."
         )
+        raise DamagedError(path, fact, remedy)
 
 
 def find_damage(store: Path, files: Mapping[str, tuple[int, str]]) -> list[str]:

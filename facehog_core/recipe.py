@@ -129,7 +129,10 @@ class Recipe:
     @property
     def unusual(self) -> dict[str, Any]:
         """The choices beside HOG and crop that are not the usual ones, as they are shown."""
-        usual, shown = Recipe(), {"frames": self.frames, "masks": [mask.as_dict() for mask in self.masks]}
+        usual = Recipe()
+        shown: dict[str, Any] = {"masks": [mask.as_dict() for mask in self.masks]}
+        if self.timestamps:
+            shown["timestamps"] = self.timestamps.as_dict()
         return {
             name: shown.get(name, getattr(self, name))
             for name in self.__slots__

@@ -125,7 +125,8 @@ def read_record(path: Path) -> RunRecord:
 def _tell(n_frames: str, n_corrupt: int, n_warnings: int) -> str:
     corrupt = f", {n_corrupt} of them corrupt" if n_corrupt else ""
     warned = f"; with {n_warnings} warning{'s' * (n_warnings > 1)}" if n_warnings else ""
-    return f"{n_frames} frames are described{corrupt}{warned}"
+    are = "frame is" if n_frames == "1" else "frames are"
+    return f"{n_frames} {are} described{corrupt}{warned}"
 
 
 def _describe_array(array: zarr.Array[Any]) -> dict[str, Any]:

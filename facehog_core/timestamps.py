@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,3}))?", re.ASCI
 _MOST_DIGITS = 60
 _MOST_TENS = 40
 _MOST_CHARACTERS = 2**16
-_REMEDY = "Mend the file, or `timestamps` of the inbox (file, column, unit), then process the recording again."
+_REMEDY = "Mend the file, or `timestamps` (file, column, unit), then process the recording again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +246,9 @@ def _parse(path: Path, lines: Iterator[tuple[int, str]], column: str | int | Non
         cells = _split(line, delimiter)
         if column is None and len(cells) > 1:
             told = f"line {number} has {len(cells)} columns, and none is chosen"
-            raise TimestampsError(path, told, "Name one by `column` of `timestamps`, or by its number.")
+            raise TimestampsError(
+                path, told, "Choose one by `column` of `timestamps`, or --column: its name, or its number from 1 on."
+            )
         if place >= len(cells):
             told = f"line {number} has {len(cells)} columns, and column {place + 1} is wanted"
             raise TimestampsError(path, told, _REMEDY)

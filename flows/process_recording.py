@@ -34,6 +34,7 @@ from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
 from flows.ledger import Ledger
 from flows.summary import summarise
+from flows.verdict import hide_tracebacks
 from tasks.chunk import process_chunk
 from tasks.plan import plan_chunks
 from tasks.probe import probe_recording
@@ -76,6 +77,7 @@ def process_recording(
         Completed, also for a duplicate, and named CompletedWithWarnings where there are some; Failed, named
         Quarantined where the file is refused for what it is.
     """
+    hide_tracebacks()
     chosen = Recipe.from_dict(recipe) if recipe else Recipe()
     with Catalogue(catalogue, create=True) as records, hold(records.location, str(path)):
         try:
@@ -88,6 +90,7 @@ def process_recording(
             ledger.wait(str(error))
             return Failed(name="Changed", message=str(error))
         except RecordingRefusedError as error:
+            get_run_logger().error("is quarantined: %s", error)
             ledger.refuse(Fate.QUARANTINED, str(error))
             return Failed(name="Quarantined", message=str(error))
         except MAY_PASS as error:

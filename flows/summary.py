@@ -15,7 +15,10 @@ def summarise(record: RunRecord) -> str:
     rows = [
         ("recording", f"`{record.path}`"),
         ("frames", f"{record.n_frames}, of them {record.n_corrupt} corrupt"),
-        ("picture", f"{stream['width']} x {stream['height']} pixels, {stream['codec']} {stream['profile'] or ''}"),
+        (
+            "picture",
+            f"{stream['width']} x {stream['height']} pixels, {stream['codec']} {stream['profile'] or ''}".rstrip(),
+        ),
         ("crop (x, y, width, height)", record.recipe["crop"] or "whole frame"),
         *Recipe.from_dict(record.recipe).unusual.items(),
         ("HOG", ", ".join(f"{name} {value}" for name, value in hog.items())),

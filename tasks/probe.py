@@ -25,13 +25,12 @@ def probe_recording(path: Path, store: Path, stream: int | None = None) -> Video
     with noting_start(note_of_probe(store, path), str(path), "reading its index"):
         info, _ = probe(path, stream)
     get_run_logger().info(
-        "%s: %d frames of %d x %d, %s %s, %.1f MB",
+        "%s: %d frames of %d x %d, %s, %.1f MB",
         path.name,
         info.n_frames,
         info.width,
         info.height,
-        info.codec,
-        info.profile or "",
+        " ".join(filter(None, (info.codec, info.profile))),
         info.size_bytes / 1e6,
     )
     for remark in info.remarks:

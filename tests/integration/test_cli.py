@@ -169,12 +169,28 @@ def test_verify_passes_a_sound_store_and_names_what_is_broken(run: Run, processe
 def test_probe_says_what_a_recording_is_and_refuses_what_is_none(run: Run, real_clip: Path, tmp_path: Path) -> None:
     facts = json.loads(run("probe", real_clip, "--json").out)
     assert (facts["n_frames"], facts["width"], facts["keyframes"]) == (501, 720, [0, 250, 500])
-    assert "yuvj420p" in run("probe", real_clip).out
+    said = run("probe", real_clip).out
+    assert "yuvj420p" in said
+    assert "None" not in said
 
     (tmp_path / "text.mp4").write_text("this is a text", "utf-8")
     refused = run("probe", tmp_path / "text.mp4")
     assert refused.status == 3
     assert refused.err.count("\n") == 1, "one line"
+
+
+def test_probe_tells_times_as_a_run_would_with_the_configuration_and_the_file_beside(run: Run, tmp_path: Path) -> None:
+    raw = write_recording(tmp_path / "raw.h264", 4)
+    counted = run("probe", raw)
+    assert "time_s holds frame numbers" in counted.out
+    assert "average_rate" not in counted.out, "FFmpeg's guess, since raw H264 says none"
+
+    (tmp_path / "facehog.toml").write_text("[[inbox]]\npath = 'inbox'\nframe_rate = 50")
+    assert json.loads(run("probe", raw, "--json").out)["timing"]["source"] == "frame rate 50"
+    (tmp_path / "raw.facehog.toml").write_text("timestamps = { file = 'times.csv', unit = 'ms' }")
+    (tmp_path / "times.csv").write_text("0\n10\n20\n60\n")
+    told = json.loads(run("probe", raw, "--json").out)
+    assert (told["timing"]["source"], told["n_dropped"]) == ("sidecar times.csv", 3)
 
 
 def test_doctor_finds_what_is_wrong_and_says_what_to_do(run: Run, tmp_path: Path) -> None:
@@ -261,6 +277,7 @@ def test_process_describes_what_its_options_inbox_and_sidecar_choose(run: Run, t
     (tmp_path / "facehog.toml").write_text("[[inbox]]\npath = 'inbox'\nmasks = [{ box = [0, 0, 9, 9] }]")
     (tmp_path / "m12.facehog.toml").write_text("downsample = 2\nevery = 2\ngrey = 'rgb'")
     words = ("--grey", "luma", "--frames", "2:8:3", "--no-rotate", "--crop", "0,0,128,96", "--stream", "0", "--json")
+    words = (*words, "--max-corrupt", "0.5")
     answer = run("process", path, *words)
 
     assert answer.status == 0
@@ -273,12 +290,16 @@ def test_process_describes_what_its_options_inbox_and_sidecar_choose(run: Run, t
         masks=(Box(x=0, y=0, width=9, height=9),),
         frames=Selection(start=2, stop=8, step=3),
         stream=0,
+        max_corrupt=0.5,
     )
     assert (record["n_frames"], record["grey"]) == (2, ["luma"])
     assert record["reason"].startswith("2 of 12 frames are described")
     shown = run("show", record["run_id"]).out
-    for part in ("frames 2 to 8, one in 3", "luma", "{'box': [0, 0, 9, 9]}", "downsample"):
+    for part in ("frames 2 to 8, one in 3", "luma", "{'box': [0, 0, 9, 9]}", "chosen downsample"):
         assert part in shown
+    names = [line.split("  ")[0] for line in shown.splitlines()]
+    assert len(names) == len(set(names)), "no two lines have one name"
+    assert "None" not in shown
 
 
 def test_a_wrong_sidecar_or_option_stops_process_before_anything_is_done(run: Run, tmp_path: Path) -> None:

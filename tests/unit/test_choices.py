@@ -109,11 +109,11 @@ def test_frames_are_chosen_by_number_or_time(values: dict[str, object], expected
         ("every = 0", "every = 0 is wrong. It must be a whole number from 1 on"),
         ("max_corrupt = 5", "max_corrupt = 5 is wrong. It must be a share from 0 to 1"),
         ("stream = -1", "stream = -1 is wrong. It must be a whole number from 0 on"),
-        ("frame_rate = 0", "frame_rate = 0 is wrong. It must be frames a second above 0"),
+        ("frame_rate = 0", "frame_rate = 0 is wrong. It must be a number of frames a second above 0"),
         ("frame_rate = '1/0'", "frame_rate = '1/0' is wrong"),
         ("timestamps = { fil = 'a' }", "timestamps = .* is wrong. It must be a table such as"),
         ("timestamps = 'a.csv'", "timestamps = 'a.csv' is wrong"),
-        ("frames = [1]\nseconds = [1]", "frames and seconds are both given: choose one"),
+        ("frames = [1]\nseconds = [1]", "frames and seconds are both given. Take one of the two keys out."),
         ("crop = = 1", "this is not TOML: .*line 1"),
     ],
 )

@@ -48,14 +48,17 @@ def test_many_places_are_not_all_told() -> None:
 
 def test_damage_is_told_with_number_and_ranges_over_all_shards() -> None:
     receipts = [receipt(100, 200, [(100, 130)], [(100, 101)]), receipt(0, 100, [(90, 100)], [(95, 96)])]
-    assert tell_damage(receipts) == "40 of 200 frames are corrupt (2 of them could not be decoded): 90-129"
-    assert tell_damage([receipt(0, 100, [(5, 6)])]) == "1 of 100 frames are corrupt: 5"
+    assert tell_damage(receipts) == "40 of 200 frames are corrupt (2 of them could not be decoded): frames 90-129"
+    assert tell_damage([receipt(0, 100, [(5, 6)])]) == "1 of 100 frames is corrupt: frame 5"
     assert tell_damage([receipt(0, 100, [])]) is None
 
 
 def test_more_damage_than_may_be_is_refused_also_before_all_is_described() -> None:
     receipts = [receipt(0, 100, [(90, 100)])]
     check_damage("m12.mp4", receipts, 200, 0.05)
-    with pytest.raises(DamagedError, match=r"m12.mp4: 10 of 100 frames are corrupt: 90-99; 4 % of 200 may be"):
+    told = "10 of 200 frames are corrupt: frames 90-99; at most 4 % may be"
+    with pytest.raises(DamagedError, match=f"m12.mp4: at least {told}"):
         check_damage("m12.mp4", receipts, 200, 0.04)
+    with pytest.raises(DamagedError, match=f"m12.mp4: {told}"):
+        check_damage("m12.mp4", [*receipts, receipt(100, 200, [])], 200, 0.04)
     check_damage("m12.mp4", [receipt(0, 100, [])], 100, 0)
