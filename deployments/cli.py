@@ -320,11 +320,10 @@ def probe(
         print_json(info.as_dict() | {"keyframes": keyframes} | told)
     else:
         first = f"{len(keyframes)}, the first at frames {', '.join(map(str, keyframes[:8]))}"
-        told, timing = info.as_dict(), times.as_dict()
+        told = info.as_dict()
         of_file = [(name, told[name]) for name in ("path", "size_bytes", "digest")]
-        print_pairs(
-            [*of_file, *stream_pairs(told, timing), ("keyframes", first), *timing_pairs(timing, times.n_dropped)]
-        )
+        timing = timing_pairs(times.as_dict(), times.n_dropped)
+        print_pairs([*of_file, *stream_pairs(told), ("keyframes", first), *timing])
         print_warnings(warnings)
     check_complete(info, recipe.max_corrupt)
 

@@ -106,7 +106,7 @@ def print_run(record: RunRecord) -> None:
         ("recording", record.path),
         ("size", f"{record.size_bytes} bytes"),
         ("content (xxh3_128)", record.digest),
-        *((f"stream {name}", value) for name, value in stream_pairs(record.stream, record.timing)),
+        *((f"stream {name}", value) for name, value in stream_pairs(record.stream)),
         ("crop (x, y, width, height)", recipe.get("crop") or "whole frame"),
         *((f"chosen {name}", value) for name, value in (Recipe.from_dict(recipe).unusual.items() if recipe else ())),
         *((f"hog {name}", value) for name, value in recipe.get("hog", {}).items()),
@@ -129,9 +129,9 @@ def print_run(record: RunRecord) -> None:
     print_pairs((name, value) for name, value in pairs if value != "")
 
 
-def stream_pairs(stream: Mapping[str, Any], timing: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def stream_pairs(stream: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield what container and stream say of a recording, without what they do not say."""
-    is_guessed = timing.get("source", "").startswith(("frame numbers", "frame rate"))
+    is_guessed = stream.get("container") in UNTIMED
     for name, value in stream.items():
         if name in SHOWN_ELSEWHERE or value is None or (name == "header_n_frames" and not value):
             continue
@@ -155,5 +155,6 @@ def timing_pairs(timing: Mapping[str, Any], n_dropped: int | None) -> Iterator[t
 
 # Remarks are among the warnings; the others are for facehog itself.
 SHOWN_ELSEWHERE = ("path", "size_bytes", "digest", "mtime_ns", "looks", "remarks")
-# What FFmpeg says of the times of a recording that has none (25 frames a second for raw H264).
+# Raw H264 and images have no times. What FFmpeg says of them (25 frames a second for raw H264) is made up.
+UNTIMED = ("h264", "images")
 GUESSED = ("time_base", "average_rate")

@@ -83,19 +83,20 @@ def choose_frames(info: VideoInfo, times: Times, recipe: Recipe) -> NDArray[np.i
     ViewError
         If there is none.
     """
+    remedy = "Choose others by `frames` or `seconds` (--frames, --seconds)."
     is_timed = times.unit == SECONDS and not np.isnan(times.time_s).all()
     if not recipe.frames.is_in_seconds:
-        known = f"it has {len(times.time_s)}"
+        known = f"it has {len(times.time_s)} frames"
     elif is_timed:
         known = f"they are shown from {np.nanmin(times.time_s):g} to {np.nanmax(times.time_s):g} s"
     else:
-        known = "its frames have no times"
+        known, remedy = "its frames have no times", "Set `frame_rate` or `timestamps`, or choose by `frames` instead."
     numbers = recipe.frames.resolve(times.time_s)
     if not len(numbers) or (recipe.frames.is_in_seconds and not is_timed):
         raise ViewError(
             info.path,
             f"none of its frames is in {recipe.frames}: {known}",
-            "Choose others by `frames` or `seconds` (--frames, --seconds).",
+            remedy,
         )
     return numbers
 

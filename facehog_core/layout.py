@@ -20,6 +20,7 @@ from .view import View
 
 # Bytes of a file of HOG pictures, at most: they are drawn and written a file at a time.
 PICTURE_FILE_BYTES = 32 * 2**20
+_ABOUT_PTS = "presentation time stamp, in units of the stream's time base; the least int64: none"
 # Frames in a chunk of the small per-frame arrays (time_s, pts, keyframe): half a megabyte.
 FRAMES_PER_INDEX_CHUNK = 2**16
 
@@ -73,7 +74,7 @@ def lay_out(path: Path, work: Work, times: Times, attributes: Mapping[str, Any])
         about = f"the timestamps of {times.source}, exactly"
         _fill(group, "timestamps", times.timestamps[numbers], about, unit=f"{times.sidecar['tick_s']} s")
     packets = index.packets[numbers]
-    _fill(group, "pts", index.pts[numbers], "presentation time stamp, in units of the stream's time base")
+    _fill(group, "pts", index.pts[numbers], _ABOUT_PTS)
     _fill(group, "packet", packets, "number of the frame's packet in the file's video stream; -1: not there")
     _fill(group, "keyframe", index.is_keyframe[numbers], "whether a decoder can start at the frame")
     if (masked := work.view.masked) is not None:
@@ -107,7 +108,7 @@ def _make_arrays_of_shards(group: zarr.Group, work: Work) -> None:
     _make(
         group,
         "corrupt",
-        "whether the decoder flagged the frame",
+        "whether the frame is damaged, or may be; one that could not be decoded is NaN",
         {"frame": n},
         frames=(shard, shard),
         dtype="bool",

@@ -147,7 +147,7 @@ class View:
                 self.info.path,
                 f"the crop {recipe.crop.as_list()} (x, y, width, height) reaches outside of the frame of "
                 f"{n_cols} x {n_rows} pixels{' as it is turned' if self.n_turns else ''}",
-                "Change `crop` of the inbox, or give --crop.",
+                "Change `crop` of the inbox or of the file beside the recording, or give --crop.",
             )
         rows, cols = self.frame_shape
         least = [hog.pixels_per_cell[axis] * hog.cells_per_block[axis] for axis in (0, 1)]

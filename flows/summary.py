@@ -20,9 +20,10 @@ def summarise(record: RunRecord) -> str:
             f"{stream['width']} x {stream['height']} pixels, {stream['codec']} {stream['profile'] or ''}".rstrip(),
         ),
         ("crop (x, y, width, height)", record.recipe["crop"] or "whole frame"),
-        *Recipe.from_dict(record.recipe).unusual.items(),
+        *((f"chosen {name}", value) for name, value in Recipe.from_dict(record.recipe).unusual.items()),
         ("HOG", ", ".join(f"{name} {value}" for name, value in hog.items())),
-        ("grey", ", ".join(record.grey)),
+        ("times", _tell_times(record)),
+        ("grey made by", ", ".join(record.grey)),
         ("took", f"{seconds:.1f} s, {(record.n_frames or 0) / max(seconds, 1e-3):.0f} frames a second"),
         ("store", f"`{record.store}`, {(record.store_size_bytes or 0) / 1e6:.1f} MB"),
         ("run", f"`{record.run_id}`, attempt {record.attempt}"),
@@ -34,6 +35,15 @@ def summarise(record: RunRecord) -> str:
         f"```python\nimport facehog_core\nsession = facehog_core.open_session({str(record.store)!r})\n"
         "session.descriptors  # frame x feature\n```\n"
     )
+
+
+def _tell_times(record: RunRecord) -> str:
+    timing = record.timing
+    if not timing:
+        return "not looked at"
+    every = f", usually every {1000 * timing['interval_s']:.6g} ms" if timing["interval_s"] else ""
+    dropped = "not known whether frames were dropped" if record.n_dropped is None else f"{record.n_dropped} dropped"
+    return f"from: {timing['source']}{every}; {dropped}"
 
 
 def _list(warnings: list[str]) -> str:

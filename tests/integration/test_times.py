@@ -42,6 +42,7 @@ def test_a_run_with_warnings_is_finished_and_says_them_everywhere(lab: Lab, reco
     with get_client(sync_client=True) as client:
         artifacts = {artifact.type: artifact.data for artifact in client.read_artifacts(artifact_filter=by_run)}
     assert f"- **Warning:** {DROPPED}\n" in str(artifacts["markdown"])
+    assert "| times | from: container, usually every 33.3333 ms; 3 dropped |" in str(artifacts["markdown"])
 
 
 def test_timestamps_beside_a_recording_are_joined(lab: Lab, recording: Path) -> None:
