@@ -234,8 +234,8 @@ def _by_the_recording(info: VideoInfo, index: FrameIndex, rate: Fraction | None)
         source="frame numbers",
         unit=COUNTED,
         warnings=[
-            "The recording does not time its frames, as raw H264 and images never do, and neither timestamps nor a "
-            "frame_rate are set: time_s holds frame numbers, not seconds."
+            "The recording does not time its frames, as raw H264 and images never do, and there are neither timestamps "
+            "nor a frame_rate: time_s holds frame numbers, not seconds."
         ],
     )
 

@@ -93,8 +93,8 @@ def test_raw_h264_is_counted_and_says_so(tmp_path: Path) -> None:
     assert dataset.attrs["time_source"] == "frame numbers"
     assert (record.n_dropped, record.timing["n_gaps"]) == (None, None)
     assert record.warnings == [
-        "The recording does not time its frames, as raw H264 and images never do, and neither timestamps nor a "
-        "frame_rate are set: time_s holds frame numbers, not seconds."
+        "The recording does not time its frames, as raw H264 and images never do, and there are neither timestamps nor "
+        "a frame_rate: time_s holds frame numbers, not seconds."
     ]
 
 
