@@ -218,6 +218,9 @@ def process(
     _prepare_prefect(loaded, verbose=verbose)
     from .foreground import process_in_foreground
 
+    if not verbose:
+        # A worker that is stopped, as all are in the end, may miss its scheduler in a traceback.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
     statuses, records = [], []
     for path, recipe in recipes.items():
         state = process_in_foreground(loaded, path, recipe)

@@ -106,7 +106,7 @@ def print_run(record: RunRecord) -> None:
         ("recording", record.path),
         ("size", f"{record.size_bytes} bytes"),
         ("content (xxh3_128)", record.digest),
-        *((f"stream {name}", value) for name, value in stream_pairs(record.stream)),
+        *stream_pairs(record.stream),
         ("crop (x, y, width, height)", recipe.get("crop") or "whole frame"),
         *((f"chosen {name}", value) for name, value in (Recipe.from_dict(recipe).unusual.items() if recipe else ())),
         *((f"hog {name}", value) for name, value in recipe.get("hog", {}).items()),
@@ -136,7 +136,9 @@ def stream_pairs(stream: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if name in SHOWN_ELSEWHERE or value is None or (name == "header_n_frames" and not value):
             continue
         if not (is_guessed and name in GUESSED):
-            yield name.removeprefix("stream_"), value
+            yield name.replace("_", " ") if name.startswith("stream") else f"stream {name}", value
+    if stream.get("completeness"):
+        yield "is it whole?", f"{WHOLE[stream['completeness']]}: {stream['completeness_fact']}"
 
 
 def timing_pairs(timing: Mapping[str, Any], n_dropped: int | None) -> Iterator[tuple[str, Any]]:
@@ -153,8 +155,12 @@ def timing_pairs(timing: Mapping[str, Any], n_dropped: int | None) -> Iterator[t
         yield "more gaps", f"{n_more}; the store's n_dropped_after has all"
 
 
-# Remarks are among the warnings; the others are for facehog itself.
-SHOWN_ELSEWHERE = ("path", "size_bytes", "digest", "mtime_ns", "looks", "remarks")
+# Remarks are among the warnings, completeness is a sentence; times and looks are for facehog itself.
+SHOWN_ELSEWHERE = (
+    *("path", "size_bytes", "digest", "mtime_ns", "looks", "remarks"),
+    *("completeness", "completeness_fact", "missing_share"),
+)
+WHOLE = {"complete": "yes", "cut off": "no", "unknown": "not known"}
 # Raw H264 and images have no times. What FFmpeg says of them (25 frames a second for raw H264) is made up.
 UNTIMED = ("h264", "images")
 GUESSED = ("time_base", "average_rate")

@@ -346,8 +346,10 @@ def check_complete(info: VideoInfo, most: float) -> None:
         If more is missing.
     """
     if info.missing_share is not None and info.missing_share > most:
-        fact = f"{info.completeness_fact}; {100 * most:g} % of it may be missing (max_corrupt)"
-        remedy = f"{COPY_AGAIN} If it ends there as well, raise max_corrupt for it."
+        fact = f"{info.completeness_fact}; at most {100 * most:g} % of it may be missing (max_corrupt)"
+        remedy = (
+            f"{COPY_AGAIN} If it ends there as well, raise `max_corrupt` in the file beside it, or by --max-corrupt."
+        )
         raise TruncatedError(info.path, fact, remedy)
 
 

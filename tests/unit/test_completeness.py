@@ -265,7 +265,7 @@ def test_more_must_not_be_missing_than_is_allowed(
     short = replace(info, completeness="cut off", completeness_fact="the file ends early", missing_share=share)
     if not is_refused:
         return check_complete(short, most)
-    with pytest.raises(TruncatedError, match=r"the file ends early; 5 % of it may be missing \(max_corrupt\)"):
+    with pytest.raises(TruncatedError, match=r"the file ends early; at most 5 % of it may be missing \(max_corrupt\)"):
         check_complete(short, most)
     return None
 
