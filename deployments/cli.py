@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -211,7 +211,11 @@ def process(
 
     def choose_for(path: Path) -> Recipe:
         changes = given | {"timestamps": parse_timestamps(path, timestamps, column, unit)}
-        return loaded.recipe_for(path, **{name: value for name, value in changes.items() if value is not None})
+        recipe = loaded.recipe_for(path, **{name: value for name, value in changes.items() if value is not None})
+        if (frames or seconds or "::").count(":") == 2:
+            return recipe
+        # A range without a step leaves `every` as it is set.
+        return replace(recipe, frames=replace(recipe.frames, step=loaded.recipe_for(path).frames.step))
 
     # All are looked at before the first is begun.
     recipes = {path: choose_for(path) for path in map(normalise, paths)}

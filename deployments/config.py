@@ -495,7 +495,7 @@ apply_rotation = false                       # true: turn frames as the file ask
 # frames = [0, 9000]                         # the first, and the one after the last; left out: all
 # seconds = [60, 360]                        # instead of frames, by their times: from 60 s on, before 360 s
 every = 1                                    # 10: every tenth frame of those
-max_corrupt = 0.05                           # with more than this share of damaged frames a recording is quarantined
+max_corrupt = 0.05                           # with more damaged or missing frames than this share it is quarantined
 # stream = 0                                 # number of the video stream; left out: the best one
 # frame_rate = 30                            # of raw .h264 and of images, which are not timed; also "30000/1001"
 # The time of each frame, one a line, where the rig writes it beside the recording. {stem} is its name without ".mp4";

@@ -294,6 +294,8 @@ def test_process_describes_what_its_options_inbox_and_sidecar_choose(run: Run, t
         max_corrupt=0.5,
     )
     assert (record["n_frames"], record["grey"]) == (2, ["luma"])
+    (record_of_range,) = json.loads(run("process", path, "--frames", "2:8", "--json").out)
+    assert record_of_range["n_frames"] == 3, "every second one, as the file beside it has it"
     assert record["reason"].startswith("2 of 12 frames are described")
     shown = run("show", record["run_id"]).out
     for part in ("frames 2 to 8, one in 3", "luma", "{'box': [0, 0, 9, 9]}", "chosen downsample"):
