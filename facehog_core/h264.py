@@ -104,6 +104,8 @@ class HeaderReader:
         elif extradata:
             self._note_parameters(_units_after_start_codes(extradata))
         self._last: _Slice | None = None
+        # Whether the last frame is a field that waits for its second one.
+        self._waits_for_field = False
         self._last_reference_num: int | None = None
         self._order_msb = self._order_lsb = 0
         self._num_offset = 0
@@ -172,6 +174,7 @@ class HeaderReader:
         is_after_gap = not is_second_field and self._misses_a_reference(found)
         order = self._order_of(found)
         self._last = found
+        self._waits_for_field = found.is_field and not is_second_field
         if found.is_idr or found.is_reference:
             self._last_reference_num = found.frame_num
         return Picture(
@@ -187,8 +190,8 @@ class HeaderReader:
         last = self._last
         return (
             last is not None
+            and self._waits_for_field
             and found.is_field
-            and last.is_field
             and found.is_bottom != last.is_bottom
             and found.frame_num == last.frame_num
         )
