@@ -21,7 +21,7 @@ What the tests write or have, and what facehog does with it. This page is writte
 ## Written by the tests
 
 Each has {N_FRAMES} frames (but where it says otherwise) that show their own number as a bar code. It is read whole
-and in chunks of 1, 7, 12 (a GOP) and 16 frames: frame i is the i-th one that plain decodes of PyAV and FFmpeg show,
+and in chunks of 1, 7, 8 (a GOP) and 16 frames: frame i is the i-th one that plain decodes of PyAV and FFmpeg show,
 pixel by pixel, and its descriptors are the same bytes by one decoder and by many.
 
 | form | file | what it is | numbers shown | what facehog does |

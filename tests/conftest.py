@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forms import FORMS, REFUSED_FORMS
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from skimage.feature import _hog
@@ -40,6 +39,9 @@ def videos_dir() -> Path:
 @pytest.fixture(scope="session")
 def write_form(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function that writes a recording in a form, once for all tests."""
+    # Here and not above: what forms imports reads the profile of hypothesis.
+    from forms import FORMS, REFUSED_FORMS
+
     written: dict[str, Path] = {}
 
     def write(form: str) -> Path:

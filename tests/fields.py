@@ -15,7 +15,7 @@ from barcode import HEIGHT, WIDTH, draw
 from crafted import Bits, annex_b
 from numpy.typing import NDArray
 
-GOP = 12
+GOP = 8
 DELIMITER = b"\x09\xf0"
 # Slices of fields name their frame and their order with so many bits.
 FRAME_NUM_BITS = ORDER_BITS = 8

@@ -25,12 +25,12 @@ from stills import write_stills
 
 from facehog_core.errors import FacehogError, RecordingRefusedError, UnreadableError
 
-N_FRAMES = 36
-GOP = 12
-CLOSED = "keyint=12:min-keyint=12:scenecut=0:bframes=3"
+GOP = 8
+N_FRAMES = 3 * GOP
+CLOSED = f"keyint={GOP}:min-keyint={GOP}:scenecut=0:bframes=3"
 OPEN = f"{CLOSED}:open-gop=1:b-pyramid=normal"
-NO_B = "keyint=12:min-keyint=12:scenecut=0:bframes=0"
-REFRESH = "keyint=12:intra-refresh=1"
+NO_B = f"keyint={GOP}:min-keyint={GOP}:scenecut=0:bframes=0"
+REFRESH = f"keyint={GOP}:intra-refresh=1"
 
 CHUNKS = "read in chunks, each from its keyframe on"
 # Where no keyframe is known, or none can be sought.
@@ -42,22 +42,19 @@ IMAGES = "read image by image"
 LATE = [1000 + number for number in range(N_FRAMES)]
 UNEVEN = [number * number + 3 for number in range(N_FRAMES)]
 REPEATED = [number - number % 3 for number in range(N_FRAMES)]
-BACKWARD = [number if number < 20 else number - 10 for number in range(N_FRAMES)]
-HALVED = [number if number < 20 else 2 * number - 20 for number in range(N_FRAMES)]
+BACKWARD = [number if number < 14 else number - 10 for number in range(N_FRAMES)]
+HALVED = [number if number < 14 else 2 * number - 14 for number in range(N_FRAMES)]
 
 HIDDEN = [number - 7 for number in range(N_FRAMES)]
 AFTER_HIDDEN = range(7, N_FRAMES)
 FROM_SECOND_GOP = range(GOP, N_FRAMES)
-TWICE = [*range(18), *range(18)]
-# Of two recordings of 18 frames in one file, the last two packets of the first: frames 15 and 17.
-JOINED = [15, 17]
+TWICE = [*range(12), *range(12)]
 
 
 class Form(NamedTuple):
     """A form of recording: name, how it is written there, and two sentences for the table.
 
-    `shows` are the numbers on its frames, in the order in which a plain decode from the beginning shows them;
-    `marked` are the places of those that are marked as corrupt.
+    `shows` are the numbers on its frames, in the order in which a plain decode from the beginning shows them.
     """
 
     name: str
@@ -65,7 +62,7 @@ class Form(NamedTuple):
     what: str
     outcome: str = CHUNKS
     shows: Sequence[int] = range(N_FRAMES)
-    marked: Sequence[int] = ()
+    may_be_marked: bool = False  # as corrupt, though nothing is
 
 
 class RefusedForm(NamedTuple):
@@ -79,7 +76,7 @@ class RefusedForm(NamedTuple):
 
 
 def plain(**options: Any) -> Callable[[Path], Path]:
-    return partial(write_recording, n_frames=N_FRAMES, **options)
+    return partial(write_recording, **{"n_frames": N_FRAMES, "x264": CLOSED} | options)
 
 
 def changed(write: Callable[..., Path], *arguments: Any, **options: Any) -> Callable[[Path], Path]:
@@ -87,7 +84,7 @@ def changed(write: Callable[..., Path], *arguments: Any, **options: Any) -> Call
 
 
 def two_sizes(write: Callable[..., Path]) -> Callable[[Path], Path]:
-    return lambda path: write(path, [18, 18], [{}, {"size": (64, 160)}])
+    return lambda path: write(path, [12, 12], [{"x264": NO_B}, {"x264": NO_B, "size": (64, 160)}])
 
 
 FORMS = {
@@ -102,13 +99,11 @@ FORMS = {
         "x.mp4", plain(x264=f"{REFRESH}:bframes=0"), "pictures mend themselves little by little", WHOLE
     ),
     "intra refresh, b-frames": Form("x.mp4", plain(x264=f"{REFRESH}:bframes=2"), "the same, with B-frames", WHOLE),
-    "one frame": Form("x.mp4", partial(write_recording, n_frames=1), "a single frame", WHOLE, range(1)),
-    "mkv, one frame": Form("x.mkv", partial(write_recording, n_frames=1), "the same in Matroska", WHOLE, range(1)),
-    "ts, one frame": Form("x.ts", partial(write_recording, n_frames=1), "the same in MPEG-TS", WHOLE, range(1)),
-    "avi, one frame": Form("x.avi", partial(write_recording, n_frames=1), "the same in AVI", WHOLE, range(1)),
-    "raw, one frame": Form(
-        "x.h264", partial(write_recording, n_frames=1), "the same without a container", COUNTED, range(1)
-    ),
+    "one frame": Form("x.mp4", plain(n_frames=1), "a single frame", WHOLE, range(1)),
+    "mkv, one frame": Form("x.mkv", plain(n_frames=1), "the same in Matroska", WHOLE, range(1)),
+    "ts, one frame": Form("x.ts", plain(n_frames=1), "the same in MPEG-TS", WHOLE, range(1)),
+    "avi, one frame": Form("x.avi", plain(n_frames=1), "the same in AVI", WHOLE, range(1)),
+    "raw, one frame": Form("x.h264", plain(n_frames=1), "the same without a container", COUNTED, range(1)),
     # Fields
     "interlaced": Form(
         "x.mp4", plain(x264=f"{CLOSED}:interlaced=1:tff=1"), "two fields a frame, coded together (MBAFF), top first"
@@ -144,7 +139,7 @@ FORMS = {
     "late start": Form("x.mp4", plain(pts=LATE), "the first frame is shown late"),
     "variable rate": Form("x.mp4", plain(pts=UNEVEN), "frames at uneven times"),
     "mkv, variable rate": Form("x.mkv", plain(pts=UNEVEN), "frames at uneven times, Matroska"),
-    "rate halved": Form("x.mp4", plain(pts=HALVED), "from frame 20 on, half as many frames a second"),
+    "rate halved": Form("x.mp4", plain(pts=HALVED), "from frame 14 on, half as many frames a second"),
     "ts, rate halved": Form("x.ts", plain(pts=HALVED), "the same in MPEG-TS"),
     "times repeated": Form("x.mp4", changed(remux, at_times(REPEATED)), "three frames at a time", COUNTED),
     "mkv, times repeated": Form("x.mkv", changed(remux, at_times(REPEATED)), "three frames at a time", COUNTED),
@@ -156,11 +151,18 @@ FORMS = {
     "ts, times backward": Form("x.ts", changed(remux, at_times(BACKWARD)), "times jump back in the middle", COUNTED),
     "ts, joined": Form(
         "x.ts",
-        lambda path: join(path, [18, 18], [{"x264": CLOSED}, {"x264": OPEN}]),
-        "two recordings one after the other: times begin anew, and the seam reads like a lost packet",
+        lambda path: join(path, [12, 12], [{"x264": CLOSED}, {"x264": OPEN}]),
+        "two recordings one after the other: times begin anew, and the seam may read like a lost packet",
         COUNTED,
         TWICE,
-        JOINED,
+        may_be_marked=True,
+    ),
+    "raw, joined": Form(
+        "x.h264",
+        lambda path: join(path, [12, 12], [{"x264": CLOSED}, {"x264": f"{OPEN}:ref=5:interlaced=1"}]),
+        "two recordings one after the other that are coded in different ways",
+        COUNTED,
+        TWICE,
     ),
     "ts, times missing": Form(
         "x.ts", changed(without_pts, is_without=lambda number: number % 3 == 1), "one frame in three has none", COUNTED
@@ -181,10 +183,10 @@ FORMS = {
     ),
     "edit list, two parts": Form(
         "x.mp4",
-        changed(with_edits, [(300, 0), (300, 20)]),
+        changed(with_edits, [(200, 0), (200, 12)]),
         "an edit list leaves out the middle",
         COUNTED,
-        [*range(9), *range(20, 29)],
+        [*range(6), *range(12, 18)],
     ),
     "cut": Form("x.mp4", changed(remux, from_second_keyframe), "cut at a keyframe", shows=FROM_SECOND_GOP),
     **{
@@ -239,9 +241,9 @@ REFUSED_FORMS = {
         f"{suffix}, size changes": RefusedForm(
             f"x.{suffix}",
             two_sizes(join if suffix in ("ts", "h264") else join_packets),
-            "from frame 18 on, frames are smaller",
+            "from frame 12 on, frames are smaller",
             RecordingRefusedError,
-            "the size of its frames changes from 160 x 96 to 160 x 64 at frame 18.*Cut it there into two recordings",
+            "the size of its frames changes from 160 x 96 to 160 x 64 at frame 12.*Cut it there into two recordings",
         )
         for suffix in ("mp4", "mkv", "ts", "h264")
     },

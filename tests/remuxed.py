@@ -13,14 +13,16 @@ from crafted import read_stream, table, write_mp4
 from recordings import run_ffmpeg
 
 Packets = list[av.Packet]
-NO_B = "keyint=12:min-keyint=12:scenecut=0:bframes=0"
+GOP = 8
+NO_B = f"keyint={GOP}:min-keyint={GOP}:scenecut=0:bframes=0"
+WITH_B = f"keyint={GOP}:min-keyint={GOP}:scenecut=0:bframes=3"
 TS_PACKET = 188
 
 
 def remux(path: Path, n_frames: int, change: Callable[[Packets], Packets], **options: Any) -> Path:
     """Write a recording, change the list of its packets, and put them into the container that the name says."""
     # TS and raw H264 have the stream's parameters only with the keyframes.
-    x264 = options.pop("x264", "keyint=12:min-keyint=12:scenecut=0:bframes=3") + ":repeat-headers=1"
+    x264 = options.pop("x264", WITH_B) + ":repeat-headers=1"
     # Times are to be as they are given, also below zero.
     muxer = {"avoid_negative_ts": "disabled"} if path.suffix in (".mkv", ".flv") else {}
     with (
@@ -78,7 +80,7 @@ def join(path: Path, lengths: Sequence[int], parts: Sequence[dict[str, Any]]) ->
     """Write recordings one after the other, as cameras do that go on in the same file; numbers begin anew."""
     content = b""
     for number, (length, options) in enumerate(zip(lengths, parts, strict=True)):
-        x264 = options.get("x264", NO_B) + ":repeat-headers=1"
+        x264 = options["x264"] + ":repeat-headers=1"
         part = write_recording(path.with_name(f"part{number}{path.suffix}"), length, **options | {"x264": x264})
         content += part.read_bytes()
     path.write_bytes(content)
@@ -91,7 +93,8 @@ def join_packets(path: Path, lengths: Sequence[int], parts: Sequence[dict[str, A
         stream, start = None, Fraction(0)
         for number, (length, options) in enumerate(zip(lengths, parts, strict=True)):
             part = path.with_name(f"part{number}.mp4")
-            with av.open(write_recording(part, length, x264=f"{NO_B}:repeat-headers=1", **options)) as source:
+            x264 = options["x264"] + ":repeat-headers=1"
+            with av.open(write_recording(part, length, **options | {"x264": x264})) as source:
                 stream = stream or target.add_stream_from_template(source.streams.video[0])
                 for packet in list(source.demux(video=0))[:-1]:
                     shift = int(start / packet.time_base)
@@ -103,7 +106,7 @@ def join_packets(path: Path, lengths: Sequence[int], parts: Sequence[dict[str, A
 
 def cut_by_ffmpeg(path: Path, n_frames: int, start_s: float, **options: Any) -> Path:
     """Cut a recording without coding it anew, as labs do."""
-    whole = write_recording(path.with_name(f"whole{path.suffix}"), n_frames, **options)
+    whole = write_recording(path.with_name(f"whole{path.suffix}"), n_frames, **{"x264": WITH_B} | options)
     run_ffmpeg("-ss", str(start_s), "-i", whole, "-c", "copy", path)
     return path
 
@@ -111,13 +114,13 @@ def cut_by_ffmpeg(path: Path, n_frames: int, start_s: float, **options: Any) -> 
 def with_edits(path: Path, n_frames: int, edits: Sequence[tuple[int, int]]) -> Path:
     """Write an MP4 with an edit list: how long (ms), and from which frame on."""
     coded = read_stream(write_recording(path.with_name("whole.mp4"), n_frames, x264=NO_B))
-    keyframes = table(b"stss", [(number,) for number in range(1, n_frames + 1, 12)])
+    keyframes = table(b"stss", [(number,) for number in range(1, n_frames + 1, GOP)])
     return write_mp4(path, coded, tables={b"stss": keyframes}, edits=edits)
 
 
 def beside(path: Path, n_frames: int, *arguments: str, other: dict[str, Any] | None = None) -> Path:
     """Write a recording after another stream: sound, a cover picture, or another video."""
-    video = write_recording(path.with_name(f"whole{path.suffix}"), n_frames)
+    video = write_recording(path.with_name(f"whole{path.suffix}"), n_frames, x264=WITH_B)
     first: list[str | Path] = []
     if "sound" in arguments:
         first = ["-f", "lavfi", "-i", "sine=duration=1"]

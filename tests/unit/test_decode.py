@@ -20,7 +20,7 @@ from recordings import DERIVED, PER_RECORDING, REAL, ffmpeg_frames, md5_of, plai
 from facehog_core import decode
 from facehog_core.decode import DecodedFrame, iter_frames
 from facehog_core.errors import ChangedError
-from facehog_core.grey import grey_of
+from facehog_core.grey import grey_of, luma_of
 from facehog_core.video import probe
 
 WriteForm = Callable[[str], Path]
@@ -49,8 +49,7 @@ def test_every_frame_is_the_one_that_ffmpeg_and_pyav_decode(videos_dir: Path, na
     for ours, ffmpegs, pyavs in zip_longest(decoded, ffmpeg_frames(videos_dir / name), plain):
         assert md5_of(ours.frame) == ffmpegs.md5
         assert ours.pts == ffmpegs.pts == pyavs.pts
-        for plane, expected in zip(ours.frame.planes, pyavs.planes, strict=True):
-            assert bytes(plane) == bytes(expected)
+        assert np.array_equal(ours.luma, luma_of(pyavs))
 
 
 @pytest.mark.parametrize("name", REAL + DERIVED)
@@ -68,7 +67,7 @@ def test_any_span_is_a_part_of_the_whole(videos_dir: Path, name: str, data: st.D
 
 @pytest.mark.parametrize("form", ["b-frames", "open gop", "ts", "raw"])
 def test_frame_i_shows_i_with_more_decoding_threads(write_form: WriteForm, form: str) -> None:
-    assert read_span(write_form(form), 8, 30, n_threads=3) == list(range(8, 30))
+    assert read_span(write_form(form), 6, 20, n_threads=3) == list(range(6, 20))
 
 
 def test_one_thread_decodes_unless_more_are_asked_for(write_form: WriteForm) -> None:
@@ -76,7 +75,7 @@ def test_one_thread_decodes_unless_more_are_asked_for(write_form: WriteForm) -> 
     process = psutil.Process()
     before = process.num_threads()
     for n_threads, n_more in ((1, 0), (3, 3)):
-        with closing(iter_frames(info, index, 0, 36, n_threads=n_threads)) as frames:
+        with closing(iter_frames(info, index, 0, 24, n_threads=n_threads)) as frames:
             next(frames)
             assert process.num_threads() - before == n_more
 
@@ -108,7 +107,7 @@ def test_a_span_costs_no_more_than_its_gop(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_span_without_frames_is_empty(write_form: WriteForm) -> None:
-    for start in (0, 30, 36):
+    for start in (0, 20, 24):
         assert read_span(write_form("b-frames"), start, start) == []
 
 
@@ -134,10 +133,10 @@ def test_times_are_those_that_were_recorded(write_form: WriteForm, form: str, ti
     np.testing.assert_allclose(times_s - shift_s, np.array(ticks) / 30, rtol=0, atol=1e-3 + 1e-9)
 
 
-@pytest.mark.parametrize(("start", "stop"), [(-1, 3), (4, 3), (0, 37)])
+@pytest.mark.parametrize(("start", "stop"), [(-1, 3), (4, 3), (0, 25)])
 def test_a_span_outside_of_the_recording_is_refused_at_once(write_form: WriteForm, start: int, stop: int) -> None:
     info, index = probe_once(write_form("b-frames"))
-    with pytest.raises(ValueError, match="36 frames"):
+    with pytest.raises(ValueError, match="24 frames"):
         iter_frames(info, index, start, stop)
 
 
@@ -151,7 +150,7 @@ def test_a_file_that_was_replaced_is_not_read(tmp_path: Path) -> None:
 
 def test_stopping_early_closes_the_file(write_form: WriteForm) -> None:
     info, index = probe_once(write_form("b-frames"))
-    frames = iter_frames(info, index, 5, 36)
+    frames = iter_frames(info, index, 5, 24)
     next(frames)
     assert str(write_form("b-frames")) in (file.path for file in psutil.Process().open_files())
     frames.close()
