@@ -1,6 +1,7 @@
-"""Recordings whose frames are coded as two fields apart (PAFF), written bit by bit: no encoder at hand makes them.
+"""Recordings that no encoder at hand makes, written bit by bit: fields coded apart (PAFF), order told by steps.
 
-Broadcast cameras do. Every macroblock is stored as it is (I_PCM), so what has to come out is known to the last bit.
+Broadcast cameras make the first. Every macroblock is stored as it is (I_PCM), so what has to come out is known to the
+last bit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ SPS = (
     Bits().u(8, 77).u(8, 0).u(8, 30).ue(0, FRAME_NUM_BITS - 4, 0, ORDER_BITS - 4, 2).u(1, 0)
     .ue(WIDTH // 16 - 1, HEIGHT // 32 - 1).u(4, 0b0010).u(1, 0).to_nal(0x67)
 )  # fmt: skip
-PPS = Bits().ue(0, 0).u(2, 0b01).ue(0, 0, 0).u(3, 0).ue(0, 0, 0).u(3, 0b100).to_nal(0x68)
+PPS = Bits().ue(0, 0).u(2, 0).ue(0, 0, 0).u(3, 0).ue(0, 0, 0).u(3, 0b100).to_nal(0x68)
+# The same for whole frames, whose order follows from foreseen steps (order type 1): 4 from reference to reference, and
+# 2 back for what is shown between two.
+SPS_OF_STEPS = (
+    Bits().u(8, 77).u(8, 0).u(8, 30).ue(0, FRAME_NUM_BITS - 4, 1).u(1, 0).ue(4, 0, 1, 7, 2).u(1, 0)
+    .ue(WIDTH // 16 - 1, HEIGHT // 16 - 1).u(4, 0b1100).to_nal(0x67)
+)  # fmt: skip
 I_PCM = 25
 
 
@@ -51,6 +58,30 @@ def write_fields(path: Path, n_frames: int, *, n_between: int = 2, apart: bool =
                 packet.pts, packet.dts = 2 * (number + n_between) + place, 2 * n_before + place
                 packet.is_keyframe = number % GOP == 0 and place == 0
                 container.mux(packet)
+    return path
+
+
+def write_steps(path: Path, n_frames: int) -> Path:
+    """Write raw H264 whose slices do not tell their order: every second frame is decoded after the one behind it."""
+    content = b""
+    for first in range(0, n_frames, GOP):
+        frame_num = 0
+        for number, is_reference in _decoding_order(first, min(first + GOP, n_frames), 1):
+            is_idr = number == first
+            bits = Bits().ue(0, 7, 0).u(FRAME_NUM_BITS, frame_num)
+            if is_idr:
+                bits.ue(first // GOP % 2)
+            # The last of an even number of frames has none before it: it comes a step of 2 earlier than foreseen.
+            is_early = is_reference and not is_idr and (number - first) % 2 == 1
+            bits.ue(4 if is_early else 0)
+            if is_reference:
+                bits.u(2 if is_idr else 1, 0)
+            bits.ue(0, 1)
+            _store(draw(number), bits)
+            head = [DELIMITER, SPS_OF_STEPS, PPS] if is_idr else [DELIMITER]
+            content += annex_b(*head, bits.to_nal(0x60 * is_reference | (5 if is_idr else 1)))
+            frame_num += is_reference
+    path.write_bytes(content)
     return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from barcode import write_recording
-from fields import write_fields
+from fields import write_fields, write_steps
 from remuxed import (
     at_times,
     beside,
@@ -115,6 +115,9 @@ FORMS = {
     "ts, fields": Form("x.ts", changed(write_fields), "fields coded apart, and a time for one of the two", COUNTED),
     "ts, fields apart": Form("x.ts", changed(write_fields, apart=True), "fields coded apart, and a time for each"),
     "raw, fields": Form("x.h264", changed(write_fields), "fields coded apart, without a container", COUNTED),
+    "raw, steps": Form(
+        "x.h264", changed(write_steps), "order of frames by foreseen steps (picture order count type 1)", COUNTED
+    ),
     # Containers
     "index in front": Form("x.mp4", plain(muxer={"movflags": "faststart"}), "MP4 with its index before its frames"),
     "fragmented": Form("x.mp4", plain(muxer={"movflags": "frag_keyframe+empty_moov"}), "MP4 in pieces with indices"),
