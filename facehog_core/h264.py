@@ -24,6 +24,8 @@ _HEADER_BYTES = 64
 _PARAMETER_BYTES = 4096
 # An exponential Golomb code of more zeros is none: no value of a header is that large.
 _MOST_ZEROS = 32
+# No order of a frame is beyond 32 bits; where steps are nonsense, theirs would be beyond 64.
+_MOST_ORDER = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +248,8 @@ def _order_by_steps(found: _Slice, number: int) -> int:
     if n_steps > 0:
         n_cycles, n_more = divmod(n_steps, len(steps))
         order += n_cycles * sum(steps) + sum(steps[:n_more])
-    return order if found.is_reference else order + found.sps.order_aside
+    order += 0 if found.is_reference else found.sps.order_aside
+    return max(-_MOST_ORDER, min(order, _MOST_ORDER))
 
 
 class _Bits:
