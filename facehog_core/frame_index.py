@@ -199,7 +199,7 @@ def index_packets(packets: NDArray[np.void], path: str) -> FrameIndex:
     if not len(shown):
         raise EmptyFileError(path, "none of its frames is shown", COPY_AGAIN)
     pts = packets["pts"][shown]
-    if not is_seekable and _tells_only_decoding(packets):
+    if not is_seekable and _tells_only_decoding(packets, shown):
         # The i-th frame is shown when the i-th is decoded, but for a delay that the container does not tell.
         pts = np.sort(pts)
     return FrameIndex(
@@ -267,9 +267,9 @@ def _order_of_display(packets: NDArray[np.void]) -> NDArray[np.int64]:
     return by_header
 
 
-def _tells_only_decoding(packets: NDArray[np.void]) -> bool:
+def _tells_only_decoding(packets: NDArray[np.void], shown: NDArray[np.int64]) -> bool:
     """Tell whether the times of a container are those of decoding, though frames are shown in another order."""
-    return bool((packets["pts"] == packets["dts"]).all())
+    return bool((packets["pts"] == packets["dts"]).all() and (np.diff(shown) < 0).any())
 
 
 def _is_shown(packets: NDArray[np.void], order: NDArray[np.int64]) -> NDArray[np.bool_]:

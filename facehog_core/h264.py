@@ -24,6 +24,8 @@ _HEADER_BYTES = 64
 _PARAMETER_BYTES = 4096
 # An exponential Golomb code of more zeros is none: no value of a header is that large.
 _MOST_ZEROS = 32
+# No order of a frame is beyond 32 bits; where steps are nonsense, theirs would be beyond 64.
+_MOST_ORDER = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,11 @@ class _Sps:
     may_have_gaps: bool
     has_fields: bool
     held_pixels: int
+    # Of order type 1: whether slices differ from the steps that are foreseen, how far frames that are no references
+    # are from theirs, and the steps from reference to reference, again and again.
+    has_order_deltas: bool = False
+    order_aside: int = 0
+    order_steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ class _Slice:
     is_field: bool
     is_bottom: bool
     order_lsb: int
+    order_delta: int
 
 
 class HeaderReader:
@@ -104,6 +112,8 @@ class HeaderReader:
         elif extradata:
             self._note_parameters(_units_after_start_codes(extradata))
         self._last: _Slice | None = None
+        # Whether the last frame is a field that waits for its second one.
+        self._waits_for_field = False
         self._last_reference_num: int | None = None
         self._order_msb = self._order_lsb = 0
         self._num_offset = 0
@@ -162,9 +172,11 @@ class HeaderReader:
             if is_idr:
                 bits.unsigned()  # its number
             order_lsb = bits.take(sps.order_bits) if sps.order_type == 0 else 0
+            order_delta = bits.signed() if sps.has_order_deltas else 0
         except (KeyError, ValueError):
             return None
-        return _Slice(is_idr, bool(unit[0] & 0x60), is_intra, sps, frame_num, is_field, is_bottom, order_lsb)
+        is_reference = bool(unit[0] & 0x60)
+        return _Slice(is_idr, is_reference, is_intra, sps, frame_num, is_field, is_bottom, order_lsb, order_delta)
 
     def _follow(self, found: _Slice) -> Picture:
         """Set a frame in relation to those before it."""
@@ -172,6 +184,7 @@ class HeaderReader:
         is_after_gap = not is_second_field and self._misses_a_reference(found)
         order = self._order_of(found)
         self._last = found
+        self._waits_for_field = found.is_field and not is_second_field
         if found.is_idr or found.is_reference:
             self._last_reference_num = found.frame_num
         return Picture(
@@ -187,8 +200,8 @@ class HeaderReader:
         last = self._last
         return (
             last is not None
+            and self._waits_for_field
             and found.is_field
-            and last.is_field
             and found.is_bottom != last.is_bottom
             and found.frame_num == last.frame_num
         )
@@ -202,13 +215,15 @@ class HeaderReader:
     def _order_of(self, found: _Slice) -> int:
         if found.sps.order_type == 0:
             return self._order_by_lsb(found)
-        # Type 2 shows frames as they are decoded; type 1, which no camera is known to write, is taken for it.
         period = 1 << found.sps.frame_num_bits
         if found.is_idr:
             self._num_offset = 0
         elif self._last is not None and found.frame_num < self._last.frame_num:
             self._num_offset += period
-        return 2 * (self._num_offset + found.frame_num) - (not found.is_reference)
+        number = self._num_offset + found.frame_num
+        if found.sps.order_type == 1:
+            return _order_by_steps(found, number)
+        return 2 * number - (not found.is_reference)  # Type 2: frames are shown as they are decoded.
 
     def _order_by_lsb(self, found: _Slice) -> int:
         """Complete the low bits of the order, of which the last reference frame gives the high ones."""
@@ -223,6 +238,18 @@ class HeaderReader:
         if found.is_reference:
             self._order_msb, self._order_lsb = msb, found.order_lsb
         return msb + found.order_lsb
+
+
+def _order_by_steps(found: _Slice, number: int) -> int:
+    """Count the steps that the parameters foresee up to a frame, clause 8.2.1.2."""
+    steps = found.sps.order_steps
+    n_steps = number - (not found.is_reference) if steps else 0
+    order = found.order_delta
+    if n_steps > 0:
+        n_cycles, n_more = divmod(n_steps, len(steps))
+        order += n_cycles * sum(steps) + sum(steps[:n_more])
+    order += 0 if found.is_reference else found.sps.order_aside
+    return max(-_MOST_ORDER, min(order, _MOST_ORDER))
 
 
 class _Bits:
@@ -269,15 +296,15 @@ def _read_sps(bits: _Bits) -> tuple[int, _Sps]:
             _skip_scaling_lists(bits, 12 if chroma == 3 else 8)
     frame_num_bits = bits.unsigned() + 4
     order_type = bits.unsigned()
-    order_bits = 0
+    order_bits, has_order_deltas, order_aside = 0, False, 0
+    order_steps: tuple[int, ...] = ()
     if order_type == 0:
         order_bits = bits.unsigned() + 4
     elif order_type == 1:
-        bits.take(1)
-        bits.signed()
-        bits.signed()
-        for _ in range(min(bits.unsigned(), 255)):
-            bits.signed()
+        has_order_deltas = not bits.take(1)
+        order_aside = bits.signed()
+        bits.signed()  # from a frame's top to its bottom field
+        order_steps = tuple(bits.signed() for _ in range(min(bits.unsigned(), 255)))
     n_held = bits.unsigned()
     may_have_gaps = bool(bits.take(1))
     width, height = bits.unsigned() + 1, bits.unsigned() + 1  # in macroblocks, of a frame or of a field
@@ -286,7 +313,16 @@ def _read_sps(bits: _Bits) -> tuple[int, _Sps]:
     if frame_num_bits > 16 or order_bits > 16:
         raise ValueError("this is no sequence parameter set")
     return number, _Sps(
-        has_separate_planes, frame_num_bits, order_type, order_bits, may_have_gaps, has_fields, held_pixels
+        has_separate_planes,
+        frame_num_bits,
+        order_type,
+        order_bits,
+        may_have_gaps,
+        has_fields,
+        held_pixels,
+        has_order_deltas,
+        order_aside,
+        order_steps,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,23 @@ def videos_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test recordings in {folder}: set FACEHOG_TEST_VIDEOS to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_form(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that writes a recording in a form, once for all tests."""
+    # Here and not above: what forms imports reads the profile of hypothesis.
+    from forms import FORMS, REFUSED_FORMS
+
+    written: dict[str, Path] = {}
+
+    def write(form: str) -> Path:
+        if form not in written:
+            found = FORMS.get(form) or REFUSED_FORMS[form]
+            written[form] = found.write(tmp_path_factory.mktemp("form") / found.name)
+        return written[form]
+
+    return write
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,9 +121,9 @@ def run_ffmpeg(*arguments: str | Path) -> str:
 
 
 @functools.cache
-def ffmpeg_frames(path: Path) -> list[FfmpegFrame]:
+def ffmpeg_frames(path: Path, stream: str = "0:v:0") -> list[FfmpegFrame]:
     """Decode a whole recording with FFmpeg's binary; `md5` is that of all planes, without padding."""
-    as_stored = ("-noautorotate", "-copyts", "-threads", "1", "-i", path, "-map", "0:v:0")
+    as_stored = ("-noautorotate", "-copyts", "-threads", "1", "-i", path, "-map", stream)
     all_frames = ("-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "framemd5", "-")
     lines = run_ffmpeg(*as_stored, *all_frames).splitlines()
     rows = [line.split(",") for line in lines if not line.startswith("#")]
@@ -129,9 +131,20 @@ def ffmpeg_frames(path: Path) -> list[FfmpegFrame]:
 
 
 def md5_of(frame: av.VideoFrame) -> str:
-    """Return the checksum that FFmpeg's framemd5 gives for a frame in a planar 8-bit format."""
+    """Return the checksum that FFmpeg's framemd5 gives for a frame in a planar format."""
     content = hashlib.md5(usedforsecurity=False)
     for plane in frame.planes:
+        n_bytes = plane.width * (2 if frame.format.components[0].bits > 8 else 1)
         lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-        content.update(np.ascontiguousarray(lines[:, : plane.width]))
+        content.update(np.ascontiguousarray(lines[:, :n_bytes]))
     return content.hexdigest()
+
+
+def plain_decode(path: Path, stream_index: int | None = None) -> Iterator[av.VideoFrame]:
+    """Decode a whole recording as PyAV does when nothing is asked of it, with one thread; it goes on after errors."""
+    with av.open(path) as container:
+        stream = container.streams.video[0] if stream_index is None else container.streams[stream_index]
+        stream.codec_context.thread_count = 1
+        for packet in container.demux(stream):
+            with contextlib.suppress(av.FFmpegError):
+                yield from packet.decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import flows.process_recording
 import tasks.chunk
 from facehog_core import Catalogue, Crop, Recipe, open_session
 from facehog_core.errors import StoreError
+from facehog_core.hog import HogParams
 from facehog_core.receipts import ShardHogs
 from facehog_core.reconcile import MOST_ATTEMPTS
 from facehog_core.schema import Fate
@@ -154,6 +156,15 @@ def test_the_stream_that_is_chosen_is_described(lab: Lab, tmp_path: Path) -> Non
     assert lab.process(path, Recipe(stream=1)).name == "Completed"
     record = lab.record(path)
     assert (record.stream["stream_index"], record.n_frames, record.warnings) == (1, 7, [])
+
+
+def test_a_recording_whose_frames_change_size_is_quarantined(lab: Lab, write_form: Callable[[str], Path]) -> None:
+    path = write_form("ts, size changes")
+    state = lab.process(path, Recipe(hog=HogParams(pixels_per_cell=(16, 16))))
+
+    assert state.name == "Quarantined"
+    assert "changes from 160 x 96 to 160 x 64 at frame 12. Cut it there" in lab.record(path).reason
+    assert lab.left_behind() == []
 
 
 @pytest.mark.parametrize(
