@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 def task_runs(flow_run_id: Any) -> list[TaskRun]:
     """Return the flow run's task runs, when the server has taken down how they ended: it does so later."""
     by_flow_run = TaskRunFilter(flow_run_id=ByFlowRun(any_=[flow_run_id]))
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 200
     with get_client(sync_client=True) as client:
         while True:
             runs = client.read_task_runs(task_run_filter=by_flow_run)
