@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Two files of tests at a time, the slow ones first: those wait for services, and the others have work for a core.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint fuzz bench lock clean
@@ -22,7 +24,7 @@ demo: install ## see two recordings being processed from end to end (under two m
 	$(BIN)/facehog demo
 
 test: install ## run the tests
-	$(BIN)/python -m pytest --session-timeout=1800
+	$(BIN)/python -m pytest --session-timeout=1800 $(SIDE_BY_SIDE)
 
 lint: install ## check style and types
 	$(BIN)/ruff check

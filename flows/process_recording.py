@@ -93,10 +93,10 @@ def process_recording(
             get_run_logger().error("is quarantined: %s", error)
             ledger.refuse(Fate.QUARANTINED, str(error))
             return Failed(name="Quarantined", message=str(error))
-        except MAY_PASS as error:
-            ledger.give_back(_say(error))
-            return Failed(name="GivenBack", message=_say(error))
         except Exception as error:
+            if may_pass(error):
+                ledger.give_back(_say(error))
+                return Failed(name="GivenBack", message=_say(error))
             # The row comes before the traceback: whoever asks the catalogue must not find a run that is
             # said to go on.
             ledger.refuse(Fate.FAILED, _say(error))
@@ -119,9 +119,18 @@ MAY_PASS = (
     CommClosedError,
     KilledWorker,
     OSError,
-    httpx.HTTPError,
-    PrefectException,
 )
+
+
+def may_pass(error: Exception) -> bool:
+    """Say whether a run failed for something around its recording, so that it is worth another try later."""
+    return isinstance(error, MAY_PASS) or _is_prefects(error)
+
+
+def _is_prefects(error: Exception) -> bool:
+    # The first question that a client of Prefect's asks fails as this, and not as what httpx says.
+    is_unreachable = isinstance(error, RuntimeError) and str(error).startswith("Failed to reach API")
+    return isinstance(error, (httpx.HTTPError, PrefectException)) or is_unreachable
 
 
 def _say(error: Exception) -> str:
@@ -132,7 +141,9 @@ def _show(call: Callable[[], Any]) -> Any:
     """Show something in the UI, if the server takes it: a recording does not fail for that."""
     try:
         return call()
-    except (httpx.HTTPError, PrefectException) as error:
+    except Exception as error:
+        if not _is_prefects(error):
+            raise
         get_run_logger().warning("the UI does not show all: %s", error)
         return None
 

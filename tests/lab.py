@@ -46,4 +46,5 @@ class Lab:
         return record
 
     def left_behind(self) -> list[Path]:
-        return list(self.store.rglob("*")) if self.store.exists() else []
+        # The folder of notes on what is being probed stays; a note must not.
+        return [path for path in self.store.rglob("*") if path.name != ".probing"]
