@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ NO_PACKET = -1
 
 # An index may name so many times the bytes that the file has. To list what is missing, it is read as zeros.
 _MOST_PROMISED = 8
+# Frames that H264 lets wait at most until one that is stored later has been shown.
+_MOST_HELD = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,6 +110,11 @@ class FrameIndex:
         first = self.keyframe_at_or_before(number)
         later = np.flatnonzero(self.is_keyframe[number + 1 :])
         return range(first, number + 1 + int(later[0]) if later.size else self.n_frames)
+
+    def head(self, n_frames: int) -> FrameIndex:
+        """Return the index of the first frames alone."""
+        first = {name: getattr(self, name)[:n_frames] for name in ("pts", "is_keyframe", "packets")}
+        return replace(self, **first)
 
     def number_packets(self) -> NDArray[np.int64]:
         """Return the number of each packet's frame, in file order; -1 for packets whose frame is not shown."""
@@ -208,6 +215,31 @@ def index_packets(packets: NDArray[np.void], path: str) -> FrameIndex:
         packets=np.where(packets["is_there"][shown], shown, NO_PACKET),
         is_seekable=is_seekable,
     )
+
+
+def count_unplaced(packets: NDArray[np.void]) -> int:
+    """Count the frames at the end of a stream that have no number, as some are missing that are shown before them.
+
+    Where frames are stored in another order than they are shown, a file that is cut off can end with such frames. They
+    are known by their own headers, whose order of display has a gap before them. Elsewhere a gap means nothing: an
+    encoder may count as it likes.
+
+    Parameters
+    ----------
+    packets : ndarray
+        What `read_packets` found.
+    """
+    order = _order_of_display(packets)
+    shown = packets[order[_is_shown(packets, order)]]
+    is_reordered = (np.diff(order) < 0).any()
+    if not (is_reordered and packets["has_header"].all() and len(shown)):
+        return 0
+    steps = np.diff(shown["order"])[np.diff(shown["sequence"]) == 0]
+    if not len(steps):
+        return 0
+    last = shown["order"][shown["sequence"] == shown["sequence"][-1]][-_MOST_HELD - 1 :]
+    gaps = np.flatnonzero(np.diff(last) > np.median(steps))
+    return int(len(last) - 1 - gaps[0]) if len(gaps) else 0
 
 
 def _list_packets(container: InputContainer, stream: VideoStream, path: str) -> NDArray[np.void]:

@@ -29,7 +29,7 @@ from .container import (
     video_stream,
 )
 from .errors import ChangedError, EmptyFileError, RecordingRefusedError, TruncatedError, UnreadableError
-from .frame_index import NO_PTS, FrameIndex, index_frames, index_packets, read_packets
+from .frame_index import NO_PTS, FrameIndex, count_unplaced, index_frames, index_packets, read_packets
 from .h264 import HeaderReader
 from .limits import check_claims, check_frame_size, check_held_pixels, check_start_codes
 from .source import digest_file, digest_looks, is_folder, scan_images
@@ -66,6 +66,8 @@ _COLORSPACES = {
 
 # H264 puts off a frame by 16 others at most.
 MOST_PACKETS_TO_FIRST_FRAME = 32
+
+_LEFT_OUT = "The last {} that it holds cannot be numbered, and left out: what is shown before is cut off."
 
 _WAIT = "It will be looked at again when it has settled."
 
@@ -215,6 +217,9 @@ def probe(path: str | os.PathLike[str], stream: int | None = None) -> tuple[Vide
             )
             rotation = _find_rotation(absolute, chosen.index)
             remarks = [] if stream is not None else _tell_choice(container, chosen)
+            if completeness.verdict != "complete" and (n_unplaced := count_unplaced(packets)):
+                index = index.head(index.n_frames - n_unplaced)
+                remarks.append(_LEFT_OUT.format("frame" if n_unplaced == 1 else f"{n_unplaced} frames"))
             info = _describe(container, chosen, absolute, status, digest, index, completeness, rotation, remarks)
             return info, index
 
@@ -263,7 +268,8 @@ def read_index(info: VideoInfo) -> FrameIndex:
     if info.container == IMAGES:
         return _index_images(info.n_frames)
     with _standing_still(info.path), open_container(info.path) as container:
-        return index_frames(container, video_stream(container, info.stream_index), info.path)
+        index = index_frames(container, video_stream(container, info.stream_index), info.path)
+        return index.head(info.n_frames)
 
 
 def is_unchanged(info: VideoInfo) -> bool:
