@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
+from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,12 +34,12 @@ COPY_AGAIN = "Copy it again from the rig."
 # Far more than a file has that was not made to keep us busy.
 _MOST_BOXES = 100_000
 _BLOCK_BYTES = 2**22
-# What FFmpeg cannot do without, where the file ends within it.
-_CUT_OFF = {b"moov": "its index (moov) is cut off", b"moof": "the head of its last fragment (moof) is cut off"}
 
 
-def open_container(path: str, *, decodes: bool = True) -> InputContainer:
+def open_container(path: str, *, decodes: bool = True, stop: int | None = None) -> InputContainer:
     """Open a video file for reading. The caller closes it.
+
+    An MP4 that ends within the head of a fragment is opened up to there: FFmpeg would not open it at all.
 
     Parameters
     ----------
@@ -49,6 +48,9 @@ def open_container(path: str, *, decodes: bool = True) -> InputContainer:
     decodes : bool, optional
         Whether FFmpeg may decode some frames to know the streams. If not, it knows the size of the frames mostly,
         and not their pixel format.
+    stop : int, optional
+        Where the file is to end for FFmpeg, in bytes from its start. Behind its true end zeros are read: an index can
+        so be followed to its end though the file is cut off.
 
     Raises
     ------
@@ -57,7 +59,20 @@ def open_container(path: str, *, decodes: bool = True) -> InputContainer:
     OSError
         If the disk or share fails, not the file.
     """
-    return _open(path, path, _OPTIONS if decodes else _OPTIONS | _DECODES_NOTHING)
+    try:
+        return av.open(
+            path if stop is None else _Part(path, stop),
+            "r",
+            options=_OPTIONS if decodes else _OPTIONS | _DECODES_NOTHING,
+            # Tags are often not in UTF-8, and no reason to refuse a recording.
+            metadata_errors="replace",
+        )
+    except av.FFmpegError as error:
+        if is_failing_disk(error, path):
+            raise
+        if stop is None and (start := _find_cut_fragment(path)):
+            return open_container(path, decodes=decodes, stop=start)
+        raise UnreadableError(path, *_why_unreadable(path)) from error
 
 
 def is_failing_disk(error: av.FFmpegError, path: str) -> bool:
@@ -76,32 +91,14 @@ def is_failing_disk(error: av.FFmpegError, path: str) -> bool:
     return False
 
 
-@contextmanager
-def open_padded(path: str, stop: int) -> Iterator[InputContainer]:
-    """Open a video file that is cut off as if zeros followed, up to so many bytes from its start.
+class _Part(RawIOBase):
+    """The first bytes of a file, or all of it with zeros behind.
 
-    An index can so be followed to its end, though not all that it names is in the file. Errors are those of
-    `open_container`.
+    It is opened for each piece that is read: nobody tells when FFmpeg needs it no more.
     """
-    with Path(path).open("rb") as file, _open(_Padded(file, stop), path, _OPTIONS) as container:
-        yield container
 
-
-def _open(file: str | RawIOBase, path: str, options: dict[str, str]) -> InputContainer:
-    try:
-        # Tags are often not in UTF-8, and no reason to refuse a recording.
-        return av.open(file, "r", options=options, metadata_errors="replace")
-    except av.FFmpegError as error:
-        if is_failing_disk(error, path):
-            raise
-        raise UnreadableError(path, *_why_unreadable(path)) from error
-
-
-class _Padded(RawIOBase):
-    """A file that goes on with zeros behind its end."""
-
-    def __init__(self, file: BufferedReader, stop: int) -> None:
-        self._file, self._stop = file, stop
+    def __init__(self, path: str, stop: int) -> None:
+        self._path, self._stop = Path(path), stop
         self._position = 0
 
     def readable(self) -> bool:
@@ -119,12 +116,25 @@ class _Padded(RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         wanted = memoryview(buffer)[: max(self._stop - self._position, 0)]
-        self._file.seek(self._position)
-        # All that there is: of an unbuffered file it could be less, in the middle.
-        n_bytes = self._file.readinto(wanted)
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            # All that there is: of an unbuffered file it could be less, in the middle.
+            n_bytes = file.readinto(wanted)
         wanted[n_bytes:] = bytes(len(wanted) - n_bytes)
         self._position += len(wanted)
         return len(wanted)
+
+
+def check_index(path: str) -> None:
+    """Check that the index of an MP4 or MOV is there as a whole; other files pass.
+
+    Raises
+    ------
+    UnreadableError
+        If it is not: what it would name last might be missing without a word.
+    """
+    if _tell_what_is_cut(path):
+        raise UnreadableError(path, *_why_unreadable(path))
 
 
 def is_mov(container: InputContainer) -> bool:
@@ -152,8 +162,6 @@ def choose_stream(container: InputContainer, path: str, wanted: int | None = Non
     """
     streams = list_streams(container)
     if not streams:
-        if is_mov(container) and _tell_what_is_cut(path):
-            raise UnreadableError(path, *_why_unreadable(path))
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         fact = f"it holds no video stream (but {kinds})"
         raise NoVideoError(path, fact, "Check that it is a camera's recording.")
@@ -230,14 +238,26 @@ def _why_unreadable(path: str) -> tuple[str, str]:
 
 
 def _tell_what_is_cut(path: str) -> str | None:
-    """Say what an MP4 or MOV cannot be read without, if it is not there as a whole."""
+    """Say so if the index of an MP4 or MOV is not there, or not as a whole."""
     size_bytes = Path(path).stat().st_size
-    boxes = list(islice(top_level_boxes(path, size_bytes), _MOST_BOXES))
+    boxes = _list_boxes(path)
     if not boxes or boxes[0][0] != b"ftyp":
         return None
     last, promised_bytes = boxes[-1]
-    end = f", and it ends after {size_bytes:,} of at least {promised_bytes:,} bytes"
     is_cut_off = promised_bytes > size_bytes
+    end = f", and it ends after {size_bytes:,} of at least {promised_bytes:,} bytes" if is_cut_off else ""
     if b"moov" not in (kind for kind, _ in boxes):
-        return "its index (moov) is missing" + (end if is_cut_off else "")
-    return _CUT_OFF[last] + end if is_cut_off and last in _CUT_OFF else None
+        return f"its index (moov) is missing{end}"
+    return f"its index (moov) is cut off{end}" if is_cut_off and last == b"moov" else None
+
+
+def _find_cut_fragment(path: str) -> int | None:
+    """Return where the last fragment of an MP4 begins, if the file ends within its head."""
+    boxes = _list_boxes(path)
+    if len(boxes) > 1 and boxes[-1][0] == b"moof" and boxes[-1][1] > Path(path).stat().st_size:
+        return boxes[-2][1]
+    return None
+
+
+def _list_boxes(path: str) -> list[tuple[bytes, int]]:
+    return list(islice(top_level_boxes(path, Path(path).stat().st_size), _MOST_BOXES))

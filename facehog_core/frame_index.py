@@ -20,7 +20,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from .container import COPY_AGAIN, is_failing_disk, is_mov, iter_packets, open_padded, video_stream
+from .container import COPY_AGAIN, is_failing_disk, is_mov, iter_packets, open_container, video_stream
 from .errors import EmptyFileError, TruncatedError, UnreadableError
 from .h264 import HeaderReader
 from .seconds import to_seconds
@@ -185,7 +185,7 @@ def read_packets(container: InputContainer, stream: VideoStream, path: str) -> N
         stop = max(size_bytes, *(entry.pos + entry.size for entry in stream.index_entries))
         if stop > _MOST_PROMISED * size_bytes:
             raise TruncatedError(path, f"the file ends after {len(packets)} of {n_promised} frames", COPY_AGAIN)
-        with open_padded(path, stop) as padded:
+        with open_container(path, stop=stop) as padded:
             packets = _list_packets(padded, video_stream(padded, stream.index), path)
     if not len(packets):
         raise EmptyFileError(path, "its video stream has no frame", COPY_AGAIN)

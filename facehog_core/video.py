@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from .completeness import Completeness, Verdict, judge_completeness
 from .container import (
     COPY_AGAIN,
+    check_index,
     choose_stream,
     codec_of,
     iter_packets,
@@ -206,6 +207,7 @@ def probe(path: str | os.PathLike[str], stream: int | None = None) -> tuple[Vide
         check_claims(absolute)
         check_start_codes(absolute)
         digest = digest_file(absolute)
+        check_index(absolute)
         _check_frame_sizes(absolute)
         with open_container(absolute) as container:
             chosen = choose_stream(container, absolute, stream)
