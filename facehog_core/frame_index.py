@@ -163,7 +163,7 @@ def index_frames(container: InputContainer, stream: VideoStream, path: str) -> F
     EmptyFileError
         If there is no frame.
     UnreadableError
-        If the container cannot be read to its end.
+        If the container cannot be read to its end, or has no keyframe.
     OSError
         If the disk or share fails, not the file.
     """
@@ -199,7 +199,13 @@ def index_packets(packets: NDArray[np.void], path: str) -> FrameIndex:
     ------
     EmptyFileError
         If no frame is shown.
+    UnreadableError
+        If no frame is a keyframe.
     """
+    if not packets["is_keyframe"].any():
+        # Where pictures mend themselves little by little, decoders show something in the end; nobody knows how true.
+        fact = f"none of its {len(packets)} frames is a keyframe, from which a decoder could start"
+        raise UnreadableError(path, fact, "It was cut out of a longer recording: take that one.")
     order = _order_of_display(packets)
     is_seekable = bool((np.diff(packets["pts"][order]) > 0).all()) and not (packets["pts"] == NO_PTS).any()
     shown = order[_is_shown(packets, order)]

@@ -250,6 +250,16 @@ REFUSED_FORMS = {
         )
         for suffix in ("mp4", "mkv", "ts", "h264")
     },
+    **{
+        f"{suffix}, cut, intra refresh": RefusedForm(
+            f"x.{suffix}",
+            changed(remux, from_second_keyframe, x264=f"{REFRESH}:bframes=0"),
+            "cut where pictures mend themselves little by little: it has no keyframe",
+            UnreadableError,
+            "none of its 16 frames is a keyframe.*cut out of a longer recording",
+        )
+        for suffix in ("mp4", "ts")
+    },
     "ts, no parameters": RefusedForm(
         "x.ts",
         changed(cut_by_ffmpeg, 0.5, x264=f"{OPEN}:repeat-headers=0"),
