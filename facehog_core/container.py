@@ -12,7 +12,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from .errors import NotH264Error, NoVideoError, UnreadableError
@@ -218,6 +218,10 @@ def iter_packets(container: InputContainer, stream: VideoStream) -> Iterator[Pac
 
 
 def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    for other in container.streams:
+        # FFmpeg stops at the first sound that is cut off, though there may be pictures yet.
+        if other.index != stream.index:
+            other.discard = Discard.all
     while True:
         try:
             yield from container.demux(stream)

@@ -31,8 +31,6 @@ NO_PACKET = -1
 
 # An index may name so many times the bytes that the file has. To list what is missing, it is read as zeros.
 _MOST_PROMISED = 8
-# Frames that H264 lets wait at most until one that is stored later has been shown.
-_MOST_HELD = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -179,16 +177,23 @@ def read_packets(container: InputContainer, stream: VideoStream, path: str) -> N
     packets = _list_packets(container, stream, path)
     # MP4's header counts also frames that an edit list cuts away; its index, without them, is what the file
     # must hold. Other containers have none: AVI's header counts ticks, MKV, TS and raw H264 count nothing.
-    n_promised = len(stream.index_entries) if is_mov(container) else 0
-    if len(packets) < n_promised:
-        size_bytes = Path(path).stat().st_size
-        stop = max(size_bytes, *(entry.pos + entry.size for entry in stream.index_entries))
-        if stop > _MOST_PROMISED * size_bytes:
-            raise TruncatedError(path, f"the file ends after {len(packets)} of {n_promised} frames", COPY_AGAIN)
-        with open_container(path, stop=stop) as padded:
-            packets = _list_packets(padded, video_stream(padded, stream.index), path)
+    if is_mov(container) and len(packets) < len(stream.index_entries):
+        packets = _list_promised(packets, stream, path)
     if not len(packets):
         raise EmptyFileError(path, "its video stream has no frame", COPY_AGAIN)
+    return packets
+
+
+def _list_promised(packets: NDArray[np.void], stream: VideoStream, path: str) -> NDArray[np.void]:
+    """List what an MP4's index names, also what is behind the end of the file."""
+    # An entry without bytes is no frame: so some programs write that a camera had none to give.
+    ends = [entry.pos + entry.size for entry in stream.index_entries if entry.size]
+    size_bytes = Path(path).stat().st_size
+    if len(packets) < len(ends) and max(ends) <= _MOST_PROMISED * size_bytes:
+        with open_container(path, stop=max(size_bytes, *ends)) as padded:
+            packets = _list_packets(padded, video_stream(padded, stream.index), path)
+    if len(packets) < len(ends):
+        raise TruncatedError(path, f"the file ends after {len(packets)} of {len(ends)} frames", COPY_AGAIN)
     return packets
 
 
@@ -227,8 +232,8 @@ def count_unplaced(packets: NDArray[np.void]) -> int:
     """Count the frames at the end of a stream that have no number, as some are missing that are shown before them.
 
     Where frames are stored in another order than they are shown, a file that is cut off can end with such frames. They
-    are known by their own headers, whose order of display has a gap before them. Elsewhere a gap means nothing: an
-    encoder may count as it likes.
+    are known by their own headers, whose order of display has a gap before them. More than wait anywhere in the stream
+    for frames that are stored later are not left so by a cut: there an encoder counts as it likes, or a frame is lost.
 
     Parameters
     ----------
@@ -236,15 +241,15 @@ def count_unplaced(packets: NDArray[np.void]) -> int:
         What `read_packets` found.
     """
     order = _order_of_display(packets)
-    shown = packets[order[_is_shown(packets, order)]]
-    is_reordered = (np.diff(order) < 0).any()
-    if not (is_reordered and packets["has_header"].all() and len(shown)):
+    shown = order[_is_shown(packets, order)]
+    if not (len(shown) > 1 and packets["has_header"].all()):
         return 0
-    steps = np.diff(shown["order"])[np.diff(shown["sequence"]) == 0]
-    if not len(steps):
-        return 0
-    last = shown["order"][shown["sequence"] == shown["sequence"][-1]][-_MOST_HELD - 1 :]
-    gaps = np.flatnonzero(np.diff(last) > np.median(steps))
+    # How many frames at most are stored before one and shown after it.
+    n_waiting = int((np.argsort(np.argsort(shown)) - np.arange(len(shown))).max())
+    sequences, orders = packets["sequence"][shown], packets["order"][shown]
+    steps = np.diff(orders)[np.diff(sequences) == 0]
+    last = orders[sequences == sequences[-1]][-n_waiting - 1 :]
+    gaps = np.flatnonzero(np.diff(last) > np.median(steps)) if len(steps) else steps
     return int(len(last) - 1 - gaps[0]) if len(gaps) else 0
 
 

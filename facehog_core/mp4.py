@@ -195,6 +195,8 @@ def _boxes(file: BinaryIO, start: int, stop: int) -> Iterator[Box]:
         if size == 1:
             (size,) = _read(file, content, ">Q")
             content += 8
+        elif size == 0 and kind == bytes(4):
+            return  # a hole, or what fills the rest
         elif size == 0:
             size = stop - position  # to the end
         if size < content - position:

@@ -11,8 +11,9 @@ forgets them first.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 
 import xxhash
 
@@ -21,6 +22,9 @@ from .errors import CrashError
 
 # Ends without a word after which the work is not begun again. Dask's own limit is the same by default.
 MOST_STARTS = 3
+# A process that dies takes all of its threads with it, and each leaves a note. So what has left one before is done one
+# at a time: of those, only the one at fault is there each time.
+_ONE_SUSPECT = Lock()
 
 
 @contextmanager
@@ -46,17 +50,19 @@ def noting_start(note: Path, path: str, what: str) -> Iterator[None]:
         If the disk fails.
     """
     note.parent.mkdir(exist_ok=True)
-    if (n_starts := _count(note)) >= MOST_STARTS:
-        fact = f"{what} ended the worker's process {n_starts} times, without a word"
-        remedy = (
-            "The decoder crashes on it, or memory does not suffice. Copy it again from the rig, or mend it with FFmpeg."
-        )
-        raise CrashError(path, fact, remedy)
-    write_durably(note, str(n_starts + 1))
-    try:
-        yield
-    finally:
-        note.unlink(missing_ok=True)
+    with _ONE_SUSPECT if _count(note) else nullcontext():
+        if (n_starts := _count(note)) >= MOST_STARTS:
+            fact = f"{what} ended the worker's process {n_starts} times, without a word"
+            remedy = (
+                "The decoder crashes on it, or memory does not suffice. "
+                "Copy it again from the rig, or mend it with FFmpeg."
+            )
+            raise CrashError(path, fact, remedy)
+        write_durably(note, str(n_starts + 1))
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)
 
 
 def note_of_probe(store: Path, path: Path) -> Path:

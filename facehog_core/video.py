@@ -442,11 +442,12 @@ def _describe(
 
 def _find_rotation(path: str, stream_index: int) -> int:
     """Return how the file asks its frames to be turned; 0 if its first packets give no frame to tell by."""
-    with suppress(av.FFmpegError), open_container(path) as container:
+    with open_container(path) as container:
         stream = video_stream(container, stream_index)
         for packet in islice(iter_packets(container, stream), MOST_PACKETS_TO_FIRST_FRAME):
-            for frame in packet.decode():
-                return int(frame.rotation)
+            with suppress(av.FFmpegError):
+                for frame in packet.decode():
+                    return int(frame.rotation)
     return 0
 
 

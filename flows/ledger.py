@@ -112,14 +112,16 @@ class Ledger:
         """Record that the file is not what it was, and is to be looked at again."""
         self._records.set_fate(self.record.path, Fate.WAITING, reason)
 
-    def give_back(self, reason: str) -> None:
+    def give_back(self, reason: str, *, is_attempt: bool = False) -> None:
         """Record that a run ended for what is around it (cluster, share, disk): that may pass.
 
-        The file is taken up again after a while. That is no attempt of its own: an outage may last.
+        The file is taken up again after a while: as often as need be, since an outage may last, unless the run counts
+        as an attempt.
         """
         if self.refuse(Fate.WAITING, reason):
             later = now() + timedelta(seconds=GIVEN_BACK_S)
-            self._records.set_fate(self.record.path, Fate.WAITING, reason, attempt=0, not_before=later)
+            attempt = self.record.attempt if is_attempt else 0
+            self._records.set_fate(self.record.path, Fate.WAITING, reason, attempt=attempt, not_before=later)
 
     def refuse(self, state: Fate, reason: str) -> bool:
         """Record why the run ends without a store.

@@ -95,7 +95,8 @@ def process_recording(
             return Failed(name="Quarantined", message=str(error))
         except Exception as error:
             if may_pass(error):
-                ledger.give_back(_say(error))
+                # A worker that dies may have died of this recording: not for ever.
+                ledger.give_back(_say(error), is_attempt=isinstance(error, KilledWorker))
                 return Failed(name="GivenBack", message=_say(error))
             # The row comes before the traceback: whoever asks the catalogue must not find a run that is
             # said to go on.
