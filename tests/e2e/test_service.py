@@ -31,7 +31,7 @@ from facehog_core.store import RunPaths
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(os.name == "nt", reason="stops services by POSIX signals"),
 ]
 
