@@ -160,7 +160,7 @@ SHOWN_ELSEWHERE = (
     *("path", "size_bytes", "digest", "mtime_ns", "looks", "remarks"),
     *("completeness", "completeness_fact", "missing_share"),
 )
-WHOLE = {"complete": "yes", "cut off": "no", "unknown": "not known"}
+WHOLE = {"complete": "yes", "incomplete": "no", "unknown": "not known"}
 # Raw H264 and images have no times. What FFmpeg says of them (25 frames a second for raw H264) is made up.
 UNTIMED = ("h264", "images")
 GUESSED = ("time_base", "average_rate")

@@ -3,7 +3,8 @@
 A copy that broke off, or a camera's program that was stopped, leaves a file that mostly plays without a word. What
 there is to tell by differs: the index of an MP4 names every frame; Matroska and AVI write down how many bytes they
 have, and most headers how long the film is; MPEG-TS consists of packets of one length. Raw H264 and the fragments of
-an MP4 promise nothing, and then it cannot be known.
+an MP4 promise nothing, and then it cannot be known. Where the parts of a container do not follow each other, what lay
+in between is lost.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from av.video.stream import VideoStream
 
 from .container import is_mov
 from .frame_index import NO_PACKET, NO_PTS, FrameIndex
-from .matroska import Segment, read_segment
+from .matroska import Segment, find_end_of_sense, read_segment
 from .mp4 import top_level_boxes
 
-Verdict = Literal["complete", "cut off", "unknown"]
+Verdict = Literal["complete", "incomplete", "unknown"]
 
 # Lengths of MPEG-TS packets (plain; with a time in front; with error correction behind), and where their sync byte is.
 _TS_PACKETS = ((188, 0), (192, 4), (204, 0))
@@ -44,11 +45,11 @@ class Completeness:
 
     Parameters
     ----------
-    verdict : {"complete", "cut off", "unknown"}
+    verdict : {"complete", "incomplete", "unknown"}
     fact : str
         What that is concluded from, as the rest of a sentence that begins with the file's name.
     missing_share : float or None
-        The part of a recording that is cut off, from 0 to 1; None if it is not, or nobody can know.
+        The part of a recording that is missing, from 0 to 1; None if nothing is, or nobody can know how much.
     """
 
     verdict: Verdict
@@ -57,7 +58,7 @@ class Completeness:
 
     def __post_init__(self) -> None:
         share = self.missing_share
-        if share is not None and not (self.verdict == "cut off" and 0 <= share <= 1):
+        if share is not None and not (self.verdict == "incomplete" and 0 <= share <= 1):
             raise ValueError(f"what is {self.verdict} cannot lack a share of {share}")
 
 
@@ -87,9 +88,9 @@ def judge_completeness(
         If the disk or share fails.
     """
     found = _judge_by_promise(container, stream, path, index)
-    if is_last_whole or found.verdict == "cut off":
+    if is_last_whole or found.verdict == "incomplete":
         return found
-    return Completeness(verdict="cut off", fact="the file ends within its last frame")
+    return Completeness(verdict="incomplete", fact="the file ends within its last frame")
 
 
 def _judge_by_promise(container: InputContainer, stream: VideoStream, path: str, index: FrameIndex) -> Completeness:
@@ -101,15 +102,17 @@ def _judge_by_promise(container: InputContainer, stream: VideoStream, path: str,
             return _judge_segment(container, stream, path, index, segment) if segment else _UNKNOWN
         case "avi":
             found = _judge_riff(path)
-            is_short = None if found.verdict == "cut off" else _judge_shortfall(stream, index, _duration_s(container))
-            return is_short or found
+            # A length that nobody wrote into the header FFmpeg guesses.
+            length_s = None if found.verdict == "unknown" else _length_s(stream)
+            return _judge_shortfall(stream, index, length_s) or found
         case "mpegts":
             return _judge_ts(path)
         case "h264":
             return _RAW
         case _:
-            # That nothing is missing proves nothing: FFmpeg guesses durations, from the very frames that are there.
-            return _judge_shortfall(stream, index, _duration_s(container)) or _UNKNOWN
+            # Sound may be longer. That nothing is missing proves nothing: FFmpeg may have guessed from what is there.
+            length_s = _duration_s(container) if len(container.streams) == 1 else None
+            return _judge_shortfall(stream, index, length_s) or _UNKNOWN
 
 
 _UNKNOWN = Completeness(verdict="unknown", fact="its container does not say how long it should be")
@@ -118,52 +121,67 @@ _RAW = Completeness(verdict="unknown", fact="raw H264 does not say how long it s
 
 def _judge_boxes(path: str, index: FrameIndex) -> Completeness:
     n_missing = int((index.packets == NO_PACKET).sum())
-    parts = list(islice(top_level_boxes(path, _size_of(path)), _MOST_PARTS))
-    kinds = {kind for kind, _ in parts}
+    size_bytes = _size_of(path)
+    parts = list(islice(top_level_boxes(path, size_bytes), _MOST_PARTS))
+    kinds, stop = {kind for kind, _ in parts}, parts[-1][1]
     is_fragmented = b"moof" in kinds
     if n_missing and not is_fragmented:
         fact = f"the file ends after {index.n_frames - n_missing} of {index.n_frames} frames"
-        return Completeness(verdict="cut off", fact=fact, missing_share=n_missing / index.n_frames)
-    if n_missing or (is_fragmented and parts[-1][1] > _size_of(path)):
+        return Completeness(verdict="incomplete", fact=fact, missing_share=n_missing / index.n_frames)
+    if n_missing or (is_fragmented and stop > size_bytes):
         fact = "the file ends within a fragment, and its container does not say how many should follow"
-        return Completeness(verdict="cut off", fact=fact)
+        return Completeness(verdict="incomplete", fact=fact)
+    if is_fragmented and b"mfra" not in kinds and stop < size_bytes:
+        return Completeness(verdict="incomplete", fact=_tell_hole(stop, size_bytes))
     if is_fragmented and b"mfra" not in kinds:
         fact = "the fragments of an MP4 do not say how many there should be"
         return Completeness(verdict="unknown", fact=fact)
     if is_fragmented:
         return Completeness(verdict="complete", fact="the index behind its fragments is there")
-    return Completeness(verdict="complete", fact=f"all {index.n_frames} frames that its index names are there")
+    return Completeness(verdict="complete", fact="all frames that its index names are there")
 
 
 def _judge_segment(
     container: InputContainer, stream: VideoStream, path: str, index: FrameIndex, segment: Segment
 ) -> Completeness:
+    is_alone = len(container.streams) == 1
     if segment.stop is not None:
-        return _judge_bytes(_size_of(path), segment.stop)
+        found = _judge_bytes(_size_of(path), segment.stop)
+        if found.verdict == "incomplete" or (end := find_end_of_sense(path, segment)) >= segment.stop:
+            return found
+        is_short = _judge_shortfall(stream, index, segment.duration_s if is_alone else None)
+        share = is_short.missing_share if is_short else None
+        return Completeness(verdict="incomplete", fact=_tell_hole(end, segment.stop), missing_share=share)
     # Written to a pipe, or never closed.
     n_promised = stream.metadata.get("NUMBER_OF_FRAMES", "")
     # Other programs copy the numbers that one has counted, though they change what was counted.
     is_own = stream.metadata.get("_STATISTICS_WRITING_APP") == segment.writing_app
     if is_own and n_promised.isdecimal() and int(n_promised) > 0:
         return _judge_number(index.n_frames, int(n_promised))
-    if segment.duration_s is None or len(container.streams) > 1:
+    if segment.duration_s is None or not is_alone:
         return _UNKNOWN
-    complete = Completeness(verdict="complete", fact=f"its frames last the {segment.duration_s:.2f} s of its header")
-    return _judge_shortfall(stream, index, segment.duration_s) or complete
+    if is_short := _judge_shortfall(stream, index, segment.duration_s):
+        # Who writes to a pipe knows the length of what it comes from, and not what it leaves out of it.
+        return Completeness(verdict="unknown", fact=f"{is_short.fact}, which was written before them")
+    return Completeness(verdict="complete", fact=f"its frames last the {segment.duration_s:.2f} s of its header")
 
 
 def _judge_riff(path: str) -> Completeness:
-    stop = max(islice(_riff_ends(path), _MOST_PARTS), default=None)
+    stop: int | None = None
+    for stop in islice(_riff_ends(path), _MOST_PARTS):
+        if stop is None:
+            break
     return _UNKNOWN if stop is None else _judge_bytes(_size_of(path), stop)
 
 
-def _riff_ends(path: str) -> Iterator[int]:
-    """Yield where each outermost chunk ends; nothing from one on that does not say so."""
+def _riff_ends(path: str) -> Iterator[int | None]:
+    """Yield where each outermost chunk ends; None for one that does not say so, which is the last."""
     position = 0
     with Path(path).open("rb") as file:
         while (head := file.read(8))[:4] == b"RIFF":
             n_bytes = int.from_bytes(head[4:], "little")
             if n_bytes in _NO_RIFF_SIZES:
+                yield None
                 return
             yield position + 8 + n_bytes
             position += 8 + n_bytes + n_bytes % 2
@@ -178,21 +196,28 @@ def _judge_ts(path: str) -> Completeness:
         syncs = beginning[sync::length][:_N_SYNCS]
         if set(syncs) == {_TS_SYNC} and size_bytes % length:
             fact = "the file ends within a packet of MPEG-TS, which does not say how many should follow"
-            return Completeness(verdict="cut off", fact=fact)
+            return Completeness(verdict="incomplete", fact=fact)
     return Completeness(verdict="unknown", fact="MPEG-TS does not say how long it should be")
+
+
+def _tell_hole(start: int, stop: int) -> str:
+    return (
+        f"from byte {start:,} of {stop:,} on something is no part of its container: frames are lost there, and those "
+        "behind are numbered as if there had been none"
+    )
 
 
 def _judge_bytes(size_bytes: int, promised_bytes: int) -> Completeness:
     if size_bytes < promised_bytes:
         fact = f"the file ends after {size_bytes:,} of {promised_bytes:,} bytes"
-        return Completeness(verdict="cut off", fact=fact, missing_share=1 - size_bytes / promised_bytes)
+        return Completeness(verdict="incomplete", fact=fact, missing_share=1 - size_bytes / promised_bytes)
     return Completeness(verdict="complete", fact=f"all {promised_bytes:,} bytes that its header names are there")
 
 
 def _judge_number(n_frames: int, n_promised: int) -> Completeness:
     if n_frames < n_promised:
         fact = f"the file ends after {n_frames} of {n_promised} frames"
-        return Completeness(verdict="cut off", fact=fact, missing_share=1 - n_frames / n_promised)
+        return Completeness(verdict="incomplete", fact=fact, missing_share=1 - n_frames / n_promised)
     return Completeness(verdict="complete", fact=f"all {n_promised} frames that its header names are there")
 
 
@@ -206,7 +231,11 @@ def _judge_shortfall(stream: VideoStream, index: FrameIndex, promised_s: float |
     if promised_s - end_s <= max(_SLACK_FRAMES * step_s, _SLACK_S):
         return None
     fact = f"its frames end after {end_s:.2f} of the {promised_s:.2f} s that its header names"
-    return Completeness(verdict="cut off", fact=fact, missing_share=min(1 - end_s / promised_s, 1.0))
+    return Completeness(verdict="incomplete", fact=fact, missing_share=min(1 - end_s / promised_s, 1.0))
+
+
+def _length_s(stream: VideoStream) -> float | None:
+    return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
 
 
 def _duration_s(container: InputContainer) -> float | None:

@@ -13,6 +13,7 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,8 @@ _NS_PER_S = 1e9
 _USUAL_SCALE = 1_000_000  # ns
 # A header has some tens of elements; its values have some tens of bytes.
 _MOST_ELEMENTS = 1000
+# Some ten seconds' work, and what 9 h at 120 frames a second have. What comes behind is taken to be right.
+_MOST_FOLLOWED = 4_000_000
 _MOST_VALUE_BYTES = 4096
 
 
@@ -31,6 +34,8 @@ class Segment:
 
     Parameters
     ----------
+    content : int
+        Where its first element begins, in bytes from the start of the file.
     stop : int or None
         Where it ends, in bytes from the start of the file; None if it does not say.
     duration_s : float or None
@@ -39,6 +44,7 @@ class Segment:
         The program that wrote it.
     """
 
+    content: int
     stop: int | None
     duration_s: float | None
     writing_app: str
@@ -60,7 +66,7 @@ def read_segment(path: str) -> Segment | None:
         If the disk or share fails.
     """
     with Path(path).open("rb") as file:
-        for element in _elements(file, 0, None):
+        for element in islice(_elements(file, 0, None), _MOST_ELEMENTS):
             if element.kind == _SEGMENT:
                 return _describe(file, element)
             if element.kind != _EBML:
@@ -68,9 +74,52 @@ def read_segment(path: str) -> Segment | None:
     return None
 
 
+def find_end_of_sense(path: str, segment: Segment) -> int:
+    """Follow a segment's elements, and those of its clusters, and return how far they follow each other.
+
+    Parameters
+    ----------
+    path : str
+    segment : Segment
+        Whose end is known.
+
+    Returns
+    -------
+    int
+        In bytes from the start of the file; the segment's end if nothing is wrong. (Clusters that do not say where they
+        end are taken to be right.)
+
+    Raises
+    ------
+    OSError
+        If the disk or share fails.
+    """
+    assert segment.stop is not None
+    end = segment.content
+    with Path(path).open("rb") as file:
+        for number, element in enumerate(_follow(file, segment)):
+            if element.stop is None or number == _MOST_FOLLOWED:
+                return segment.stop
+            end = element.stop
+    return end
+
+
+def _follow(file: BinaryIO, segment: Segment) -> Iterator[_Element]:
+    """Yield what is in a segment, and in its clusters after each, up to where it makes no sense."""
+    for element in _elements(file, segment.content, segment.stop):
+        end = element.content
+        if element.kind == _CLUSTER and element.stop is not None:
+            for inner in _elements(file, element.content, element.stop):
+                yield inner
+                end = inner.stop or element.stop
+            if end != element.stop:
+                return
+        yield element
+
+
 def _describe(file: BinaryIO, segment: _Element) -> Segment:
     values: dict[int, bytes] = {}
-    for element in _elements(file, segment.content, segment.stop):
+    for element in islice(_elements(file, segment.content, segment.stop), _MOST_ELEMENTS):
         if element.kind == _INFO:
             values = dict(_values(file, element))
         if element.kind in (_INFO, _CLUSTER):
@@ -78,6 +127,7 @@ def _describe(file: BinaryIO, segment: _Element) -> Segment:
     scale = int.from_bytes(values.get(_TIMESTAMP_SCALE, b"")) or _USUAL_SCALE
     duration = _float(values.get(_DURATION, b""))
     return Segment(
+        content=segment.content,
         stop=segment.stop,
         duration_s=duration * scale / _NS_PER_S if 0 < duration < math.inf else None,
         writing_app=values.get(_WRITING_APP, b"").rstrip(b"\0").decode("utf-8", "replace"),
@@ -85,7 +135,7 @@ def _describe(file: BinaryIO, segment: _Element) -> Segment:
 
 
 def _values(file: BinaryIO, parent: _Element) -> Iterator[tuple[int, bytes]]:
-    for element in _elements(file, parent.content, parent.stop):
+    for element in islice(_elements(file, parent.content, parent.stop), _MOST_ELEMENTS):
         file.seek(element.content)
         n_bytes = 0 if element.stop is None else min(element.stop - element.content, _MOST_VALUE_BYTES)
         yield element.kind, file.read(n_bytes)
@@ -94,7 +144,7 @@ def _values(file: BinaryIO, parent: _Element) -> Iterator[tuple[int, bytes]]:
 def _elements(file: BinaryIO, start: int, stop: int | None) -> Iterator[_Element]:
     """Yield the elements in a part of a file, as far as they make sense."""
     position = start
-    for _ in range(_MOST_ELEMENTS):
+    while True:
         if stop is not None and position >= stop:
             return
         file.seek(position)

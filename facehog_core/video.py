@@ -109,12 +109,12 @@ class VideoInfo:
         Duration that the container names, in seconds.
     n_frames : int
         Frames of the index: those that are displayed.
-    completeness : {"complete", "cut off", "unknown"}
+    completeness : {"complete", "incomplete", "unknown"}
         Whether all of the recording is there.
     completeness_fact : str
         What that is concluded from, as the rest of a sentence.
     missing_share : float or None
-        The part that is cut off, from 0 to 1; None if it is not, or nobody can know.
+        The part that is missing, from 0 to 1; None if nothing is, or nobody can know how much.
     rotation : int
         Degrees counterclockwise by which the file asks players to turn the frames.
     looks : str or None
@@ -409,7 +409,7 @@ def _describe(
 ) -> VideoInfo:
     decoder = stream.codec_context
     if not (decoder.width and decoder.height and decoder.pix_fmt and stream.time_base):
-        if completeness.verdict == "cut off":
+        if completeness.verdict == "incomplete":
             raise TruncatedError(path, completeness.fact, COPY_AGAIN)
         raise UnreadableError(path, "its video stream does not say what its frames look like", COPY_AGAIN)
     return VideoInfo(

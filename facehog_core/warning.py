@@ -29,10 +29,10 @@ def warn_of_plan(info: VideoInfo, times: Times) -> list[str]:
 
 
 def _warn_of_end(info: VideoInfo) -> list[str]:
-    if info.completeness != "cut off":
+    if info.completeness != "incomplete":
         return []
     share = "" if info.missing_share is None else f" (about {100 * info.missing_share:.2g} % is missing)"
-    return [f"It is cut off: {info.completeness_fact}{share}."]
+    return [f"It is not whole: {info.completeness_fact}{share}."]
 
 
 def warn_of_results(receipts: Iterable[ShardReceipt]) -> list[str]:

@@ -146,7 +146,7 @@ def test_a_recording_that_is_cut_off_is_described_as_far_as_it_goes_where_that_i
     assert state.name == "CompletedWithWarnings"
     record = lab.record(path)
     assert (record.n_frames, record.n_corrupt) == (300, 122)
-    assert record.warnings[0] == "It is cut off: the file ends after 179 of 300 frames (about 40 % is missing)."
+    assert record.warnings[0] == "It is not whole: the file ends after 179 of 300 frames (about 40 % is missing)."
     assert "178-299" in record.warnings[1]
 
 

@@ -3,18 +3,21 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from barcode import read_number, write_recording
 from forms import CLOSED, NO_B, OPEN
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import DERIVED, PER_RECORDING, REAL
+from recordings import DERIVED, PER_RECORDING, REAL, run_ffmpeg
+from remuxed import remux
 from runs import SMALL_HOG, run_recording
 
 from facehog_core.completeness import Completeness, Verdict
@@ -43,9 +46,9 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Those that promise how much there should be, and what proves that it is there.
 PROMISING = {
-    "b-frames": "all 60 frames that its index names are there",
-    "index in front": "all 60 frames that its index names are there",
-    "mov": "all 60 frames that its index names are there",
+    "b-frames": "all frames that its index names are there",
+    "index in front": "all frames that its index names are there",
+    "mov": "all frames that its index names are there",
     "fragmented": "the index behind its fragments is there",
     "mkv": "bytes that its header names are there",
     "mkv, open gop": "bytes that its header names are there",
@@ -110,7 +113,7 @@ def test_a_recording_that_is_cut_off_anywhere_is_never_called_complete(
         except FacehogError:
             return
         assert info.completeness in (
-            ("cut off",) if form in PROMISING and form != "fragmented" else ("cut off", "unknown")
+            ("incomplete",) if form in PROMISING and form != "fragmented" else ("incomplete", "unknown")
         )
 
     holds()
@@ -198,7 +201,7 @@ def test_fragments_without_an_index_behind_them_may_be_all_or_not(whole: dict[st
         assert (index.packets != NO_PACKET).all()
     n_before = probe(cut(whole["fragmented"], starts[-2], tmp_path))[0].n_frames
     info, index = probe(cut(whole["fragmented"], starts[-2] + 40, tmp_path))  # within the head of the last fragment
-    assert (info.n_frames, info.completeness, info.missing_share) == (n_before, "cut off", None)
+    assert (info.n_frames, info.completeness, info.missing_share) == (n_before, "incomplete", None)
     assert [read_number(decoded.luma) for decoded in iter_frames(info, index, 0, n_before)] == list(range(n_before))
 
 
@@ -239,28 +242,130 @@ def test_a_matroska_that_was_written_to_a_pipe_promises_nothing(tmp_path: Path) 
     assert (info.n_frames, info.completeness) == (60, "unknown")
 
 
-@pytest.mark.parametrize(
-    ("duration_s", "verdict", "share"), [(2.0, "complete", None), (2.05, "complete", None), (8.0, "cut off", 0.75)]
-)
-def test_a_matroska_without_a_length_in_bytes_is_judged_by_its_duration(
-    tmp_path: Path, duration_s: float, verdict: str, share: float | None
+# What FFmpeg writes where it cannot come back to the header, of a film of 2 s with all of its frames.
+PIPED: dict[str, tuple[tuple[str, ...], str]] = {
+    "avi": (("-c", "copy"), "unknown"),
+    "flv": (("-c", "copy"), "unknown"),
+    "asf": (("-c", "copy"), "unknown"),
+    "mpegts": (("-c", "copy"), "unknown"),
+    # Its header has the length of what it was copied from.
+    "matroska": (("-c", "copy"), "complete"),
+    "matroska of a part": (("-ss", "1", "-c", "copy"), "unknown"),
+    "matroska, stopped": (("-t", "3600", "-c", "copy", "-frames:v", "24"), "unknown"),
+}
+
+
+@pytest.mark.parametrize("kind", PIPED)
+def test_what_was_written_to_a_pipe_is_not_called_incomplete(whole: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    words, verdict = PIPED[kind]
+    path = tmp_path / "piped"
+    write_piped_by_ffmpeg(path, whole["avi" if kind == "avi" else "mkv"], *words, "-f", kind.split()[0].strip(","))
+    assert probe(path)[0].completeness == verdict
+
+
+def write_piped_by_ffmpeg(path: Path, source: Path, *words: str) -> None:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-i", source, *words, "-"]
+    path.write_bytes(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+
+
+@pytest.mark.parametrize("name", ["x.avi", "x.flv", "x.asf", "x.mkv", "x.mp4", "x.ts"])
+def test_sound_that_is_longer_than_the_frames_does_not_make_them_incomplete(
+    whole: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
-    path = write_recording(tmp_path / "x.mkv", 60, x264=CLOSED)
+    path = with_sound(whole["avi"], tmp_path / name, 4)
+    info, _ = probe(path)
+    assert (info.n_frames, info.missing_share) == (60, None)
+    assert info.completeness != "incomplete"
+
+
+def with_sound(source: Path, path: Path, duration_s: int, *words: str) -> Path:
+    sound = f"sine=duration={duration_s}:sample_rate=44100"
+    inputs = ("-f", "lavfi", "-i", sound, "-i", source, "-map", "0", "-map", "1")
+    run_ffmpeg(*inputs, "-c:v", "copy", "-c:a", "aac" if path.suffix == ".flv" else "mp2", *words, path)
+    return path
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_frames_that_are_there_are_read_though_sound_is_cut_off(
+    whole: dict[str, Path], tmp_path: Path, share: float
+) -> None:
+    path = with_sound(whole["b-frames"], tmp_path / "x.mp4", 2, "-movflags", "faststart")
     content = bytearray(path.read_bytes())
-    segment = content.index(bytes.fromhex("18538067")) + 4
-    content[segment : segment + 8] = bytes.fromhex("01ffffffffffffff")  # a length that is not known
-    duration = content.index(bytes.fromhex("448988")) + 3
-    struct.pack_into(">d", content, duration, duration_s * 1000)
+    start, n_bytes = content.index(b"mdat") - 4, len(content)
+    table = content.index(b"stco") + 8  # of the first stream, which is the sound's
+    for row in range(struct.unpack_from(">I", content, table)[0]):
+        place = table + 4 + 4 * row
+        struct.pack_into(">I", content, place, struct.unpack_from(">I", content, place)[0] - start + n_bytes)
+    # All sound lies behind all frames now.
+    both = bytes(content) + content[start:]
+    path.write_bytes(both[: int(len(both) * share)])
+    info, index = probe(path)
+    with av.open(path) as container:
+        n_there = sum(entry.pos < path.stat().st_size for entry in container.streams.video[0].index_entries)
+    assert info.n_frames == 60
+    assert (index.packets != NO_PACKET).sum() == n_there == (60 if share == 0.8 else pytest.approx(37, abs=10))
+    assert info.completeness == ("complete" if n_there == 60 else "incomplete")
+    for decoded in iter_frames(info, index, 0, n_there - 4):
+        assert read_number(decoded.luma) == decoded.index
+
+
+# Zeros in place of what lay there: from where to where, by shares of the file.
+@pytest.mark.parametrize(("start", "stop"), [(0.3, 1.0), (0.7, 1.0), (0.5, 0.6)])
+def test_a_matroska_in_which_bytes_were_lost_is_not_complete(
+    whole: dict[str, Path], tmp_path: Path, start: float, stop: float
+) -> None:
+    content = bytearray(whole["mkv"].read_bytes())
+    hole = slice(int(len(content) * start), int(len(content) * stop))
+    content[hole] = bytes(hole.stop - hole.start)
+    path = tmp_path / "x.mkv"
     path.write_bytes(content)
     info, _ = probe(path)
-    assert (info.completeness, info.missing_share) == (verdict, share and pytest.approx(share, abs=0.01))
+    assert info.completeness == "incomplete"
+    assert "is no part of its container: frames are lost there" in info.completeness_fact
+    if stop == 1.0:
+        assert info.missing_share == pytest.approx(1 - start, abs=0.15)
+
+
+def test_a_hole_between_fragments_is_told(whole: dict[str, Path], tmp_path: Path) -> None:
+    content = bytearray(whole["fragmented"].read_bytes())
+    start = content.index(b"moof", len(content) // 2) - 4
+    content[start : start + 64] = bytes(64)
+    path = tmp_path / "x.mp4"
+    path.write_bytes(content)
+    info, _ = probe(path)
+    assert info.completeness == "incomplete"
+    assert f"from byte {start:,} of {len(content):,} on" in info.completeness_fact
+
+
+def test_an_avi_whose_last_part_was_never_closed_promises_nothing(whole: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "x.avi"
+    path.write_bytes(whole["avi"].read_bytes() + b"RIFF\0\0\0\0AVIX")
+    assert probe(path)[0].completeness == "unknown"
+
+
+def test_a_frame_that_is_lost_near_the_end_of_a_stream_costs_no_other(tmp_path: Path) -> None:
+    path = remux(tmp_path / "x.ts", 60, lambda packets: [*packets[:50], *packets[51:]])
+    info, _ = probe(path)
+    assert (info.n_frames, info.remarks) == (59, [])
+
+
+def test_a_sample_without_bytes_is_no_frame(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "x.mp4", 24, x264=NO_B)
+    content = bytearray(path.read_bytes())
+    sizes = content.index(b"stsz") + 16
+    last = struct.unpack_from(">I", content, sizes + 4 * 23)[0]
+    assert last
+    struct.pack_into(">I", content, sizes + 4 * 23, 0)
+    path.write_bytes(content)
+    info, _ = probe(path)
+    assert (info.n_frames, info.completeness) == (23, "complete")
 
 
 @pytest.mark.parametrize(
     ("tags", "verdict"),
     [
         ({"NUMBER_OF_FRAMES": "60", "_STATISTICS_WRITING_APP": "rig 1.0"}, "complete"),
-        ({"NUMBER_OF_FRAMES": "80", "_STATISTICS_WRITING_APP": "rig 1.0"}, "cut off"),
+        ({"NUMBER_OF_FRAMES": "80", "_STATISTICS_WRITING_APP": "rig 1.0"}, "incomplete"),
         # Counted in a longer film, and copied with a part of it by another program.
         ({"NUMBER_OF_FRAMES": "80", "_STATISTICS_WRITING_APP": "mkvmerge v80"}, "unknown"),
         ({"NUMBER_OF_FRAMES": "many", "_STATISTICS_WRITING_APP": "rig 1.0"}, "unknown"),
@@ -271,7 +376,7 @@ def test_frames_that_tags_count_are_missed_if_the_program_counted_them_that_wrot
 ) -> None:
     info, _ = probe(write_piped(tmp_path / "x.mkv", tags=tags, program="rig 1.0"))
     assert info.completeness == verdict
-    assert info.missing_share == (0.25 if verdict == "cut off" else None)
+    assert info.missing_share == (0.25 if verdict == "incomplete" else None)
 
 
 def test_a_disk_that_fails_is_not_taken_for_a_file_that_is_cut_off(
@@ -296,7 +401,7 @@ def test_more_must_not_be_missing_than_is_allowed(
     whole: dict[str, Path], share: float | None, most: float, is_refused: bool
 ) -> None:
     info, _ = probe(whole["b-frames"])
-    short = replace(info, completeness="cut off", completeness_fact="the file ends early", missing_share=share)
+    short = replace(info, completeness="incomplete", completeness_fact="the file ends early", missing_share=share)
     if not is_refused:
         return check_complete(short, most)
     with pytest.raises(TruncatedError, match=r"the file ends early; at most 5 % of it may be missing \(max_corrupt\)"):
@@ -304,13 +409,13 @@ def test_more_must_not_be_missing_than_is_allowed(
     return None
 
 
-@pytest.mark.parametrize(("verdict", "share"), [("complete", 0.1), ("unknown", 0.1), ("cut off", 1.1)])
+@pytest.mark.parametrize(("verdict", "share"), [("complete", 0.1), ("unknown", 0.1), ("incomplete", 1.1)])
 def test_a_verdict_that_makes_no_sense_is_not_made(verdict: Verdict, share: float) -> None:
     with pytest.raises(ValueError, match="cannot lack"):
         Completeness(verdict=verdict, fact="x", missing_share=share)
 
 
-@pytest.mark.parametrize(("junk", "verdict"), [(0, "unknown"), (100, "cut off")])
+@pytest.mark.parametrize(("junk", "verdict"), [(0, "unknown"), (100, "incomplete")])
 @pytest.mark.parametrize("length", [188, 192, 204])
 def test_mpeg_ts_ends_with_a_whole_packet_whatever_its_length(
     whole: dict[str, Path], tmp_path: Path, length: int, junk: int, verdict: str
@@ -338,5 +443,5 @@ def test_a_recording_of_which_little_is_missing_is_described_with_a_warning(tmp_
         is_missing = session.packet.to_numpy() == NO_PACKET
         assert is_missing.any()
         assert is_lost[is_missing].all()
-        assert session.attrs["warnings"][0].startswith("It is cut off: the file ends after 11")
-        assert session.attrs["source"]["completeness"] == "cut off"
+        assert session.attrs["warnings"][0].startswith("It is not whole: the file ends after 11")
+        assert session.attrs["source"]["completeness"] == "incomplete"
