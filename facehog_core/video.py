@@ -65,8 +65,8 @@ _COLORSPACES = {
     10: "bt2020c",
 }
 
-# H264 puts off a frame by 16 others at most.
-MOST_PACKETS_TO_FIRST_FRAME = 32
+# H264 puts off a frame by 16 others at most, and a first keyframe that is damaged puts all off to the next.
+_MOST_PACKETS_TO_FIRST_FRAME = 1000
 
 _LEFT_OUT = "The last {} that it holds cannot be numbered, and left out: what is shown before is cut off."
 
@@ -444,7 +444,7 @@ def _find_rotation(path: str, stream_index: int) -> int:
     """Return how the file asks its frames to be turned; 0 if its first packets give no frame to tell by."""
     with open_container(path) as container:
         stream = video_stream(container, stream_index)
-        for packet in islice(iter_packets(container, stream), MOST_PACKETS_TO_FIRST_FRAME):
+        for packet in islice(iter_packets(container, stream), _MOST_PACKETS_TO_FIRST_FRAME):
             with suppress(av.FFmpegError):
                 for frame in packet.decode():
                     return int(frame.rotation)

@@ -9,6 +9,7 @@ import socket
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import psutil
 import pytest
@@ -155,6 +156,17 @@ def test_the_h264_is_chosen_not_the_cover(tmp_path: Path) -> None:
     for name in ("unmarked.mp4", "marked.mp4", "wrong.mkv"):
         info, _ = probe(tmp_path / name)
         assert (info.n_frames, info.remarks) == (7, [])
+
+
+def test_the_rotation_is_known_though_the_first_frames_are_damaged(videos_dir: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(videos_dir / "derived" / "l_rotated90.mp4", tmp_path))
+    with av.open(path) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.pos is not None]
+    content = bytearray(path.read_bytes())
+    start, size = packets[0]
+    content[start : start + size] = b"\xff" * size
+    path.write_bytes(content)
+    assert probe(path)[0].rotation == 90
 
 
 def test_a_cover_alone_is_no_video(tmp_path: Path) -> None:
