@@ -15,15 +15,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .container import is_mov
+from .container import film_length_s, is_mov, length_s
 from .frame_index import NO_PACKET, NO_PTS, FrameIndex
 from .matroska import Segment, find_end_of_sense, read_segment
-from .mp4 import top_level_boxes
+from .mp4 import Outline, read_outline
 
 Verdict = Literal["complete", "incomplete", "unknown"]
 
@@ -33,8 +32,8 @@ _TS_SYNC = 0x47
 _N_SYNCS = 5
 # Headers round, and leave out how long the last frame is shown.
 _SLACK_FRAMES, _SLACK_S = 3, 0.1
-# A chunk of AVI is 1 GB, and a fragment of MP4 mostly a GOP.
-_MOST_PARTS = 1_000_000
+# Each has 1 GB, mostly.
+_MOST_RIFFS = 100_000
 # What a program writes that does not know the length yet, and cannot come back to it.
 _NO_RIFF_SIZES = (0, 0xFFFFFFFF)
 
@@ -103,16 +102,16 @@ def _judge_by_promise(container: InputContainer, stream: VideoStream, path: str,
         case "avi":
             found = _judge_riff(path)
             # A length that nobody wrote into the header FFmpeg guesses.
-            length_s = None if found.verdict == "unknown" else _length_s(stream)
-            return _judge_shortfall(stream, index, length_s) or found
+            promised_s = None if found.verdict == "unknown" else length_s(stream)
+            return _judge_shortfall(stream, index, promised_s) or found
         case "mpegts":
             return _judge_ts(path)
         case "h264":
             return _RAW
         case _:
             # Sound may be longer. That nothing is missing proves nothing: FFmpeg may have guessed from what is there.
-            length_s = _duration_s(container) if len(container.streams) == 1 else None
-            return _judge_shortfall(stream, index, length_s) or _UNKNOWN
+            promised_s = film_length_s(container) if len(container.streams) == 1 else None
+            return _judge_shortfall(stream, index, promised_s) or _UNKNOWN
 
 
 _UNKNOWN = Completeness(verdict="unknown", fact="its container does not say how long it should be")
@@ -121,24 +120,24 @@ _RAW = Completeness(verdict="unknown", fact="raw H264 does not say how long it s
 
 def _judge_boxes(path: str, index: FrameIndex) -> Completeness:
     n_missing = int((index.packets == NO_PACKET).sum())
-    size_bytes = _size_of(path)
-    parts = list(islice(top_level_boxes(path, size_bytes), _MOST_PARTS))
-    kinds, stop = {kind for kind, _ in parts}, parts[-1][1]
-    is_fragmented = b"moof" in kinds
-    if n_missing and not is_fragmented:
+    outline = read_outline(path)
+    if outline is not None and b"moof" in outline.kinds:
+        return _judge_fragments(outline, is_short=n_missing > 0)
+    if n_missing:
         fact = f"the file ends after {index.n_frames - n_missing} of {index.n_frames} frames"
         return Completeness(verdict="incomplete", fact=fact, missing_share=n_missing / index.n_frames)
-    if n_missing or (is_fragmented and stop > size_bytes):
+    return Completeness(verdict="complete", fact="all frames that its index names are there")
+
+
+def _judge_fragments(outline: Outline, *, is_short: bool) -> Completeness:
+    if is_short or outline.is_cut_off:
         fact = "the file ends within a fragment, and its container does not say how many should follow"
         return Completeness(verdict="incomplete", fact=fact)
-    if is_fragmented and b"mfra" not in kinds and stop < size_bytes:
-        return Completeness(verdict="incomplete", fact=_tell_hole(stop, size_bytes))
-    if is_fragmented and b"mfra" not in kinds:
-        fact = "the fragments of an MP4 do not say how many there should be"
-        return Completeness(verdict="unknown", fact=fact)
-    if is_fragmented:
+    if b"mfra" in outline.kinds:
         return Completeness(verdict="complete", fact="the index behind its fragments is there")
-    return Completeness(verdict="complete", fact="all frames that its index names are there")
+    if outline.stop < outline.size_bytes:
+        return Completeness(verdict="incomplete", fact=_tell_hole(outline.stop, outline.size_bytes))
+    return Completeness(verdict="unknown", fact="the fragments of an MP4 do not say how many there should be")
 
 
 def _judge_segment(
@@ -168,7 +167,7 @@ def _judge_segment(
 
 def _judge_riff(path: str) -> Completeness:
     stop: int | None = None
-    for stop in islice(_riff_ends(path), _MOST_PARTS):
+    for stop in islice(_riff_ends(path), _MOST_RIFFS):
         if stop is None:
             break
     return _UNKNOWN if stop is None else _judge_bytes(_size_of(path), stop)
@@ -232,14 +231,6 @@ def _judge_shortfall(stream: VideoStream, index: FrameIndex, promised_s: float |
         return None
     fact = f"its frames end after {end_s:.2f} of the {promised_s:.2f} s that its header names"
     return Completeness(verdict="incomplete", fact=fact, missing_share=min(1 - end_s / promised_s, 1.0))
-
-
-def _length_s(stream: VideoStream) -> float | None:
-    return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
-
-
-def _duration_s(container: InputContainer) -> float | None:
-    return None if container.duration is None else container.duration / av.time_base
 
 
 def _size_of(path: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Sequence
 from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from av.video.stream import VideoStream
 
 from .errors import NotH264Error, NoVideoError, UnreadableError
 from .limits import MOST_PIXELS
-from .mp4 import top_level_boxes
+from .mp4 import read_outline
 
 # Containers that hold their frames themselves. Playlists and their like (hls, concat, dash, image2) lead
 # FFmpeg to other files and addresses, also under the name of an .mp4.
@@ -31,8 +30,6 @@ _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 
 COPY_AGAIN = "Copy it again from the rig."
 
-# Far more than a file has that was not made to keep us busy.
-_MOST_BOXES = 100_000
 _BLOCK_BYTES = 2**22
 
 
@@ -243,25 +240,28 @@ def _why_unreadable(path: str) -> tuple[str, str]:
 
 def _tell_what_is_cut(path: str) -> str | None:
     """Say so if the index of an MP4 or MOV is not there, or not as a whole."""
-    size_bytes = Path(path).stat().st_size
-    boxes = _list_boxes(path)
-    if not boxes or boxes[0][0] != b"ftyp":
+    outline = read_outline(path)
+    if outline is None or outline.first != b"ftyp":
         return None
-    last, promised_bytes = boxes[-1]
-    is_cut_off = promised_bytes > size_bytes
-    end = f", and it ends after {size_bytes:,} of at least {promised_bytes:,} bytes" if is_cut_off else ""
-    if b"moov" not in (kind for kind, _ in boxes):
+    end = ""
+    if outline.is_cut_off:
+        end = f", and it ends after {outline.size_bytes:,} of at least {outline.stop:,} bytes"
+    if b"moov" not in outline.kinds:
         return f"its index (moov) is missing{end}"
-    return f"its index (moov) is cut off{end}" if is_cut_off and last == b"moov" else None
+    return f"its index (moov) is cut off{end}" if outline.is_cut_off and outline.last == b"moov" else None
+
+
+def length_s(stream: VideoStream) -> float | None:
+    """Return how long the container says that a stream is, in seconds; None if it does not."""
+    return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+
+
+def film_length_s(container: InputContainer) -> float | None:
+    """Return how long all streams together are, in seconds; None if unknown. FFmpeg may have guessed it."""
+    return None if container.duration is None else container.duration / av.time_base
 
 
 def _find_cut_fragment(path: str) -> int | None:
     """Return where the last fragment of an MP4 begins, if the file ends within its head."""
-    boxes = _list_boxes(path)
-    if len(boxes) > 1 and boxes[-1][0] == b"moof" and boxes[-1][1] > Path(path).stat().st_size:
-        return boxes[-2][1]
-    return None
-
-
-def _list_boxes(path: str) -> list[tuple[bytes, int]]:
-    return list(islice(top_level_boxes(path, Path(path).stat().st_size), _MOST_BOXES))
+    outline = read_outline(path)
+    return outline.last_start if outline and outline.is_cut_off and outline.last == b"moof" else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -74,11 +75,53 @@ class Claims:
     is_compressed: bool
 
 
-def top_level_boxes(path: str, size_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """Yield kind and end (in bytes from the start) of the outermost boxes, as far as they make sense."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """The outermost boxes of a file, as far as they make sense.
+
+    Parameters
+    ----------
+    kinds : frozenset of bytes
+    first, last : bytes
+        Kinds of the first and the last.
+    last_start, stop : int
+        Where the last begins, and where it ends by its own word, in bytes from the start of the file.
+    size_bytes : int
+        Where the file ends.
+    """
+
+    kinds: frozenset[bytes]
+    first: bytes
+    last: bytes
+    last_start: int
+    stop: int
+    size_bytes: int
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the file ends within the last box."""
+        return self.stop > self.size_bytes
+
+
+def read_outline(path: str) -> Outline | None:
+    """Read which outermost boxes there are; None if there is none."""
+    kinds: dict[bytes, None] = {}
+    last, last_start, stop = b"", 0, 0
     with Path(path).open("rb") as file:
+        size_bytes = file.seek(0, SEEK_END)
         for box in _boxes(file, 0, size_bytes):
-            yield box.kind, box.stop
+            kinds[box.kind] = None
+            last, last_start, stop = box.kind, stop, box.stop
+    if not kinds:
+        return None
+    return Outline(
+        kinds=frozenset(kinds),
+        first=next(iter(kinds)),
+        last=last,
+        last_start=last_start,
+        stop=stop,
+        size_bytes=size_bytes,
+    )
 
 
 def read_claims(path: str) -> Claims:

@@ -23,7 +23,9 @@ from .container import (
     check_index,
     choose_stream,
     codec_of,
+    film_length_s,
     iter_packets,
+    length_s,
     list_streams,
     open_container,
     tell_streams,
@@ -430,7 +432,7 @@ def _describe(
         time_base=_ratio(stream.time_base),
         average_rate=_ratio(stream.average_rate) if stream.average_rate else None,
         header_n_frames=stream.frames,
-        duration_s=_duration_s(container, stream),
+        duration_s=length_s(stream) or film_length_s(container),
         n_frames=index.n_frames,
         completeness=completeness.verdict,
         completeness_fact=completeness.fact,
@@ -453,9 +455,3 @@ def _find_rotation(path: str, stream_index: int) -> int:
 
 def _ratio(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"
-
-
-def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration is not None and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return None if container.duration is None else container.duration / av.time_base

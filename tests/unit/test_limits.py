@@ -202,4 +202,11 @@ def test_boxes_are_followed_as_they_are_written(tmp_path: Path) -> None:
     to_the_end = struct.pack(">I4s", 0, b"mdat") + bytes(10)
     path = tmp_path / "boxes.mp4"
     path.write_bytes(box(b"ftyp", bytes(8)) + large + to_the_end)
-    assert list(mp4.top_level_boxes(str(path), 58)) == [(b"ftyp", 16), (b"free", 40), (b"mdat", 58)]
+    assert mp4.read_outline(str(path)) == mp4.Outline(
+        kinds=frozenset((b"ftyp", b"free", b"mdat")),
+        first=b"ftyp",
+        last=b"mdat",
+        last_start=40,
+        stop=58,
+        size_bytes=58,
+    )
