@@ -6,6 +6,7 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
+from facehog_core.choices import read_rate
 from facehog_core.errors import ConfigError
 from facehog_core.recipe import Recipe
 from facehog_core.timestamps import TimestampsSource
@@ -22,8 +23,8 @@ def parse_frame_rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
-        return Recipe(frame_rate=Fraction(text)).frame_rate
-    except (ValueError, ZeroDivisionError) as error:
+        return Recipe(frame_rate=read_rate(text)).frame_rate
+    except ValueError as error:
         fact = f"{text!r} is no number of frames a second"
         raise ConfigError("--frame-rate", fact, "Such as --frame-rate 30 or --frame-rate 30000/1001.") from error
 

@@ -10,7 +10,6 @@ import os
 import tomllib
 from dataclasses import replace
 from difflib import get_close_matches
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,7 +29,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from facehog_core.choices import CHOICES, choose
+from facehog_core.choices import CHOICES, choose, read_rate
 from facehog_core.crop import Crop
 from facehog_core.errors import ConfigError
 from facehog_core.hog import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
@@ -71,11 +70,7 @@ def _check_crop(values: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 
 
 def _check_rate(value: Any) -> str:
-    try:
-        rate = Fraction(str(value))
-    except ZeroDivisionError as error:
-        raise ValueError("no number") from error
-    Recipe(frame_rate=rate)
+    Recipe(frame_rate=read_rate(value))
     return str(value)
 
 
@@ -345,10 +340,10 @@ def load_config(path: Path | None) -> Config:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigError(path, f"it cannot be read: {error.strerror}", "Check the path and its rights.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(path, f"this is not TOML: {error}", "Mend the line that is named.") from error
     if _HOME in values:
         raise _unknown_key(path, (_HOME,))

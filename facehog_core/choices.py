@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .crop import Crop
+from .disk import lies_with_the_file
 from .errors import ConfigError
 from .intake import SIDECAR
 from .mask import MUST_BE, read_masks
@@ -39,6 +42,28 @@ CHOICES = {
     f"from the recording's folder, column a name or a number from 1 on, unit one of {', '.join(UNITS)}",
 }
 
+# No file can have this name.
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+# Without exponents: the exact value of 1e999999999 takes all the memory that there is.
+_RATE = re.compile(r"\d{1,9}(\.\d{0,20}|/\d{1,9})?", re.ASCII)
+
+
+def read_rate(value: Any) -> Fraction:
+    """Read a frame rate: a number, or a text such as ``30000/1001``.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    text = str(value).strip()
+    if not _RATE.fullmatch(text):
+        raise ValueError(f"frame_rate must be a number such as 30 or 30000/1001, got {text[:40]!r}")
+    try:
+        return Fraction(text)
+    except ZeroDivisionError as error:
+        raise ValueError(f"frame_rate must not be divided by 0, got {text!r}") from error
+
 
 def choose(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """Return a recipe with some of its choices made anew.
@@ -62,11 +87,11 @@ def choose(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
         if "masks" in values:
             changes["masks"] = read_masks(values["masks"])
         if "frame_rate" in values:
-            changes["frame_rate"] = Fraction(str(values["frame_rate"]))
+            changes["frame_rate"] = read_rate(values["frame_rate"])
         if "timestamps" in values:
             changes["timestamps"] = TimestampsSource(**values["timestamps"])
         return replace(recipe, frames=_choose_frames(recipe.frames, values), **changes)
-    except (TypeError, ZeroDivisionError) as error:
+    except TypeError as error:
         raise ValueError(str(error)) from error
 
 
@@ -127,10 +152,14 @@ def choose_by_sidecar(recipe: Recipe, path: Path) -> Recipe:
 
 def _read(sidecar: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(sidecar.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (PermissionError, IsADirectoryError) as error:
-        raise ConfigError(sidecar, f"it cannot be read: {error.strerror}", "Check the file and its rights.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # Notepad begins a file with a mark of its own.
+        return tomllib.loads(sidecar.read_text("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        # No UTF-8 and no TOML, but also numbers of thousands of digits, and thousands of brackets.
         raise ConfigError(sidecar, f"this is not TOML: {error}", "Mend the line that is named.") from error
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return {}
+        if not lies_with_the_file(error):
+            raise
+        raise ConfigError(sidecar, f"it cannot be read: {error.strerror}", "Check the file and its rights.") from error

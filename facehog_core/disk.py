@@ -1,4 +1,4 @@
-"""Files that outlive a power cut, and what a full disk is called."""
+"""Files that outlive a power cut, and whose fault it is when the system cannot read or write one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import xxhash
 from .errors import DiskFullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_LIES_WITH_THE_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _HASH_BUFFER_BYTES = 2**22
 
 
@@ -25,6 +26,11 @@ def measure_file(path: Path) -> tuple[int, str]:
             hasher.update(block)
             size += len(block)
     return size, hasher.hexdigest()
+
+
+def lies_with_the_file(error: OSError) -> bool:
+    """Say whether a file cannot be read for what it is (a folder, its rights, its name), so that time mends nothing."""
+    return error.errno in _LIES_WITH_THE_FILE
 
 
 def write_durably(path: Path, text: str) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from .catalogue import Catalogue, FileRecord
-from .choices import choose_by_sidecar
+from .choices import choose_by_sidecar, find_sidecar
 from .crop import Crop
-from .errors import ConfigError
+from .errors import ConfigError, FacehogError
 from .intake import Looks, scan_inbox
 from .provenance import now
 from .recipe import Recipe, is_run_of
@@ -64,13 +64,21 @@ class Inbox:
         Raises
         ------
         ConfigError
-            If the file beside it is wrong.
+            If the file beside it is wrong, or holds what nobody thought of: that is this recording's fate alone.
         OSError
             If the disk or share fails.
         """
         name = path.name.lower()
         matching = (crop for pattern, crop in self.crops if fnmatchcase(name, pattern.lower()))
-        return choose_by_sidecar(replace(self.recipe, crop=next(matching, self.recipe.crop)), path)
+        try:
+            return choose_by_sidecar(replace(self.recipe, crop=next(matching, self.recipe.crop)), path)
+        except (FacehogError, OSError):
+            raise
+        except Exception as error:
+            log.debug("%s: what is to be done to it cannot be read", path, exc_info=True)
+            raise ConfigError(
+                find_sidecar(path), f"{type(error).__name__}: {error}", "Mend it, or remove it."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +209,7 @@ def _look_beside(path: Path, known: FileRecord | None, inbox: Inbox) -> Signatur
         return None
     try:
         timestamps = inbox.recipe_for(path).timestamps
-    except ConfigError:
+    except (ConfigError, OSError):
         return None  # Is said when the recording is asked for.
     if timestamps is None:
         return None
@@ -220,6 +228,8 @@ def _may_be_mended(file: FileRecord, inbox: Inbox) -> bool:
         recipe = inbox.recipe_for(file.path)
     except ConfigError as error:
         return had_wrong_sidecar and file.reason != f"{_WRONG_SIDECAR}{error}"
+    except OSError:
+        return False
     return had_wrong_sidecar or (file.run_id is not None and not is_run_of(file.run_id, recipe))
 
 
@@ -235,6 +245,12 @@ def _ask(file: FileRecord, why: str, inbox: Inbox, catalogue: Catalogue, launche
     except ConfigError as error:
         # The recording's own fault: it is no news for what lies beside it.
         catalogue.set_fate(file.path, Fate.QUARANTINED, f"{_WRONG_SIDECAR}{error}", only_from=file)
+        return False
+    except OSError as error:
+        # The inbox itself was listed a moment ago: whatever fails, the next look is soon enough for this one.
+        reason = f"{_WRONG_SIDECAR}{error.strerror}; is tried again"
+        if file.state is Fate.WAITING and file.reason != reason:
+            catalogue.set_fate(file.path, Fate.WAITING, reason, only_from=file)
         return False
     request = RunRequest(
         path=file.path,

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# No recording has as many frames or seconds; larger integers make trouble where they become floats.
+_MOST = 2**63
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -113,9 +116,11 @@ class Selection:
 def _check_number(name: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if value >= _MOST:
+        raise ValueError(f"{name} is larger than any recording")
 
 
 def _as_seconds(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST:
         raise ValueError(f"{name} must be a number of seconds, got {value!r}")
     return float(value)

@@ -62,9 +62,9 @@ class TimestampsSource:
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {self.unit!r}")
-        if isinstance(self.column, int) and (isinstance(self.column, bool) or self.column < 1):
+        if not _is_column(self.column):
             raise ValueError(f"column must be a name, or a number from 1 on, got {self.column!r}")
-        if not self.file or not _is_pattern(self.file):
+        if not isinstance(self.file, str) or not self.file or "\0" in self.file or not _is_pattern(self.file):
             raise ValueError(f"file must be a path with {{stem}} or {{name}} in it, or with neither, got {self.file!r}")
 
     def path_for(self, recording: Path) -> Path:
@@ -74,6 +74,12 @@ class TimestampsSource:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name."""
         return asdict(self)
+
+
+def _is_column(value: object) -> bool:
+    if isinstance(value, int):
+        return not isinstance(value, bool) and value >= 1
+    return value is None or isinstance(value, str)
 
 
 def _is_pattern(text: str) -> bool:

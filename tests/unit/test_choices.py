@@ -113,6 +113,17 @@ def test_frames_are_chosen_by_number_or_time(values: dict[str, object], expected
         ("frame_rate = '1/0'", "frame_rate = '1/0' is wrong"),
         ("timestamps = { fil = 'a' }", "timestamps = .* is wrong. It must be a table such as"),
         ("timestamps = 'a.csv'", "timestamps = 'a.csv' is wrong"),
+        ("timestamps = { file = 5 }", "timestamps = .* is wrong"),
+        ('timestamps = { file = "a\\u0000b" }', "timestamps = .* is wrong"),
+        ("timestamps = { file = 'a', column = 1.5 }", "timestamps = .* is wrong"),
+        ("timestamps = { file = 'a', column = 1979-05-27 }", "timestamps = .* is wrong"),
+        (f"masks = [{{ polygon = [[0, 0], [1, 1], [1, 1{'0' * 400}]] }}]", "masks = .* is wrong"),
+        (f"seconds = [1{'0' * 400}]", "seconds = .* is wrong"),
+        (f"frames = [1{'0' * 400}]", "frames = .* is wrong"),
+        ("frame_rate = '1e999999999'", "frame_rate = '1e999999999' is wrong"),
+        ("frame_rate = 1e300", "frame_rate = 1e[+]300 is wrong"),
+        (f"every = 1{'0' * 5000}", "this is not TOML: Exceeds the limit"),
+        (f"masks = {'[' * 3000}", "this is not TOML: maximum recursion"),
         ("frames = [1]\nseconds = [1]", "frames and seconds are both given. Take one of the two keys out."),
         ("crop = = 1", "this is not TOML: .*line 1"),
     ],
@@ -134,6 +145,33 @@ def test_what_cannot_be_read_is_said(recording: Path) -> None:
     find_sidecar(recording).write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="this is not TOML"):
         choose_by_sidecar(Recipe(), recording)
+
+
+def test_what_windows_notepad_writes_is_read(recording: Path) -> None:
+    find_sidecar(recording).write_text("every = 2", "utf-8-sig")
+    assert choose_by_sidecar(Recipe(), recording).frames.step == 2
+
+
+def test_a_recording_whose_name_is_too_long_for_a_file_beside_it_has_none(tmp_path: Path) -> None:
+    assert choose_by_sidecar(CHOSEN, tmp_path / f"{'n' * 247}.mp4") == CHOSEN
+
+
+def test_a_link_that_leads_to_itself_is_said(recording: Path) -> None:
+    sidecar = find_sidecar(recording)
+    try:
+        sidecar.symlink_to(sidecar)
+    except OSError:
+        pytest.skip("links may not be made here")
+    with pytest.raises(ConfigError, match="it cannot be read"):
+        choose_by_sidecar(Recipe(), recording)
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [(30, 30), (29.97, Fraction(2997, 100)), ("30000/1001", Fraction(30000, 1001)), (0.5, Fraction(1, 2))],
+)
+def test_a_rate_is_read_exactly(rate: object, expected: Fraction) -> None:
+    assert choose(Recipe(), {"frame_rate": rate}).frame_rate == expected
 
 
 def test_a_share_that_fails_is_no_fault_of_the_file(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:

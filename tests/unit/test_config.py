@@ -218,7 +218,7 @@ def test_variables_of_ours_that_are_no_configuration_are_passed_over(
     assert load_config(None) == expected
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe", "folder"])
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"a = " + b"[" * 3000, "folder"])
 def test_a_file_that_cannot_be_read_is_one_error(tmp_path: Path, content: bytes | str | None) -> None:
     file = tmp_path / "facehog.toml"
     if content == "folder":
@@ -227,6 +227,12 @@ def test_a_file_that_cannot_be_read_is_one_error(tmp_path: Path, content: bytes 
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"facehog\.toml: (it cannot be read|this is not TOML)"):
         load_config(file)
+
+
+def test_what_windows_notepad_writes_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "facehog.toml"
+    file.write_text("store = 'kept'", "utf-8-sig")
+    assert load_config(file).store == tmp_path / "kept"
 
 
 def test_every_key_says_what_it_must_be() -> None:

@@ -425,6 +425,76 @@ def test_a_wrong_file_beside_a_recording_refuses_that_one_alone_until_it_is_mend
     ]
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        'timestamps = { file = "a\\u0000b" }',
+        'timestamps = { file = "a", column = 1979-05-27 }',
+        f"seconds = [1{'0' * 400}]",
+        f"every = 1{'0' * 5000}",
+        f"masks = {'[' * 3000}",
+    ],
+)
+def test_nothing_that_lies_beside_a_recording_keeps_others_waiting(rig: Rig, beside: str) -> None:
+    odd, good = rig.put("a.mp4"), rig.put("b.mp4")
+    rig.put("a.facehog.toml", beside.encode())
+    assert settle(rig) == 1
+    assert (rig.file(odd).state, rig.file(good).state) == (Fate.QUARANTINED, Fate.QUEUED)
+
+
+def test_a_name_that_is_too_long_for_a_file_beside_it_is_taken_up(rig: Rig) -> None:
+    paths = [rig.put(f"{'n' * 247}.mp4"), rig.put("z.mp4")]
+    assert settle(rig) == 2
+    assert {rig.file(path).state for path in paths} == {Fate.QUEUED}
+
+
+def test_what_nobody_thought_of_beside_a_recording_is_its_fate_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd, good = rig.put("a.mp4"), rig.put("b.mp4")
+    choose = reconcile_module.choose_by_sidecar
+
+    def stumble(recipe: Recipe, path: Path) -> Recipe:
+        if path == odd:
+            raise RuntimeError("nobody thought of this")
+        return choose(recipe, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reconcile_module, "choose_by_sidecar", stumble)
+        assert settle(rig) == 1
+    assert (rig.file(odd).state, rig.file(good).state) == (Fate.QUARANTINED, Fate.QUEUED)
+    assert "a.facehog.toml: RuntimeError: nobody thought of this" in rig.file(odd).reason
+    assert settle(rig) == 1
+
+
+def test_a_disk_that_fails_under_one_file_keeps_that_recording_waiting_and_no_other(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, good, refused = rig.put("a.mp4"), rig.put("b.mp4"), rig.put("c.mp4")
+    rig.put("c.facehog.toml", b"crop = 1")
+    choose = reconcile_module.choose_by_sidecar
+
+    def fail(recipe: Recipe, path: Path) -> Recipe:
+        if path != good:
+            raise OSError(5, os.strerror(5))
+        return choose(recipe, path)
+
+    rig.look()
+    rig.catalogue.set_fate(refused, Fate.QUARANTINED, "refused")
+    with monkeypatch.context() as patched:
+        patched.setattr(reconcile_module, "choose_by_sidecar", fail)
+        assert rig.look(after_s=SETTLE_S) == 1
+        assert (rig.file(odd).state, rig.file(good).state) == (Fate.WAITING, Fate.QUEUED)
+        assert os.strerror(5) in rig.file(odd).reason
+        assert rig.file(refused).state is Fate.QUARANTINED
+        # A run that died is not given up, either.
+        rig.catalogue.set_fate(odd, Fate.QUEUED, "waits for its run", flow_run_id="run-0")
+        rig.launcher.runs["run-0"].life = Life.DEAD
+        before = rig.file(odd)
+        assert rig.look() == 1, "that of the other recording"
+        assert rig.file(odd) == before
+    assert rig.look() == 1
+    assert rig.file(odd).state is Fate.QUEUED
+
+
 def test_a_recording_whose_run_died_is_refused_if_the_file_beside_it_is_wrong_by_then(rig: Rig) -> None:
     path = rig.put("a.mp4")
     settle(rig)
