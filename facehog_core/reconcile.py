@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -184,15 +185,18 @@ def _look_at(
     """Note what a file looks like, and return it if a run is to be asked for."""
     if known and known.state in (Fate.QUEUED, Fate.RUNNING):
         return None  # A run that finds the file changed says so itself.
-    # Timestamps may land after their recording: they must stand still, too.
-    is_settled = looks.is_settled(path, (signature, _look_beside(path, known, inbox)), at_s)
+    is_as_it_was = known is not None and known.signature == signature and known.reason != _VANISHED
+    if known and is_as_it_was and known.state in (Fate.FINISHED, Fate.DUPLICATE):
+        return None
+    # What belongs to a recording may land after it, and must stand still, too.
+    is_settled = looks.is_settled(path, [signature, *_look_beside(path, inbox)], at_s)
     if known and _may_be_mended(known, inbox):
         # Once: a run under the new parameters may die before it says which run it is.
         catalogue.set_fate(
             path, Fate.WAITING, _OTHER_RECIPE, signature=signature, attempt=0, forget_run=True, only_from=known
         )
         return None
-    if known and known.signature == signature and known.reason != _VANISHED:
+    if known and is_as_it_was:
         is_due = known.not_before is None or now() >= known.not_before
         return known if known.state is Fate.WAITING and is_settled and is_due else None
     reason = f"must stand still for {inbox.settle_s:g} s: it may still be arriving"
@@ -203,20 +207,20 @@ def _look_at(
     return None
 
 
-def _look_beside(path: Path, known: FileRecord | None, inbox: Inbox) -> Signature | None:
-    """Look at the timestamps of a recording that waits; None where there are none, or they do not matter."""
-    if known and known.state is not Fate.WAITING:
-        return None
+def _look_beside(path: Path, inbox: Inbox) -> list[Signature | None]:
+    """Look at what says what is to be done to a recording, and at its timestamps; None for what is not there."""
+    beside = [find_sidecar(path)]
+    with suppress(ConfigError, OSError):  # Is said when the recording is asked for.
+        if timestamps := inbox.recipe_for(path).timestamps:
+            beside.append(timestamps.path_for(path))
+    return [_look_if_there(found) for found in beside]
+
+
+def _look_if_there(path: Path) -> Signature | None:
     try:
-        timestamps = inbox.recipe_for(path).timestamps
-    except (ConfigError, OSError):
-        return None  # Is said when the recording is asked for.
-    if timestamps is None:
-        return None
-    try:
-        return Signature.of(timestamps.path_for(path))
+        return Signature.of(path)
     except OSError:
-        return None  # The run says what is wrong with them.
+        return None  # Whoever reads it says what is wrong with it.
 
 
 def _may_be_mended(file: FileRecord, inbox: Inbox) -> bool:

@@ -149,6 +149,30 @@ def test_a_file_waits_until_its_timestamps_have_stood_still_too(rig: Rig) -> Non
     assert rig.look(after_s=1) == 1
 
 
+def test_a_file_waits_until_what_is_to_be_done_to_it_has_stood_still_too(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    rig.look()
+    for text in (b"every =", b"every = 2"):
+        rig.put("m12.facehog.toml", text)
+        assert rig.look(after_s=SETTLE_S) == 0
+        assert rig.file(path).state is Fate.WAITING
+    assert rig.look(after_s=SETTLE_S - 1) == 0
+    assert rig.look(after_s=1) == 1
+    assert rig.launcher.runs["run-0"].request.recipe.frames.step == 2
+
+
+@pytest.mark.parametrize("state", [Fate.FINISHED, Fate.QUARANTINED])
+def test_a_file_that_changes_waits_no_longer_for_what_lies_still_beside_it(rig: Rig, state: Fate) -> None:
+    rig.put("m12.mp4")
+    rig.put("m12.facehog.toml", b"every = 2")
+    settle(rig)
+    rig.begin("run-0")
+    rig.end("run-0", state)
+    rig.look()
+    rig.put("m12.mp4", b"more")
+    assert settle(rig) == 1
+
+
 def test_a_file_does_not_wait_for_timestamps_that_are_not_there(rig: Rig) -> None:
     rig.recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
     rig.put("m12.mp4")
