@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,3 +65,27 @@ def parse_timestamps(
     if not (path := source.path_for(recording)).is_file():
         raise ConfigError("--timestamps", f"there is no file {path}", "Check the path.")
     return source
+
+
+def check_shared_timestamps(sources: Mapping[Path, TimestampsSource]) -> None:
+    """Check that no file would be joined with two recordings.
+
+    Parameters
+    ----------
+    sources : mapping of Path to TimestampsSource
+        The recordings, and where the timestamps of each are.
+
+    Raises
+    ------
+    ConfigError
+        If a file is named for two of them.
+    """
+    named: dict[Path, Path] = {}
+    for recording, source in sources.items():
+        file = source.path_for(recording)
+        if (other := named.setdefault(file, recording)) != recording:
+            raise ConfigError(
+                "--timestamps",
+                f"{file.name} is named for {other.name} and for {recording.name} too",
+                "Name it by {stem} or {name}, such as {stem}_times.csv, or process them one by one.",
+            )

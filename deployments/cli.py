@@ -29,7 +29,7 @@ from facehog_core.video import check_complete
 from facehog_core.video import probe as probe_recording
 from facehog_core.warning import warn_of_plan
 
-from .choices import parse_frame_rate, parse_timestamps
+from .choices import check_shared_timestamps, parse_frame_rate, parse_timestamps
 from .config import FILE_NAME, TEMPLATE, Config, find_config, load_config
 from .display import (
     aside,
@@ -219,6 +219,8 @@ def process(
 
     # All are looked at before the first is begun.
     recipes = {path: choose_for(path) for path in map(normalise, paths)}
+    if timestamps:
+        check_shared_timestamps({path: recipe.timestamps for path, recipe in recipes.items() if recipe.timestamps})
     _prepare_prefect(loaded, verbose=verbose)
     from .foreground import process_in_foreground
 

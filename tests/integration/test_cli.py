@@ -15,12 +15,15 @@ import pytest
 from barcode import write_recording
 from lab import Lab
 
+from deployments.choices import check_shared_timestamps
 from deployments.cli import _last_record, main
 from deployments.config import TEMPLATE, load_config
 from facehog_core import Catalogue, Crop, Recipe
+from facehog_core.errors import ConfigError
 from facehog_core.mask import Box
 from facehog_core.provenance import RunRecord
 from facehog_core.selection import Selection
+from facehog_core.timestamps import TimestampsSource
 
 
 class Answer(NamedTuple):
@@ -192,6 +195,23 @@ def test_probe_tells_times_as_a_run_would_with_the_configuration_and_the_file_be
     (tmp_path / "times.csv").write_text("0\n10\n20\n60\n")
     told = json.loads(run("probe", raw, "--json").out)
     assert (told["timing"]["source"], told["n_dropped"]) == ("sidecar times.csv", 3)
+
+
+def test_one_file_of_timestamps_is_not_joined_with_two_recordings(run: Run, tmp_path: Path) -> None:
+    paths = [write_recording(tmp_path / f"{name}.mp4", 2) for name in "ab"]
+    (tmp_path / "times.csv").write_text("0\n1\n")
+    answer = run("process", *paths, "--timestamps", "times.csv")
+    assert answer.status == 2
+    assert "times.csv is named for a.mp4 and for b.mp4 too. Name it by {stem} or {name}" in answer.err
+    assert not (tmp_path / "store").exists()
+
+
+def test_each_recording_may_have_timestamps_of_its_own(tmp_path: Path) -> None:
+    one, other = TimestampsSource(file="{stem}.csv"), TimestampsSource(file="times.csv")
+    check_shared_timestamps({tmp_path / "a.mp4": one, tmp_path / "b.mp4": one})
+    check_shared_timestamps({tmp_path / "1" / "a.mp4": other, tmp_path / "2" / "a.mp4": other})
+    with pytest.raises(ConfigError):
+        check_shared_timestamps({tmp_path / "a.mp4": other, tmp_path / "b.mp4": other})
 
 
 def test_doctor_finds_what_is_wrong_and_says_what_to_do(run: Run, tmp_path: Path) -> None:
