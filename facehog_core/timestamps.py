@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .disk import measure_file
+from .disk import lies_with_the_file, measure_file
 from .errors import ChangedError, TimestampsError
 from .source import name_recording
 
@@ -126,7 +126,7 @@ def find_timestamps(recording: Path, source: TimestampsSource | None) -> Timesta
     Raises
     ------
     TimestampsError
-        If there is something else than a file, or it may not be read.
+        If there is something else than a file, it may not be read, or its name is too long.
     OSError
         If the disk or share fails.
     """
@@ -137,7 +137,9 @@ def find_timestamps(recording: Path, source: TimestampsSource | None) -> Timesta
         size_bytes, digest = measure_file(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
+        if not lies_with_the_file(error):
+            raise
         raise TimestampsError(path, f"the timestamps cannot be read: {error.strerror}", _REMEDY) from error
     return TimestampsFile(path=path, size_bytes=size_bytes, digest=digest)
 

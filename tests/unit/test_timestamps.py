@@ -193,6 +193,18 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         find_timestamps(tmp_path / "m12.mp4", TimestampsSource(file="{stem}.csv"))
 
 
+def test_what_can_never_be_read_is_refused_and_not_looked_at_for_ever(tmp_path: Path) -> None:
+    with pytest.raises(TimestampsError, match="the timestamps cannot be read"):
+        find_timestamps(tmp_path / f"{'n' * 230}.mp4", TimestampsSource(file="{stem}_timestamps_of_the_camera.csv"))
+    loop = tmp_path / "m12.csv"
+    try:
+        loop.symlink_to(loop)
+    except OSError:
+        pytest.skip("links may not be made here")
+    with pytest.raises(TimestampsError, match="the timestamps cannot be read"):
+        find_timestamps(tmp_path / "m12.mp4", TimestampsSource(file="{stem}.csv"))
+
+
 def test_a_file_that_changed_since_it_was_found_is_not_read(tmp_path: Path) -> None:
     source = TimestampsSource(file="{stem}.csv")
     (tmp_path / "m12.csv").write_text("0\n1\n")
