@@ -28,6 +28,8 @@ UNITS = {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 10**6), "
 PLACES = ("stem", "name")
 
 _NUMBER = re.compile(r"([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
+# With a decimal comma, or with a comma between thousands: another number of the column has to tell.
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 # Far more than any clock has: digits of a number, powers of ten, characters of a line.
 _MOST_DIGITS = 60
 _MOST_TENS = 40
@@ -164,8 +166,9 @@ def read_timestamps(file: TimestampsFile, source: TimestampsSource) -> Timestamp
     """Read timestamps from a text file.
 
     Columns may be separated by commas, tabs, semicolons or blanks; where it is not by commas, numbers may have a
-    decimal comma. A first line that is no number is a header. Empty lines are passed over, and lines that begin with
-    ``#`` or ``%``: the last of those before the numbers may be the header.
+    decimal comma, unless all that have a comma could as well be thousands (1,234). A first line that is no number is a
+    header. Empty lines are passed over, and lines that begin with ``#`` or ``%``: the last of those before the numbers
+    may be the header.
 
     Parameters
     ----------
@@ -175,7 +178,7 @@ def read_timestamps(file: TimestampsFile, source: TimestampsSource) -> Timestamp
     Raises
     ------
     TimestampsError
-        If there is no such column, a line is no number (its number is named), or there is none at all.
+        If there is no such column, a line is no number or could be two (it is named), or there is none at all.
     ChangedError
         If it is not the file any more that was found.
     OSError
@@ -224,7 +227,7 @@ def _read_numbers(path: Path, column: str | int | None) -> Iterator[tuple[int, i
         encoding = "utf-16" if bom in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         # Letters that cannot be read are in headers and remarks; numbers have none.
         with TextIOWrapper(binary, encoding, errors="replace") as text:
-            yield from _parse(path, _lines(path, text), column)
+            yield from _parse(path, _cells(path, _lines(path, text), column))
 
 
 def _lines(path: Path, text: TextIOWrapper) -> Iterator[tuple[int, str]]:
@@ -238,7 +241,10 @@ def _lines(path: Path, text: TextIOWrapper) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _parse(path: Path, lines: Iterator[tuple[int, str]], column: str | int | None) -> Iterator[tuple[int, int]]:
+def _cells(
+    path: Path, lines: Iterator[tuple[int, str]], column: str | int | None
+) -> Iterator[tuple[int, str, str | None]]:
+    """Yield the number of each line that is no header, its cell in the column, and what separates the columns."""
     remark = ""
     delimiter: str | None = None
     place: int | None = None
@@ -254,16 +260,33 @@ def _parse(path: Path, lines: Iterator[tuple[int, str]], column: str | int | Non
         cells = _split(line, delimiter)
         if column is None and len(cells) > 1:
             told = f"line {number} has {len(cells)} columns, and none is chosen"
-            raise TimestampsError(
-                path, told, "Choose one by `column` of `timestamps`, or --column: its name, or its number from 1 on."
-            )
+            remedy = "Choose one by `column` of `timestamps`, or --column: its name, or its number from 1 on."
+            if delimiter == ",":
+                remedy += " If that is a decimal comma, write points."
+            raise TimestampsError(path, told, remedy)
         if place >= len(cells):
             told = f"line {number} has {len(cells)} columns, and column {place + 1} is wanted"
             raise TimestampsError(path, told, _REMEDY)
-        value = _read_number(cells[place], delimiter)
+        yield number, cells[place], delimiter
+
+
+def _parse(path: Path, cells: Iterator[tuple[int, str, str | None]]) -> Iterator[tuple[int, int]]:
+    doubtful: tuple[int, str] | None = None
+    has_decimal_commas = False
+    for number, text, delimiter in cells:
+        value = _read_number(text, delimiter)
         if value is None:
-            raise TimestampsError(path, f"line {number}: {cells[place][:40]!r} is no number", _REMEDY)
+            raise TimestampsError(path, f"line {number}: {text[:40]!r} is no number", _REMEDY)
+        if "," in text and _THOUSANDS.fullmatch(text):
+            doubtful = doubtful or (number, text)
+        elif "," in text:
+            has_decimal_commas = True
         yield value
+    if doubtful and not has_decimal_commas:
+        number, text = doubtful
+        either = f"{text.replace(',', '.')} and may be {text.replace(',', '')}"
+        told = f"line {number}: {text!r} may be {either}"
+        raise TimestampsError(path, told, "Write points for decimals, and nothing between thousands.")
 
 
 def _find_delimiter(line: str) -> str | None:

@@ -103,11 +103,17 @@ def test_what_pandas_and_numpy_write_is_read(
         ("0,a\n0.5,b\n1,c\n", 1),
         ("frame; time\n1; 0\n2; 0,5\n3; 1,0\n", "time"),
         ("# frame time\n1 0\n2 +5e-1\n3 1E0\n", "time"),
+        ("frame; time\n1; 0,000\n2; 0,500\n3; 1,000\n", "time"),
         ("frame,time\n1,0\n2,0.5\n3,1\n", 2),
     ],
 )
 def test_headers_remarks_and_separators_are_understood(tmp_path: Path, content: str, column: str | int | None) -> None:
     assert read(tmp_path, content, column) == [0, Fraction(1, 2), 1]
+
+
+def test_a_comma_that_is_a_decimal_one_elsewhere_in_the_column_is_one_everywhere(tmp_path: Path) -> None:
+    stamps = [Fraction(number, 1000) for number in (998_967, 999_000, 1_000_033)]
+    assert read(tmp_path, "a;998,967\nb;999,000\nc;1000,033\n", 2) == stamps
 
 
 def test_what_csv_writes_of_awkward_headers_is_read(tmp_path: Path) -> None:
@@ -132,6 +138,9 @@ def test_what_csv_writes_of_awkward_headers_is_read(tmp_path: Path) -> None:
         ("a,b\n0,1\n2\n", 2, "line 3 has 1 columns, and column 2 is wanted"),
         ("a,b\n0,1\n", "time", r"no column is named 'time' \(but a, b\)"),
         ("time,time\n0,1\n", "time", "2 columns are named 'time'"),
+        ("0,033\n0,066\n", None, "line 1 has 2 columns, .* If that is a decimal comma, write points"),
+        ("1\t1,234\n2\t1,267\n", 2, "line 1: '1,234' may be 1.234 and may be 1234"),
+        ("a;999\nb;1,000\n", 2, "line 2: '1,000' may be 1.000 and may be 1000"),
         ("", None, "it holds no timestamps"),
         ("# time\n\n", None, "it holds no timestamps"),
         ("time\n", None, "it holds no timestamps"),
