@@ -18,12 +18,13 @@ from typing import Literal, Protocol
 from .catalogue import Catalogue, FileRecord
 from .choices import choose_by_sidecar, find_sidecar
 from .crop import Crop
-from .errors import ConfigError, FacehogError
+from .errors import ConfigError, FacehogError, TimestampsError
 from .intake import Looks, scan_inbox
 from .provenance import now
-from .recipe import Recipe, is_run_of
+from .recipe import Recipe, is_run_of, name_run
 from .schema import Fate
 from .source import Signature
+from .timestamps import find_timestamps
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 MOST_ATTEMPTS = 3
 
 _OTHER_RECIPE = "was refused under other parameters than are set now; is tried again"
+_OTHER_TIMESTAMPS = "was refused for its timestamps, which are others now; is tried again"
 _WRONG_SIDECAR = "what is to be done to it cannot be read: "
 _VANISHED = "is not seen in the inbox any more; it will be taken up when it is back"
 
@@ -190,11 +192,9 @@ def _look_at(
         return None
     # What belongs to a recording may land after it, and must stand still, too.
     is_settled = looks.is_settled(path, [signature, *_look_beside(path, inbox)], at_s)
-    if known and _may_be_mended(known, inbox):
+    if known and (mended := _find_mended(known, inbox, catalogue)):
         # Once: a run under the new parameters may die before it says which run it is.
-        catalogue.set_fate(
-            path, Fate.WAITING, _OTHER_RECIPE, signature=signature, attempt=0, forget_run=True, only_from=known
-        )
+        catalogue.set_fate(path, Fate.WAITING, mended, signature=signature, attempt=0, forget_run=True, only_from=known)
         return None
     if known and is_as_it_was:
         is_due = known.not_before is None or now() >= known.not_before
@@ -223,18 +223,31 @@ def _look_if_there(path: Path) -> Signature | None:
         return None  # Whoever reads it says what is wrong with it.
 
 
-def _may_be_mended(file: FileRecord, inbox: Inbox) -> bool:
-    """Say whether a file was refused under other parameters than are set now: a crop that did not fit, say."""
+def _find_mended(file: FileRecord, inbox: Inbox, catalogue: Catalogue) -> str | None:
+    """Say why a file that was refused may fare better now: under a crop that fits, say. None if nothing has changed."""
     if file.state not in (Fate.QUARANTINED, Fate.FAILED):
-        return False
+        return None
     had_wrong_sidecar = file.reason.startswith(_WRONG_SIDECAR)
     try:
         recipe = inbox.recipe_for(file.path)
+        if had_wrong_sidecar or (file.run_id is not None and not is_run_of(file.run_id, recipe)):
+            return _OTHER_RECIPE
+        return _OTHER_TIMESTAMPS if _has_other_timestamps(file, recipe, catalogue) else None
     except ConfigError as error:
-        return had_wrong_sidecar and file.reason != f"{_WRONG_SIDECAR}{error}"
-    except OSError:
+        return _OTHER_RECIPE if had_wrong_sidecar and file.reason != f"{_WRONG_SIDECAR}{error}" else None
+    except (TimestampsError, OSError):
+        return None
+
+
+def _has_other_timestamps(file: FileRecord, recipe: Recipe, catalogue: Catalogue) -> bool:
+    """Say whether a file was refused for timestamps that are mended, or gone."""
+    # As a FacehogError begins: with the name of the file that it is about.
+    if recipe.timestamps is None or not file.reason.startswith(f"{recipe.timestamps.path_for(file.path).name}: "):
         return False
-    return had_wrong_sidecar or (file.run_id is not None and not is_run_of(file.run_id, recipe))
+    found = find_timestamps(file.path, recipe.timestamps)
+    if found is None or file.run_id is None:
+        return True
+    return file.run_id != name_run(catalogue.run(file.run_id).digest or "", recipe, found)
 
 
 def _ask(file: FileRecord, why: str, inbox: Inbox, catalogue: Catalogue, launcher: Launcher) -> bool:

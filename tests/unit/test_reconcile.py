@@ -16,12 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from facehog_core import reconcile as reconcile_module
 from facehog_core.catalogue import Catalogue, FileRecord
 from facehog_core.crop import Crop
+from facehog_core.errors import TimestampsError
 from facehog_core.intake import Looks, Signature
 from facehog_core.provenance import RunRecord, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.reconcile import MOST_ATTEMPTS, Inbox, Life, RunRequest, reconcile
 from facehog_core.schema import Fate
-from facehog_core.timestamps import TimestampsSource
+from facehog_core.timestamps import TimestampsSource, find_timestamps
 
 SETTLE_S = 10.0
 
@@ -344,14 +345,18 @@ CROPPED = Recipe(crop=Crop(x=0, y=0, width=64, height=64))
 
 def refuse(rig: Rig, path: Path, state: Fate, recipe: Recipe = CROPPED) -> None:
     """Let a run of the file end without a store, as flows/ledger.py does."""
+    refuse_because(rig, path, state, name_run("0" * 32, recipe), "the crop reaches outside of the frame", recipe)
+
+
+def refuse_because(rig: Rig, path: Path, state: Fate, run_id: str, reason: str, recipe: Recipe) -> None:
     rig.catalogue.record(
         RunRecord(
             path=path,
             state=state,
-            reason="the crop reaches outside of the frame",
+            reason=reason,
             changed_at=now(),
             size_bytes=1,
-            run_id=name_run("0" * 32, recipe),
+            run_id=run_id,
             digest="0" * 32,
             recipe=recipe.as_dict(),
             started_at=now(),
@@ -383,6 +388,47 @@ def test_a_file_that_was_refused_under_these_or_finished_under_any_is_not(
 
     assert [rig.look(after_s=SETTLE_S) for _ in range(3)] == [0, 0, 0]
     assert rig.file(path).state is state
+
+
+@pytest.mark.parametrize("change", ["mended", "removed"])
+def test_a_file_that_was_refused_for_its_timestamps_is_tried_again_when_they_are_others(rig: Rig, change: str) -> None:
+    rig.recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
+    path, stamps = rig.put("m12.mp4"), rig.put("m12.csv", b"0\nx")
+    settle(rig)
+    found = find_timestamps(path, rig.recipe.timestamps)
+    reason = str(TimestampsError(stamps, "line 2: 'x' is no number", "Mend the file."))
+    refuse_because(rig, path, Fate.QUARANTINED, name_run("0" * 32, rig.recipe, found), reason, rig.recipe)
+    rig.restart()
+    assert settle(rig) == settle(rig) == 0
+    assert rig.file(path).state is Fate.QUARANTINED
+
+    rig.put("m12.csv", b"0\n1") if change == "mended" else stamps.unlink()
+    assert rig.look() == 0
+    assert rig.file(path).reason == "was refused for its timestamps, which are others now; is tried again"
+    assert rig.look(after_s=SETTLE_S) == 1
+
+
+def test_a_file_whose_timestamps_could_not_be_read_is_tried_again_when_they_can(rig: Rig) -> None:
+    rig.recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
+    path, folder = rig.put("m12.mp4"), rig.folder / "m12.csv"
+    folder.mkdir()
+    settle(rig)
+    reason = str(TimestampsError(folder, "the timestamps cannot be read", "Mend the file."))
+    refuse_because(rig, path, Fate.QUARANTINED, name_run("0" * 32, rig.recipe), reason, rig.recipe)
+    assert settle(rig) == 0
+    folder.rmdir()
+    rig.put("m12.csv", b"0\n1")
+    assert settle(rig) == 1
+
+
+def test_a_file_that_was_refused_for_something_else_is_not_tried_again_when_its_timestamps_change(rig: Rig) -> None:
+    rig.recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
+    path = rig.put("m12.mp4")
+    settle(rig)
+    refuse(rig, path, Fate.QUARANTINED, rig.recipe)
+    rig.put("m12.csv", b"0\n1")
+    assert settle(rig) == 0
+    assert rig.file(path).state is Fate.QUARANTINED
 
 
 def test_a_file_that_keeps_dying_under_the_new_parameters_is_not_tried_for_ever(rig: Rig) -> None:
