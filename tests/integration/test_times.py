@@ -11,6 +11,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from facehog_core import Catalogue, Recipe
+from facehog_core.intake import Looks
+from facehog_core.reconcile import Inbox, Launcher, reconcile
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
 from facehog_core.timestamps import TimestampsSource
@@ -79,3 +81,22 @@ def test_timestamps_that_cannot_be_read_quarantine_the_recording_before_a_frame_
     assert record.state == Fate.QUARANTINED
     assert "m12.csv: line 4: 'lost' is no number" in record.reason
     assert lab.left_behind() == []
+
+
+def test_the_sensor_tells_timestamps_that_were_refused_from_mended_ones(lab: Lab, recording: Path) -> None:
+    recording.with_suffix(".csv").write_text("0\nlost\n")
+    lab.process(recording, BESIDE)
+
+    def look() -> Fate:
+        inbox = Inbox(path=recording.parent, patterns=["*.mp4"], settle_s=0, recipe=BESIDE)
+        with Catalogue(lab.catalogue) as catalogue:
+            reconcile(inbox, catalogue, Looks(0), Nobody(), 0)
+            return catalogue.files()[recording].state
+
+    assert look() is Fate.QUARANTINED
+    recording.with_suffix(".csv").write_text("0\n1\n")
+    assert look() is Fate.WAITING
+
+
+class Nobody(Launcher):
+    """Whoever asks this for a run has seen what is not there."""
