@@ -6,7 +6,7 @@ of these (raw H264) is counted: then `time_s` holds frame numbers, and a warning
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
@@ -352,19 +352,42 @@ def _warn_of_gaps(times: Times, intervals: NDArray[np.float64], usual: float | N
     are = f"{times.n_dropped} frames are" if times.n_dropped != 1 else "1 frame is"
     yield (
         f"{are} missing in {n_gaps} gap{'s' * (n_gaps > 1)} of more than {GAP} times the usual "
-        f"{1000 * times.interval_s:.6g} ms: {', '.join(said)}{more}.{_qualify(intervals, usual)}"
+        f"{1000 * times.interval_s:.6g} ms: {', '.join(said)}{more}.{_qualify(times.gaps, intervals, usual)}"
     )
 
 
-def _qualify(intervals: NDArray[np.float64], usual: float) -> str:
+def _qualify(gaps: Sequence[Gap], intervals: NDArray[np.float64], usual: float) -> str:
     """Say what else than dropped frames may make gaps."""
     if usual < _LEAST_TICKS:
         return " The clock is too coarse for this rate: its rounding looks like gaps."
+    tolerance = max(_OFF, 1 / usual)
     whole = intervals[intervals > 0] / usual
-    is_off = np.abs(whole - np.maximum(np.rint(whole), 1)) > max(_OFF, 1 / usual)
+    is_off = np.abs(whole - np.maximum(np.rint(whole), 1)) > tolerance
     if is_off.mean() > _MOST_OFF:
         return " The frame rate varies, so these need not be dropped frames."
+    n_made_up = np.count_nonzero(_are_made_up_for(intervals / usual, tolerance)[[gap.after for gap in gaps]])
+    if n_made_up:
+        return (
+            f" {n_made_up} of {len(gaps)} {'is' if n_made_up == 1 else 'are'} made up for by shorter intervals beside: "
+            "where single times are off, no frame is missing."
+        )
     return ""
+
+
+def _are_made_up_for(intervals: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
+    """Say of each interval, in usual ones, whether with one or two beside it it takes as long as so many usual ones.
+
+    It takes two for a time that is late or early, and three for two times that are in each other's place.
+    """
+    beyond = intervals - 1
+    pairs = beyond[:-1] + beyond[1:]
+    triples = pairs[:-1] + beyond[2:]
+    made_up = np.zeros(len(intervals), np.bool_)
+    for sums in (pairs, triples):
+        starts = np.flatnonzero(np.abs(sums) <= tolerance)
+        for place in range(len(intervals) - len(sums) + 1):
+            made_up[starts + place] = True
+    return made_up
 
 
 def _name_frames(frames: NDArray[np.int64]) -> str:

@@ -225,6 +225,34 @@ def test_a_variable_rate_is_said_not_to_be_drops(videos_dir: Path) -> None:
     assert "varies" not in many_drops.warnings[0]
 
 
+def displaced(shifts: dict[int, int]) -> list[int]:
+    """Return the times of an even recording (100 ticks) of which some are off."""
+    return [100 * number + shifts.get(number, 0) for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "n_dropped", "said"),
+    [
+        ({9: 100, 10: -100}, 2, "2 of 2 are made up for"),
+        ({9: -300}, 3, "1 of 1 is made up for"),
+        ({9: 60}, 1, "1 of 1 is made up for"),
+        ({9: 60, **dict.fromkeys(range(20, 40), 200)}, 3, "1 of 2 is made up for"),
+    ],
+)
+def test_a_time_that_is_off_is_said_to_be_no_missing_frame(shifts: dict[int, int], n_dropped: int, said: str) -> None:
+    times = times_of(displaced(shifts))
+    assert times.n_dropped == n_dropped
+    more = "by shorter intervals beside: where single times are off, no frame is missing."
+    assert times.warnings[-1].endswith(f" {said} {more}")
+
+
+@given(st.lists(st.integers(-10, 10), min_size=40, max_size=40), st.integers(5, 35), st.integers(1, 9))
+def test_a_gap_that_lasts_is_not_said_to_be_made_up_for(jitter: list[int], after: int, n_missing: int) -> None:
+    pts = [100 * number + jitter[number] + (100 * n_missing if number > after else 0) for number in range(40)]
+    (warning,) = times_of(pts).warnings
+    assert "made up for" not in warning
+
+
 def test_a_clock_that_is_too_coarse_is_said_to_be() -> None:
     (warning,) = times_of(rounded(300, Fraction(800), 1000)).warnings
     assert warning.endswith("The clock is too coarse for this rate: its rounding looks like gaps.")
