@@ -31,7 +31,7 @@ from .container import (
     tell_streams,
     video_stream,
 )
-from .errors import ChangedError, EmptyFileError, RecordingRefusedError, TruncatedError, UnreadableError
+from .errors import ChangedError, EmptyFileError, NoVideoError, RecordingRefusedError, TruncatedError, UnreadableError
 from .frame_index import NO_PTS, FrameIndex, count_unplaced, index_frames, index_packets, read_packets
 from .h264 import HeaderReader
 from .limits import check_claims, check_frame_size, check_held_pixels, check_start_codes
@@ -202,6 +202,9 @@ def probe(path: str | os.PathLike[str], stream: int | None = None) -> tuple[Vide
     # Absolute, so that no name can be taken for a protocol or an option.
     absolute = str(Path(path).absolute())
     if is_folder(absolute):
+        if stream not in (None, 0):
+            fact = f"it has no video stream of number {stream}"
+            raise NoVideoError(absolute, fact, "Images are one stream, number 0: leave `stream` out.")
         return _probe_images(absolute)
     with _standing_still(absolute) as status:
         if status.st_size == 0:

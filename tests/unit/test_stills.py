@@ -22,6 +22,7 @@ from facehog_core.errors import (
     ChangedError,
     EmptyFileError,
     FacehogError,
+    NoVideoError,
     SequenceError,
     UnreadableError,
 )
@@ -278,6 +279,14 @@ def test_what_is_no_recording_is_refused_in_words(folder: Path, kind: str) -> No
     with pytest.raises(error, match=said) as refused:
         probe(folder)
     assert refused.value.path == str(folder)
+
+
+def test_a_folder_has_no_second_stream(folder: Path) -> None:
+    assert probe(folder, 0)[0].stream_index == 0
+    with pytest.raises(
+        NoVideoError, match=r"^2021.11.05_m12: it has no video stream of number 1. .* leave `stream` out."
+    ):
+        probe(folder, 1)
 
 
 def test_an_image_that_is_no_frame_is_named(tmp_path: Path, folder: Path) -> None:
