@@ -8,7 +8,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ import av
 import httpx
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.choices import find_orphans
 from facehog_core.errors import CatalogueError
 from facehog_core.filesystems import is_network, name_filesystem
 from facehog_core.intake import scan_inbox
@@ -30,6 +31,8 @@ from .config import Config, InboxConfig
 LITTLE_SPACE_BYTES = 5 * 10**9
 # A share's clock that is off by more makes its times useless to compare with ours; seconds.
 CLOCK_TOLERANCE_S = 2.0
+# Files of a kind that are named.
+N_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +124,25 @@ def _examine_inbox(inbox: InboxConfig) -> Iterator[Finding]:
     yield Finding(
         verdict="good", subject=subject, fact=f"{len(found)} recordings; {kind} file system, watched by {way}"
     )
+    yield from _examine_sidecars(inbox.path, found)
     if (skew_s := _measure_skew(inbox.path)) is not None and abs(skew_s) > CLOCK_TOLERANCE_S:
         yield Finding(
             verdict="look",
             subject=subject,
             fact=f"its clock is {skew_s:+.1f} s off ours",
             remedy="Files settle by our own clock, so nothing is lost; mend the share's clock all the same.",
+        )
+
+
+def _examine_sidecars(inbox: Path, recordings: Iterable[Path]) -> Iterator[Finding]:
+    """Find what somebody chose for a recording, and what reaches none: it is misnamed, or its recording is gone."""
+    if orphans := find_orphans(inbox, recordings):
+        named = ", ".join(path.relative_to(inbox).as_posix() for path in orphans[:N_NAMED])
+        yield Finding(
+            verdict="look",
+            subject=f"inbox {inbox}",
+            fact=f"what is chosen there reaches no recording: {named}{', ...' if len(orphans) > N_NAMED else ''}",
+            remedy="Name it as its recording without the suffix: m12_cam0.facehog.toml for m12_cam0.mp4.",
         )
 
 

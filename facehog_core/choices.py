@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from fractions import Fraction
@@ -18,7 +18,7 @@ from typing import Any
 from .crop import Crop
 from .disk import lies_with_the_file
 from .errors import ConfigError
-from .intake import SIDECAR
+from .intake import SIDECAR, is_temporary_name
 from .mask import MUST_BE, read_masks
 from .recipe import GREYS, Recipe
 from .selection import Selection
@@ -113,6 +113,12 @@ def _choose_frames(frames: Selection, values: Mapping[str, Any]) -> Selection:
 def find_sidecar(path: Path) -> Path:
     """Return where a recording's own choices are, if it has any."""
     return path.with_name(f"{name_recording(path)}{SIDECAR}")
+
+
+def find_orphans(root: Path, recordings: Iterable[Path]) -> list[Path]:
+    """Return the files under a folder that are named like a recording's own choices, but are none's."""
+    sidecars = (path for path in root.rglob("*") if path.name.lower().endswith(SIDECAR))
+    return sorted({path for path in sidecars if not is_temporary_name(path.name)} - set(map(find_sidecar, recordings)))
 
 
 def choose_by_sidecar(recipe: Recipe, path: Path) -> Recipe:

@@ -229,6 +229,27 @@ def test_doctor_finds_what_is_wrong_and_says_what_to_do(run: Run, tmp_path: Path
     assert "mount the share" in bad["remedy"]
 
 
+def test_doctor_names_what_is_to_be_done_to_no_recording(run: Run, tmp_path: Path) -> None:
+    run("init")
+    (tmp_path / "facehog.toml").write_text(TEMPLATE.replace("port = 4200", "port = 0"), "utf-8")
+    day = tmp_path / "inbox" / "day 1"
+    (day / "face_01").mkdir(parents=True)
+    for name in ("m12.mp4", "face_01/img1.png", "m12.facehog.toml", "face_01.facehog.toml", ".m12.facehog.toml"):
+        (day / name).write_bytes(b"")
+    config = tmp_path / "facehog.toml"
+    config.write_text(config.read_text("utf-8").replace('"*.mp4"', '"*.png", "*.mp4"'), "utf-8")
+
+    def found() -> list[str]:
+        findings = json.loads((answer := run("doctor", "--json")).out)
+        assert answer.status == 0
+        return [finding["fact"] for finding in findings if "no recording" in finding["fact"]]
+
+    assert found() == []
+    for name in ("m12.mp4.facehog.toml", "M13.FACEHOG.TOML"):
+        (day / name).write_bytes(b"")
+    assert found() == ["what is chosen there reaches no recording: day 1/M13.FACEHOG.TOML, day 1/m12.mp4.facehog.toml"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
