@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import json
+import math
 import os
+import tomllib
+from collections.abc import Iterator
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +18,7 @@ from facehog_core.hog import HogParams
 from facehog_core.mask import Box, Polygon
 from facehog_core.recipe import Recipe
 from facehog_core.selection import Selection
-from facehog_core.timestamps import TimestampsSource
+from facehog_core.timestamps import TimestampsSource, find_timestamps
 
 ALL = """
 crop = [1, 2, 64, 96]
@@ -145,6 +150,55 @@ def test_what_cannot_be_read_is_said(recording: Path) -> None:
     find_sidecar(recording).write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="this is not TOML"):
         choose_by_sidecar(Recipe(), recording)
+
+
+ODD = [
+    *[
+        True,
+        -1,
+        0,
+        2,
+        1.5,
+        math.nan,
+        math.inf,
+        1e300,
+        10**400,
+        -(10**400),
+        date(1979, 5, 27),
+        [],
+        [1, 2, 3],
+        {},
+        {"a": 1},
+    ],
+    *["", "a\0b", "{", "1e9999999999", "1/0", "luma", "ns"],
+]
+
+
+def with_one_odd_value(value: object) -> Iterator[object]:
+    """Yield what a user may write instead of a value that is right: something odd for it, or for a part of it."""
+    yield from ODD
+    if isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from ([*value[:place], odd, *value[place + 1 :]] for odd in with_one_odd_value(part))
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from ({**value, name: odd} for odd in with_one_odd_value(part))
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_whatever_is_chosen_makes_a_recipe_that_can_be_told_or_is_refused(name: str) -> None:
+    right = {**tomllib.loads(ALL), "frames": [100, 9000]}[name]
+    n_made = 0
+    for value in with_one_odd_value(right):
+        try:
+            recipe = choose(Recipe(), {name: value})
+        except ValueError:
+            continue
+        n_made += 1
+        assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))).digest == recipe.digest
+        assert str(recipe.frames)
+        assert find_timestamps(Path("/none/m12.mp4"), recipe.timestamps) is None
+    assert n_made, "some of those are right"
 
 
 def test_what_windows_notepad_writes_is_read(recording: Path) -> None:
