@@ -154,9 +154,20 @@ def test_the_stream_that_is_chosen_is_described(lab: Lab, tmp_path: Path) -> Non
     videos = [write_recording(tmp_path / f"{n}.mp4", n) for n in (5, 7)]
     path = tmp_path / "two.mkv"
     run_ffmpeg("-i", videos[0], "-i", videos[1], "-map", "0", "-map", "1", "-c", "copy", path)
-    assert lab.process(path, Recipe(stream=1)).name == "Completed"
-    record = lab.record(path)
-    assert (record.stream["stream_index"], record.n_frames, record.warnings) == (1, 7, [])
+    for stream in (0, 1):
+        assert lab.process(path, Recipe(stream=stream)).name == "Completed"
+    with Catalogue(lab.catalogue) as catalogue:
+        found = {record.recipe["stream"]: record for record in catalogue.find()}
+    for stream, n_frames in ((0, 5), (1, 7)):
+        record = found[stream]
+        assert (record.stream["stream_index"], record.stream["n_frames"], record.n_frames) == (
+            stream,
+            n_frames,
+            n_frames,
+        )
+        assert record.store is not None
+        assert read_record(record.store).stream == record.stream
+        assert record.warnings == []
 
 
 def test_a_recording_whose_frames_change_size_is_quarantined(lab: Lab, write_form: Callable[[str], Path]) -> None:
