@@ -248,21 +248,15 @@ class Catalogue:
             Needs `run_id`, `digest` and `started_at`.
         """
         with self._begin("IMMEDIATE") as session:
-            recording = session.get(Recording, record.digest)
-            if recording is None:
-                recording = Recording(
-                    digest=record.digest, name=record.path.name, size_bytes=record.size_bytes, stream={}
-                )
-                session.add(recording)
-            if record.stream:
-                recording.stream = record.stream
-                for name in ("codec", "width", "height", "n_frames", "duration_s"):
-                    setattr(recording, name, record.stream.get(name))
+            if session.get(Recording, record.digest) is None:
+                session.add(Recording(digest=record.digest, name=record.path.name, size_bytes=record.size_bytes))
             session.flush()
-            run = session.get(Run, record.run_id) or Run(run_id=record.run_id, digest=record.digest)
+            run = session.get(Run, record.run_id) or Run(run_id=record.run_id, digest=record.digest, stream={})
             session.add(run)
             for name in RUN_COLUMNS:
                 setattr(run, name, getattr(record, name))
+            # A run that failed before it read anything keeps what was read of the recording before.
+            run.stream = record.stream or run.stream
             run.path = str(record.path)
             run.output = _output(record)
             session.flush()
@@ -534,7 +528,7 @@ def _run_record(file: File | None, run: Run | None) -> RunRecord:
         size_bytes=file.size_bytes if file else run.recording.size_bytes if run else 0,
         run_id=run.run_id if run else None,
         digest=run.digest if run else None,
-        stream=run.recording.stream if run else {},
+        stream=run.stream if run else {},
         recipe=run.recipe if run else {},
         software=run.software if run else {},
         host=run.host if run else {},

@@ -82,9 +82,13 @@ class ShardReceipt:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ShardReceipt:
         """Rebuild a receipt from JSON."""
-        files = {name: (int(size), str(digest)) for name, (size, digest) in values["files"].items()}
         spans = {name: [(int(start), int(stop)) for start, stop in values[name]] for name in ("corrupt", "lost")}
-        return cls(**{**values, **spans, "files": files})
+        return cls(**{**values, **spans, "files": read_files(values["files"])})
+
+
+def read_files(values: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
+    """Rebuild sizes and digests of files from JSON."""
+    return {name: (int(size), str(digest)) for name, (size, digest) in values.items()}
 
 
 def spans_of(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:

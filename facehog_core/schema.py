@@ -18,13 +18,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-VERSION = 2
+VERSION = 3
 # What turns the tables of a version into those of the next.
 UPGRADES = {
     1: (
         "ALTER TABLE runs ADD COLUMN warnings JSON DEFAULT '[]' NOT NULL",
         "ALTER TABLE outputs ADD COLUMN n_dropped BIGINT",
         "ALTER TABLE outputs ADD COLUMN timing JSON DEFAULT '{}' NOT NULL",
+    ),
+    2: (
+        "ALTER TABLE runs ADD COLUMN stream JSON DEFAULT '{}' NOT NULL",
+        "UPDATE runs SET stream = (SELECT stream FROM recordings WHERE recordings.digest = runs.digest)",
+        *(
+            f"ALTER TABLE recordings DROP COLUMN {name}"
+            for name in ("codec", "width", "height", "n_frames", "duration_s", "stream")
+        ),
     ),
 }
 
@@ -78,13 +86,6 @@ class Recording(Base):
     digest: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     size_bytes: Mapped[int]
-    # Null where the container could not be read.
-    codec: Mapped[str | None]
-    width: Mapped[int | None]
-    height: Mapped[int | None]
-    n_frames: Mapped[int | None]
-    duration_s: Mapped[float | None]
-    stream: Mapped[dict[str, Any]]
     runs: Mapped[list[Run]] = relationship(back_populates="recording")
 
 
@@ -108,6 +109,8 @@ class Run(Base):
     finished_at: Mapped[datetime | None]
     flow_run_id: Mapped[str | None]
     warnings: Mapped[list[Any]] = mapped_column(server_default="[]")
+    # Of the recording, as this run read it: a file may have several streams. Empty where it could not be read.
+    stream: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     recording: Mapped[Recording] = relationship(back_populates="runs")
     output: Mapped[Output | None] = relationship(back_populates="run", cascade="all, delete-orphan")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,47 @@ import zarr
 
 from .errors import StoreError
 from .provenance import RunRecord
-from .receipts import ShardReceipt, count_frames
+from .receipts import count_frames, read_files
 
-FORMAT = 1
+# Format 1 counted the corrupt frames of a shard, and did not say which they are.
+FORMAT = 2
+READABLE_FORMATS = (1, FORMAT)
 METADATA = "zarr.json"
-# What zarr raises for metadata that it cannot read.
+# What zarr raises for metadata that it cannot read, and what is raised for attributes that are not as they should be.
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+_REMEDY = "Remove it, then process the recording again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedShard:
+    """What a sealed store says of one of its shards, whatever its format.
+
+    Parameters
+    ----------
+    start, stop, digest, files, grey
+        As in `facehog_core.receipts.ShardReceipt`.
+    n_corrupt : int
+        Frames that are damaged, or may be.
+    """
+
+    start: int
+    stop: int
+    digest: str
+    files: dict[str, tuple[int, str]]
+    n_corrupt: int
+    grey: list[str]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SealedShard:
+        """Read it from a store's attributes."""
+        return cls(
+            start=values["start"],
+            stop=values["stop"],
+            digest=values["digest"],
+            files=read_files(values["files"]),
+            n_corrupt=values["n_corrupt"] if "n_corrupt" in values else count_frames(values["corrupt"]),
+            grey=values["grey"],
+        )
 
 
 def open_group(path: Path) -> zarr.Group:
@@ -34,10 +70,21 @@ def open_group(path: Path) -> zarr.Group:
     except FileNotFoundError as error:
         raise StoreError(path, "there is no store", "See `facehog find` for the stores that there are.") from error
     except UNREADABLE as error:
-        raise StoreError(path, f"its metadata cannot be read: {error}", "Process the recording again.") from error
-    if group.attrs.get("facehog_format") != FORMAT or "shards" not in group.attrs:
-        raise StoreError(path, "this is no sealed store of facehog", f"This version reads format {FORMAT}.")
+        raise _unreadable(path, error) from error
+    if group.attrs.get("facehog_format") not in READABLE_FORMATS or "shards" not in group.attrs:
+        formats = " and ".join(map(str, READABLE_FORMATS))
+        raise StoreError(path, "this is no sealed store of facehog", f"This version reads formats {formats}.")
     return group
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(path, f"its metadata cannot be read: {error}", _REMEDY)
+
+
+def read_shards(group: zarr.Group) -> list[SealedShard]:
+    """Read what a sealed store says of its shards, in order."""
+    shards: Any = group.attrs["shards"]
+    return [SealedShard.from_dict(shard) for shard in shards]
 
 
 def check_metadata(path: Path) -> None:
@@ -56,7 +103,7 @@ def check_metadata(path: Path) -> None:
     except UNREADABLE:
         is_sealed = False
     if not is_sealed:
-        raise StoreError(path, f"{METADATA} is not as it was sealed", "Process the recording again.")
+        raise StoreError(path, f"{METADATA} is not as it was sealed", _REMEDY)
 
 
 def digest_metadata(metadata: Mapping[str, Any]) -> str:
@@ -82,13 +129,19 @@ def read_record(path: Path) -> RunRecord:
     Raises
     ------
     StoreError
-        If there is no sealed store of facehog.
+        If there is no sealed store of facehog, or what it says cannot be read.
     """
     group = open_group(path)
+    try:
+        return _read_record(path, group)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_record(path: Path, group: zarr.Group) -> RunRecord:
     told: dict[str, Any] = dict(group.attrs)
-    source = told["source"]
-    receipts = [ShardReceipt.from_dict(shard) for shard in told["shards"]]
-    n_corrupt = count_frames(span for receipt in receipts for span in receipt.corrupt)
+    source, shards = told["source"], read_shards(group)
+    n_corrupt = sum(shard.n_corrupt for shard in shards)
     n_frames = told["plan"]["n_frames"]
     n_described = f"{n_frames} of {source['n_frames']}" if n_frames < source["n_frames"] else f"{n_frames}"
     warnings = told.get("warnings", [])
@@ -112,9 +165,9 @@ def read_record(path: Path) -> RunRecord:
         n_corrupt=n_corrupt,
         # Stores that were made before frames' times were looked at do not have these.
         n_dropped=told.get("n_dropped"),
-        grey=sorted({way for receipt in receipts for way in receipt.grey}),
+        grey=sorted({way for shard in shards for way in shard.grey}),
         store=path,
-        store_size_bytes=sum(size for receipt in receipts for size, _ in receipt.files.values()),
+        store_size_bytes=sum(size for shard in shards for size, _ in shard.files.values()),
         arrays={name: _describe_array(array) for name, array in group.arrays()},
         timing=told.get("timing", {}),
         warnings=warnings,

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
+from zipfile import BadZipFile
 
 import numpy as np
 import zarr
@@ -121,7 +123,7 @@ def _write_index(paths: RunPaths, index: FrameIndex) -> None:
 
 def _read_index(paths: RunPaths) -> FrameIndex:
     try:
-        with np.load(paths.index) as arrays:
+        with paths.index.open("rb") as file, np.load(file) as arrays:
             values = {name: array if array.ndim else array.item() for name, array in arrays.items()}
     except FileNotFoundError as error:
         raise _gone(paths) from error
@@ -143,8 +145,8 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any], tim
 
     Notes
     -----
-    What is half made and does not agree with this run (another version of facehog, say), or cannot be read, is
-    removed.
+    What is half made and does not agree with this run (another version of facehog, say), is not whole any more, or
+    cannot be read, is removed.
 
     Raises
     ------
@@ -165,27 +167,48 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any], tim
         **attributes,
         "warnings": [*warn_of_plan(work.info, times), *attributes.get("warnings", [])],
     }
-    if paths.working.is_dir() and _agrees(paths.working, wanted):
+    if paths.working.is_dir() and _agrees(paths, wanted):
         return
-    shutil.rmtree(paths.partial, ignore_errors=True)
+    _remove_partial(paths)
     with telling_full_disk(paths.folder):
         paths.receipts.mkdir(parents=True)
         # Filled under a name that nobody looks for: a store that is there has all of its metadata.
         unfinished = paths.partial / "unfinished.zarr"
         _write_index(paths, work.index)
         lay_out(unfinished, work, times, wanted)
+        _note_files(unfinished)
         flush_tree(unfinished)
         unfinished.rename(paths.working)
         flush(paths.partial)
 
 
-def _agrees(working: Path, wanted: Mapping[str, Any]) -> bool:
+def _note_files(store: Path) -> None:
+    """Note in a store which files were laid out, for whoever goes on with it and for `facehog verify`."""
+    names = sorted(file.relative_to(store).as_posix() for file in store.rglob("*") if file.is_file())
+    group = zarr.open_group(store, mode="r+", use_consolidated=False)
+    group.attrs["files"] = {name: measure_file(store / name) for name in names if name != METADATA}
+
+
+def _agrees(paths: RunPaths, wanted: Mapping[str, Any]) -> bool:
+    """Say whether what is half made is that of a run, and is there as it was laid out."""
     try:
-        found = zarr.open_group(working, mode="r", use_consolidated=False).attrs
+        found = zarr.open_group(paths.working, mode="r", use_consolidated=False).attrs
         plain = json.loads(json.dumps({key: wanted.get(key) for key in IDENTITY}))
-        return all(found.get(key) == plain[key] for key in IDENTITY)
-    except UNREADABLE:
+        is_same = all(found.get(key) == plain[key] for key in IDENTITY)
+        if not is_same or not paths.receipts.is_dir() or find_damage(paths.working, found["files"]):  # type: ignore[arg-type]
+            return False
+        _read_index(paths)
+    except (*UNREADABLE, FileNotFoundError, StoreGoneError, BadZipFile, EOFError):
         return False
+    return True
+
+
+def _remove_partial(paths: RunPaths) -> None:
+    """Take what a run has made out of its way, then remove it: a removal may be cut off half-way."""
+    with suppress(OSError):  # It is not there; or somebody has a file of it open, and this is Windows.
+        paths.partial.rename(paths.folder / f"{paths.run_id}.{uuid4().hex}.removed")
+    for removed in (*paths.folder.glob(f"{paths.run_id}.*.removed"), paths.partial):
+        shutil.rmtree(removed, ignore_errors=True)
 
 
 def write_shard(paths: RunPaths, span: Chunk, hogs: ShardHogs) -> ShardReceipt:
@@ -349,11 +372,11 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
         then.
     """
     if paths.final.exists():
-        shutil.rmtree(paths.partial, ignore_errors=True)
+        _remove_partial(paths)
         return paths.final
     receipts = sorted(receipts, key=lambda receipt: receipt.start)
     group = _open_working(paths)
-    _check_whole(paths, int(group.attrs["plan"]["n_frames"]), receipts)  # type: ignore[call-overload,index,arg-type]
+    _check_whole(paths, group, receipts)
     # A writer that was killed leaves the file it had not renamed yet.
     for leftover in paths.working.rglob("*.partial"):
         leftover.unlink()
@@ -362,23 +385,20 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
         flush_tree(paths.working)
     paths.working.rename(paths.final)
     flush(paths.folder)
-    shutil.rmtree(paths.partial, ignore_errors=True)
+    _remove_partial(paths)
     return paths.final
 
 
 def _complete_metadata(
     working: Path, group: zarr.Group, receipts: list[ShardReceipt], attributes: Mapping[str, Any]
 ) -> None:
-    in_shards = {name for receipt in receipts for name in receipt.files}
     told = (group.attrs.get("warnings", []), attributes.get("warnings", []), warn_of_results(receipts))
-    others = sorted(str(file.relative_to(working).as_posix()) for file in working.rglob("*") if file.is_file())
     group.attrs.update(
         {
             **attributes,
             # Once each: a seal that was cut off has added them already.
             "warnings": list(dict.fromkeys(chain.from_iterable(told))),  # type: ignore[arg-type]
             "shards": [asdict(receipt) for receipt in receipts],
-            "files": {name: measure_file(working / name) for name in others if name not in {*in_shards, METADATA}},
         }
     )
     with warnings.catch_warnings():
@@ -390,8 +410,9 @@ def _complete_metadata(
     write_durably(working / METADATA, json.dumps(metadata, indent=2))
 
 
-def _check_whole(paths: RunPaths, n_frames: int, receipts: list[ShardReceipt]) -> None:
-    reached = 0
+def _check_whole(paths: RunPaths, group: zarr.Group, receipts: list[ShardReceipt]) -> None:
+    told: dict[str, Any] = dict(group.attrs)
+    n_frames, reached = told["plan"]["n_frames"], 0
     for receipt in receipts:
         if receipt.start != reached:
             break
@@ -402,8 +423,8 @@ def _check_whole(paths: RunPaths, n_frames: int, receipts: list[ShardReceipt]) -
             f"only the first {reached} of {n_frames} frames are described without a gap",
             "Start the recording again: what is there will be used.",
         )
-    damage = [text for receipt in receipts for text in find_damage(paths.working, receipt.files)]
-    if damage:
+    files = (told["files"], *(receipt.files for receipt in receipts))
+    if damage := [text for part in files for text in find_damage(paths.working, part)]:
         raise StoreError(
             paths.working,
             "; ".join(damage),
@@ -435,7 +456,7 @@ def forget_starts(paths: RunPaths) -> None:
 
 def discard_partial(paths: RunPaths) -> None:
     """Remove what a run left that will not be gone on with."""
-    shutil.rmtree(paths.partial, ignore_errors=True)
+    _remove_partial(paths)
     with suppress(OSError):  # Other runs of the recording are there, or it is gone.
         paths.folder.rmdir()
 

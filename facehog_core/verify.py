@@ -12,9 +12,9 @@ import zarr
 
 from .errors import StoreError
 from .provenance import RunRecord
-from .receipts import ShardHogs, ShardReceipt, find_damage
+from .receipts import ShardHogs, find_damage
 from .recipe import Recipe
-from .sealed import check_metadata, open_group, read_record
+from .sealed import SealedShard, check_metadata, open_group, read_record, read_shards
 from .source import digest_file, digest_source
 from .view import normalise_cells
 
@@ -66,26 +66,25 @@ def verify_store(path: Path, expected: RunRecord | None = None) -> Iterator[int 
         # Nothing that it says of itself can be relied on.
         yield Verdict(store=path, problems=[error.fact], source="was not looked at")
         return
-    receipts = [ShardReceipt.from_dict(shard) for shard in group.attrs["shards"]]  # type: ignore[union-attr,arg-type]
     problems = find_damage(path, group.attrs["files"])  # type: ignore[arg-type]
-    for receipt in receipts:
-        problems += _check_shard(path, group, receipt)
-        yield receipt.stop
+    for shard in read_shards(group):
+        problems += _check_shard(path, group, shard)
+        yield shard.stop
     problems += _compare(told, expected) if expected else []
     source, source_problems = _check_source(told)
     problems += _check_timestamps(told)
     yield Verdict(store=path, problems=problems + source_problems, source=source)
 
 
-def _check_shard(path: Path, group: zarr.Group, receipt: ShardReceipt) -> list[str]:
-    span = f"frames {receipt.start}-{receipt.stop}"
-    if damage := find_damage(path, receipt.files):
+def _check_shard(path: Path, group: zarr.Group, shard: SealedShard) -> list[str]:
+    span = f"frames {shard.start}-{shard.stop}"
+    if damage := find_damage(path, shard.files):
         return [f"{span}: {text}" for text in damage]
     try:
-        hogs = _read_shard(group, receipt)
+        hogs = _read_shard(group, shard)
     except (ValueError, RuntimeError) as error:  # What zarr and its codecs raise for a bad checksum or chunk.
         return [f"{span}: cannot be decoded: {error}"]
-    if hogs.digest != receipt.digest:
+    if hogs.digest != shard.digest:
         return [f"{span}: other values are read than were computed"]
     recipe = Recipe.from_dict(group.attrs["recipe"])  # type: ignore[arg-type]
     masked = np.asarray(group["masked"][:]) if "masked" in group else None  # type: ignore[index]
@@ -97,15 +96,15 @@ def _check_shard(path: Path, group: zarr.Group, receipt: ShardReceipt) -> list[s
     return []
 
 
-def _read_shard(group: zarr.Group, receipt: ShardReceipt) -> ShardHogs:
+def _read_shard(group: zarr.Group, shard: SealedShard) -> ShardHogs:
     def read(name: str) -> Any:
-        return group[name][receipt.start : receipt.stop]  # type: ignore[index]
+        return group[name][shard.start : shard.stop]  # type: ignore[index]
 
     return ShardHogs(
         histograms=read("histograms"),
         descriptors=read("descriptors"),
         corrupt=read("corrupt"),
-        grey=receipt.grey,
+        grey=shard.grey,
     )
 
 

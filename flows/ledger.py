@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.errors import StoreError
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
@@ -139,8 +141,10 @@ class Ledger:
                 return self._records.set_fate(self.record.path, state, reason)
             self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe))
         if made := self.find_made(str(self.record.run_id)):
-            self.finish(made)
-            return False
+            # One that cannot be read is no result: that may even be the trouble.
+            with suppress(StoreError, OSError):
+                self.finish(made)
+                return False
         self._write(state=state, reason=reason, finished_at=now())
         return True
 

@@ -154,9 +154,20 @@ def test_the_stream_that_is_chosen_is_described(lab: Lab, tmp_path: Path) -> Non
     videos = [write_recording(tmp_path / f"{n}.mp4", n) for n in (5, 7)]
     path = tmp_path / "two.mkv"
     run_ffmpeg("-i", videos[0], "-i", videos[1], "-map", "0", "-map", "1", "-c", "copy", path)
-    assert lab.process(path, Recipe(stream=1)).name == "Completed"
-    record = lab.record(path)
-    assert (record.stream["stream_index"], record.n_frames, record.warnings) == (1, 7, [])
+    for stream in (0, 1):
+        assert lab.process(path, Recipe(stream=stream)).name == "Completed"
+    with Catalogue(lab.catalogue) as catalogue:
+        found = {record.recipe["stream"]: record for record in catalogue.find()}
+    for stream, n_frames in ((0, 5), (1, 7)):
+        record = found[stream]
+        assert (record.stream["stream_index"], record.stream["n_frames"], record.n_frames) == (
+            stream,
+            n_frames,
+            n_frames,
+        )
+        assert record.store is not None
+        assert read_record(record.store).stream == record.stream
+        assert record.warnings == []
 
 
 def test_a_recording_whose_frames_change_size_is_quarantined(lab: Lab, write_form: Callable[[str], Path]) -> None:
@@ -415,3 +426,30 @@ def test_a_recording_with_too_much_damage_is_quarantined_and_leaves_no_store(
     assert "30 of 300 frames are corrupt" in record.reason
     assert "at most 5 % may be (max_corrupt)" in record.reason
     assert not list(lab.store.rglob("*.zarr"))
+
+
+@pytest.fixture
+def old_store(lab: Lab) -> Path:
+    """Return a store as facehog sealed it in format 1; its recording lies in the lab's folder."""
+    shutil.unpack_archive(Path(__file__).parents[1] / "store_v1.zip", lab.folder)
+    return next(lab.store.glob("*/*.zarr"))
+
+
+def test_a_copy_of_what_an_older_facehog_described_is_a_duplicate(lab: Lab, old_store: Path) -> None:
+    path = lab.folder / "m12.mp4"
+    assert lab.process(path).name == "Duplicate"
+
+    record = lab.record(path)
+    assert (record.state, record.run_id, record.store) == (Fate.DUPLICATE, old_store.stem, old_store)
+    assert lab.record(Path("/data/inbox/m12.mp4")) == read_record(old_store)
+
+
+def test_a_store_that_cannot_be_read_is_told_and_does_not_keep_its_recording_running(lab: Lab, old_store: Path) -> None:
+    (old_store / "zarr.json").write_bytes(b"{")
+    path = lab.folder / "m12.mp4"
+    assert lab.process(path).is_failed()
+
+    record = lab.record(path)
+    assert record.state == Fate.FAILED
+    assert "its metadata cannot be read" in record.reason
+    assert record.reason.endswith("Remove it, then process the recording again.")

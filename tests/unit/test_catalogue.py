@@ -152,11 +152,14 @@ def test_a_catalogue_of_a_newer_facehog_is_refused(url: str, create: bool) -> No
         Catalogue(url, create=create)
 
 
-@pytest.fixture
-def old(url: str) -> str:
-    """Make a catalogue as facehog wrote it when its tables were of version 1."""
+@pytest.fixture(params=range(1, VERSION))
+def old(url: str, request: pytest.FixtureRequest) -> str:
+    """Make a catalogue as facehog wrote it when its tables were of an older version."""
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         connection.executescript((Path(__file__).parents[1] / "catalogue_v1.sql").read_text("utf-8"))
+        for version in range(1, request.param):
+            connection.executescript(";".join(UPGRADES[version]))
+        connection.execute(f"PRAGMA user_version = {request.param}")
     return url
 
 
@@ -168,7 +171,7 @@ def columns_of(url: str) -> dict[str, set[tuple[Any, ...]]]:
 
 
 @pytest.mark.parametrize("create", [True, False])
-def test_a_catalogue_of_version_1_is_upgraded_and_keeps_all_that_is_in_it(old: str, create: bool) -> None:
+def test_a_catalogue_of_an_older_version_is_upgraded_and_keeps_all_that_is_in_it(old: str, create: bool) -> None:
     record = replace(make_record(), n_dropped=None, timing={}, warnings=[])
     with Catalogue(old, create=create) as catalogue:
         assert catalogue.run(record.run_id or "") == record
@@ -201,7 +204,8 @@ def test_processes_can_upgrade_at_the_same_time(old: str) -> None:
 def test_an_upgrade_that_fails_leaves_the_catalogue_as_it_was(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = columns_of(old)
     with monkeypatch.context() as patch:
-        patch.setitem(UPGRADES, 1, (*UPGRADES[1], "ALTER TABLE no_such_table ADD COLUMN x"))
+        last = VERSION - 1
+        patch.setitem(UPGRADES, last, (*UPGRADES[last], "ALTER TABLE no_such_table ADD COLUMN x"))
         with pytest.raises(CatalogueError, match="no such table"):
             Catalogue(old)
     assert columns_of(old) == before
@@ -418,6 +422,25 @@ def test_an_earlier_run_of_a_file_is_found_beside_its_latest(catalogue: Catalogu
 
     assert catalogue.find() == [later, earlier]
     assert catalogue.find({"state": "finished"}) == [later, earlier]
+
+
+def test_runs_of_one_content_keep_what_each_read_of_it(catalogue: Catalogue) -> None:
+    first = make_record(run_id="aaaaaaaaaaaa-00000000")
+    stream = {"codec": "h264", "width": 64, "height": 48, "n_frames": 7, "stream_index": 1}
+    other = make_record(run_id="aaaaaaaaaaaa-11111111", stream=stream, changed_at=NOON + timedelta(hours=1))
+    catalogue.record(first)
+    catalogue.record(other)
+
+    assert catalogue.find() == [other, first]
+    assert [catalogue.run(str(made.run_id)) for made in (first, other)] == [first, other]
+
+
+def test_what_was_read_of_a_recording_is_kept_when_its_run_fails_before_it_reads(catalogue: Catalogue) -> None:
+    record = running(make_record())
+    catalogue.record(record)
+    catalogue.record(replace(record, stream={}, state=Fate.FAILED))
+
+    assert catalogue.run(record.run_id or "").stream == record.stream
 
 
 def test_a_run_is_found_by_the_beginning_of_its_name_if_that_is_enough(catalogue: Catalogue) -> None:

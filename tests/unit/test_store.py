@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator
@@ -390,6 +391,82 @@ def test_what_is_half_made_and_cannot_be_read_is_discarded(paths: RunPaths, work
     create_store(paths, work, BEGUN)
 
     assert not list(paths.receipts.iterdir())
+    assert make_store(paths.root, work).exists()
+
+
+def everything_in(path: Path) -> list[str]:
+    return sorted(found.relative_to(path).as_posix() for found in path.rglob("*"))
+
+
+def test_whatever_is_missing_of_what_is_half_made_the_run_ends_with_the_same_store(tmp_path: Path) -> None:
+    work = make_work(2)
+    expected = make_store(tmp_path / "expected", work)
+    template = make_paths(tmp_path / "template", work)
+    create_store(template, work, BEGUN)
+    first = shards_of(work)[0]
+    write_shard(template, first, make_hogs(work, first))
+    for number, name in enumerate(name for name in everything_in(template.partial) if "/c/" not in name):
+        paths = make_paths(tmp_path / str(number), work)
+        shutil.copytree(template.partial, paths.partial)
+        missing = paths.partial / name
+        shutil.rmtree(missing) if missing.is_dir() else missing.unlink()
+
+        sealed = make_store(paths.root, work)
+        assert everything_in(sealed) == everything_in(expected), name
+        assert open_group(sealed).attrs.asdict() == open_group(expected).attrs.asdict(), name
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"mouse"])
+def test_what_is_half_made_with_an_index_that_cannot_be_read_is_discarded(
+    paths: RunPaths, work: Work, content: bytes
+) -> None:
+    create_store(paths, work, BEGUN)
+    paths.index.write_bytes(content)
+    create_store(paths, work, BEGUN)
+
+    np.testing.assert_array_equal(read_work(paths).index.pts, work.index.pts)
+
+
+def test_a_removal_that_is_cut_off_leaves_nothing_under_the_runs_name(
+    paths: RunPaths, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_store(paths, work)
+    with monkeypatch.context() as patch:
+        # As on NFS, where a file that somebody holds open stays until it is let go of.
+        patch.setattr(store.shutil, "rmtree", lambda path, **_: (path / "index.npz").unlink(missing_ok=True))
+        discard_partial(paths)
+        assert not paths.partial.exists()
+        create_store(paths, work, BEGUN)
+        assert not list(paths.receipts.iterdir())
+        create_store(paths, make_work(shard=12), BEGUN)
+        assert read_work(paths).plan.frames_per_shard == 12
+
+    assert make_store(paths.root, work).exists()
+    assert list(paths.folder.iterdir()) == [paths.final], "the rest is removed when it can be"
+
+
+def test_a_folder_that_cannot_be_renamed_is_removed_in_its_place(
+    paths: RunPaths, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+
+    fill_store(paths, work)
+    monkeypatch.setattr(Path, "rename", refuse)
+    discard_partial(paths)
+
+    assert not list(paths.root.iterdir())
+
+
+@damages
+def test_an_array_that_was_laid_out_and_is_damaged_before_sealing_is_not_published(
+    paths: RunPaths, work: Work, said: str, damage: Callable[[Path], None]
+) -> None:
+    receipts = fill_store(paths, work)
+    damage(paths.working / "time_s" / "c" / "0")
+    with pytest.raises(StoreError, match=f"time_s/c/0 .*{said}"):
+        seal_store(paths, receipts, ENDED)
+
     assert make_store(paths.root, work).exists()
 
 

@@ -16,12 +16,14 @@ from runs import BEGUN, ENDED, SMALL_HOG, make_hogs, make_paths, make_store, mak
 
 from facehog_core import store as store_module
 from facehog_core.disk import measure_file
+from facehog_core.errors import StoreError
 from facehog_core.hog import HogParams
 from facehog_core.layout import Work
 from facehog_core.provenance import RunRecord
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe
-from facehog_core.sealed import read_record
+from facehog_core.sealed import FORMAT, read_record
+from facehog_core.session import open_session
 from facehog_core.store import create_store, seal_store, write_shard
 from facehog_core.verify import Verdict, verify_store
 
@@ -285,7 +287,43 @@ def test_a_verdict_is_plain_values(sealed: Path) -> None:
 
 def test_stores_of_another_format_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "FORMAT", 2)
+        patch.setattr(store_module, "FORMAT", FORMAT + 1)
         path = make_store(tmp_path, make_work())
 
     assert verdict_of(path).problems == ["this is no sealed store of facehog"]
+
+
+# -- stores of format 1 -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A store as facehog sealed it in format 1, of 9 frames (tests/barcode.py) with damage in one, 5 frames a shard."""
+    shutil.unpack_archive(Path(__file__).parents[1] / "store_v1.zip", tmp_path)
+    return next((tmp_path / "store" / "m12").iterdir())
+
+
+def test_a_store_of_format_1_is_read(old: Path) -> None:
+    record = read_record(old)
+
+    assert (record.run_id, record.path) == (old.stem, Path("/data/inbox/m12.mp4"))
+    assert (record.n_frames, record.n_corrupt, record.grey) == (9, 1, ["luma table"])
+    assert record.reason == "9 frames are described, 1 of them corrupt"
+    assert open_session(old).corrupt.values.nonzero()[0].tolist() == [6]
+
+
+def test_a_store_of_format_1_is_verified(old: Path) -> None:
+    assert verdict_of(old, read_record(old)).problems == []
+
+    (old / "descriptors" / "c" / "1" / "0").unlink()
+    assert verdict_of(old).problems == ["frames 5-9: descriptors/c/1/0 is missing"]
+
+
+@pytest.mark.parametrize("shards", [[{}], ["mouse"], 7, [{"n_corrupt": 1, "files": {"a": 1}}]])
+def test_a_store_whose_shards_cannot_be_read_is_refused_in_words(old: Path, shards: object) -> None:
+    metadata = json.loads((old / "zarr.json").read_text())
+    metadata["attributes"]["shards"] = shards
+    (old / "zarr.json").write_text(json.dumps(metadata))
+
+    with pytest.raises(StoreError, match="its metadata cannot be read: "):
+        read_record(old)
