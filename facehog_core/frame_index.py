@@ -258,11 +258,16 @@ def _list_packets(container: InputContainer, stream: VideoStream, path: str) -> 
     # Where the container is padded, data end before it does.
     size_bytes = Path(path).stat().st_size if is_mov(container) else sys.maxsize
     try:
-        return np.fromiter(_describe_packets(iter_packets(container, stream), headers, size_bytes), _PACKET)
+        packets = np.fromiter(_describe_packets(iter_packets(container, stream), headers, size_bytes), _PACKET)
     except av.FFmpegError as error:
         if is_failing_disk(error, path):
             raise
         raise UnreadableError(path, "its frames cannot be listed to the end", COPY_AGAIN) from error
+    if is_mov(container) and len(packets) and not packets["has_header"][0] and len(stream.index_entries):
+        # FFmpeg calls no frame a keyframe whose header is damaged, whatever the index says. The frames behind it would
+        # then read like those of a recording that begins within a GOP, and have no number.
+        packets["is_keyframe"][0] = stream.index_entries[0].is_keyframe
+    return packets
 
 
 def _describe_packets(

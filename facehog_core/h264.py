@@ -161,14 +161,15 @@ class HeaderReader:
         bits = _Bits(unit[1 : 1 + _HEADER_BYTES])
         try:
             bits.unsigned()  # first macroblock
-            is_intra = bits.unsigned() % 5 in _INTRA_SLICES
+            is_idr = unit[0] & 31 == _IDR
+            # An IDR frame whose slices say otherwise is damaged.
+            is_intra = bits.unsigned() % 5 in _INTRA_SLICES or is_idr
             sps = self._sps[self._pps[bits.unsigned()].sps_id]
             if sps.has_separate_planes:
                 bits.take(2)
             frame_num = bits.take(sps.frame_num_bits)
             is_field = sps.has_fields and bool(bits.take(1))
             is_bottom = is_field and bool(bits.take(1))
-            is_idr = unit[0] & 31 == _IDR
             if is_idr:
                 bits.unsigned()  # its number
             order_lsb = bits.take(sps.order_bits) if sps.order_type == 0 else 0
