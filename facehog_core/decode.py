@@ -253,6 +253,9 @@ class _Held:
         self._origin = origin
         self._first = self._next = first
         self.n_fed = 0
+        self._last_fed = origin
+        # Frames that are missing amid others, which may lean on them. Where one can seek, they are the last ones.
+        self._absent = np.flatnonzero(index.packets == NO_PACKET) if not index.is_seekable else np.empty(0)
         self._positions: dict[int, int] = {}  # Of frames in the order of decoding, until they are given out.
         self._came: dict[int, VideoFrame] = {}
         self._coming: set[int] = set()
@@ -273,9 +276,16 @@ class _Held:
     def feed(self, number: int) -> None:
         """Note that a frame goes into the decoder."""
         self.n_fed += 1
+        if number >= 0:
+            if self._n_absent_before(self._last_fed) != self._n_absent_before(number):
+                self.fail()
+            self._last_fed = number
         if number >= self._next:
             self._positions[number] = self.n_fed
             self._coming.add(number)
+
+    def _n_absent_before(self, number: int) -> int:
+        return int(self._absent.searchsorted(number)) if len(self._absent) else 0
 
     def fail(self) -> None:
         """Note that the frame that was fed last is damaged."""

@@ -248,3 +248,50 @@ def test_a_file_whose_first_keyframe_is_damaged_keeps_the_numbers_of_the_others(
     found = read(damage(mouse, tmp_path / "mouse.mp4", kind(0, mouse)))
     assert [number for number, frame in enumerate(found) if frame.is_corrupt] == list(range(60))
     assert [frame.md5 for frame in found[60:]] == good[60:]
+
+
+def zero_heads(first: int, stop: int, source: Path) -> Callable[[bytearray], None]:
+    """Write zeros over all from the head of one chunk of an AVI to that of another."""
+    places = packets_of(source)
+    hole = slice(places[first].start - 8, places[stop].start - 8)
+
+    def change(content: bytearray) -> None:
+        content[hole] = bytes(hole.stop - hole.start)
+
+    return change
+
+
+@pytest.mark.parametrize("x264", ["keyint=12:bframes=0:scenecut=0", "keyint=12:bframes=3:scenecut=0"])
+def test_chunks_of_an_avi_whose_heads_are_gone_are_lost_under_their_numbers(tmp_path: Path, x264: str) -> None:
+    whole = write_recording(tmp_path / "whole.avi", 72, x264=x264)
+    good = read(whole)
+    # One chunk; a GOP's length, after which times of keyframes coincide with others; and a keyframe.
+    for first, stop in ((30, 31), (30, 42), (36, 37)):
+        found = read(path := damage(whole, tmp_path / "x.avi", zero_heads(first, stop, whole)))
+        assert len(found) == 72
+        assert sum(frame.md5 is None for frame in found) >= stop - first
+        assert all(frame.is_corrupt or frame == good[number] for number, frame in enumerate(found))
+        after = (stop - 1) // 12 * 12 + 12
+        assert found[:24] + found[after:] == good[:24] + good[after:]
+        for start in range(0, 72, 7):
+            assert read(path, start, min(start + 7, 72)) == found[start : start + 7]
+
+
+def test_damage_in_an_avi_with_b_frames_costs_no_other_gop(tmp_path: Path) -> None:
+    # Its times are those of decoding: they cannot tell where a damaged frame is shown.
+    whole = write_recording(tmp_path / "whole.avi", 72, x264="keyint=12:bframes=3:scenecut=0")
+    good = read(whole)
+    for number in (29, 30, 36):
+        found = read(damage(whole, tmp_path / "x.avi", spoil(number, whole)))
+        assert found[:24] + found[48:] == good[:24] + good[48:]
+        assert all(frame.is_corrupt or frame == good[number] for number, frame in enumerate(found))
+
+
+def test_an_avi_whose_index_is_damaged_loses_nothing(tmp_path: Path) -> None:
+    whole = write_recording(tmp_path / "whole.avi", 72, x264="keyint=12:bframes=0:scenecut=0")
+
+    def change(content: bytearray) -> None:
+        entry = content.index(b"idx1") + 8 + 16 * 30
+        content[entry : entry + 16] = bytes(16)
+
+    assert read(damage(whole, tmp_path / "x.avi", change)) == read(whole)
