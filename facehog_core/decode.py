@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from .container import iter_packets, open_container, video_stream
 from .errors import RecordingRefusedError
-from .frame_index import NO_PACKET, FrameIndex
+from .frame_index import NO_PACKET, FrameIndex, new_parameters
 from .grey import luma_of
 from .h264 import HeaderReader
 from .limits import MOST_PIXELS
@@ -204,7 +204,7 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
         is_hidden = packet.size > 0 and packet.is_discard
         if packet.size:
             held.feed(number)
-            picture = headers.read(bytes(packet))
+            picture = headers.read(bytes(packet), new_parameters(packet))
             if is_ours and (packet.is_corrupt or (picture is not None and picture.is_after_gap)):
                 held.fail()
             packet.pts = _HIDDEN - held.n_fed if is_hidden else number
@@ -353,10 +353,14 @@ def _count_packets(
     numbers = index.number_packets()
     first = index.packets[origin] if origin else 0
     n_seen = 0
+    told = None
     for packet in iter_packets(container, stream):
         number = int(numbers[n_seen]) if packet.size and n_seen < len(numbers) else _NOT_SHOWN
         if n_seen >= first:
-            yield number, packet
+            yield number, _with_parameters(packet, told)
+            told = None
+        elif packet.has_sidedata("new_extradata"):
+            told = packet
         n_seen += bool(packet.size)
 
 
@@ -370,13 +374,23 @@ def _seek(
         except av.FFmpegError:
             continue
         packets = iter_packets(container, stream)
+        told = None
         for packet in packets:
             if packet.pts == keyframe_pts:
-                yield packet
+                yield _with_parameters(packet, told)
                 yield from packets
                 return
             if packet.dts is not None and packet.dts > keyframe_pts:
                 break  # a packet comes no later than its frame is shown: the seek landed behind it
+            if packet.has_sidedata("new_extradata"):
+                told = packet
+
+
+def _with_parameters(packet: Packet[VideoStream], told: Packet[VideoStream] | None) -> Packet[VideoStream]:
+    """Give a packet the parameters that were told with one before it that is not decoded, unless it has its own."""
+    if told is not None and not packet.has_sidedata("new_extradata"):
+        packet.set_sidedata(told.get_sidedata("new_extradata"))
+    return packet
 
 
 def _check_size(info: VideoInfo, frame: VideoFrame, number: int) -> None:

@@ -288,7 +288,8 @@ def count_unplaced(packets: NDArray[np.void]) -> int:
 
 
 def _list_packets(container: InputContainer, stream: VideoStream, path: str) -> NDArray[np.void]:
-    headers = HeaderReader(stream.codec_context.extradata)
+    # MP4 tells them again after each seek.
+    headers = HeaderReader(stream.codec_context.extradata, tells_again=is_mov(container))
     # Where the container is padded, data end before it does.
     size_bytes = Path(path).stat().st_size if is_mov(container) else sys.maxsize
     try:
@@ -304,6 +305,11 @@ def _list_packets(container: InputContainer, stream: VideoStream, path: str) -> 
     return packets
 
 
+def new_parameters(packet: Packet[VideoStream]) -> bytes | None:
+    """Return the parameters that a container tells with a packet, where they change."""
+    return bytes(packet.get_sidedata("new_extradata")) if packet.has_sidedata("new_extradata") else None
+
+
 def _describe_packets(
     packets: Iterator[Packet[VideoStream]], headers: HeaderReader, size_bytes: int
 ) -> Iterator[tuple[Any, ...]]:
@@ -313,7 +319,7 @@ def _describe_packets(
             continue
         start = packet.pos or 0
         is_there = start < size_bytes
-        picture = headers.read(bytes(packet)) if is_there else None
+        picture = headers.read(bytes(packet), new_parameters(packet)) if is_there else None
         if picture:
             sequence += picture.is_idr
             order = picture.order
@@ -322,7 +328,7 @@ def _describe_packets(
             NO_PTS if packet.dts is None else packet.dts,
             # Intra refresh calls frames keyframes from which the picture mends itself little by little. What a
             # decoder that starts there gives is nearly the same, and not the same bytes.
-            packet.is_keyframe and (picture is None or picture.is_intra),
+            packet.is_keyframe and (picture is None or picture.is_start),
             packet.is_discard,
             not packet.is_corrupt and start + packet.size <= size_bytes,
             is_there,
