@@ -23,13 +23,14 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from .container import iter_packets, open_container, video_stream
 from .errors import RecordingRefusedError
-from .frame_index import NO_PACKET, FrameIndex
+from .frame_index import NO_PACKET, FrameIndex, new_parameters
 from .grey import luma_of
 from .h264 import HeaderReader
 from .limits import MOST_PIXELS
@@ -38,6 +39,8 @@ from .video import VideoInfo, check_unchanged
 
 # The number of a packet whose frame is decoded and not shown.
 _NOT_SHOWN = -1
+# A frame that an edit list hides goes through the decoder under this number less its position.
+_HIDDEN = -2
 
 _log = logging.getLogger(__name__)
 
@@ -198,14 +201,15 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
     for number, packet in _packets_from(origin, container, stream, source.index):
         # What leans on frames before the origin is not asked for, and fails for good reason.
         is_ours = number >= origin or number == _NOT_SHOWN
+        is_hidden = packet.size > 0 and packet.is_discard
         if packet.size:
             held.feed(number)
-            picture = headers.read(bytes(packet))
+            picture = headers.read(bytes(packet), new_parameters(packet))
             if is_ours and (packet.is_corrupt or (picture is not None and picture.is_after_gap)):
                 held.fail()
-            packet.pts = number
+            packet.pts = _HIDDEN - held.n_fed if is_hidden else number
         try:
-            pictures = packet.decode()
+            pictures = decoder.decode(_copy(packet) if is_hidden else packet)
         except av.FFmpegError as error:
             if isinstance(error, OSError):
                 raise
@@ -218,6 +222,15 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
     yield []
 
 
+def _copy(packet: Packet[VideoStream]) -> Packet[Stream]:
+    """Copy what is to be decoded of a packet: of one that is to be discarded FFmpeg shows no frame, nor its damage."""
+    copy = Packet(bytes(packet))
+    copy.pts, copy.time_base = packet.pts, packet.time_base
+    for side_data in packet.iter_sidedata():
+        copy.set_sidedata(side_data)
+    return copy
+
+
 class _Held:
     """Frames held back until all that was decoded before them has come out, or is known to be lost.
 
@@ -228,13 +241,21 @@ class _Held:
     origin : int
         The frame that decoding starts from.
     index : FrameIndex
+
+    Attributes
+    ----------
+    n_fed : int
+        How many packets went into the decoder: the position of the last one.
     """
 
     def __init__(self, first: int, origin: int, index: FrameIndex) -> None:
         self._index = index
         self._origin = origin
         self._first = self._next = first
-        self._n_fed = 0
+        self.n_fed = 0
+        self._last_fed = origin
+        # Frames that are missing amid others, which may lean on them. Where one can seek, they are the last ones.
+        self._absent = np.flatnonzero(index.packets == NO_PACKET) if not index.is_seekable else np.empty(0)
         self._positions: dict[int, int] = {}  # Of frames in the order of decoding, until they are given out.
         self._came: dict[int, VideoFrame] = {}
         self._coming: set[int] = set()
@@ -254,18 +275,29 @@ class _Held:
 
     def feed(self, number: int) -> None:
         """Note that a frame goes into the decoder."""
-        self._n_fed += 1
+        self.n_fed += 1
+        if number >= 0:
+            if self._n_absent_before(self._last_fed) != self._n_absent_before(number):
+                self.fail()
+            self._last_fed = number
         if number >= self._next:
-            self._positions[number] = self._n_fed
+            self._positions[number] = self.n_fed
             self._coming.add(number)
+
+    def _n_absent_before(self, number: int) -> int:
+        return int(self._absent.searchsorted(number)) if len(self._absent) else 0
 
     def fail(self) -> None:
         """Note that the frame that was fed last is damaged."""
-        self._errors_from = min(self._errors_from, self._n_fed)
+        self._errors_from = min(self._errors_from, self.n_fed)
 
     def take(self, picture: VideoFrame) -> None:
         """Take what comes out of the decoder. Frames come in the order of display: those before it are lost."""
         number = picture.pts
+        if number is not None and number <= _HIDDEN:
+            if picture.is_corrupt:
+                self._errors_from = min(self._errors_from, _HIDDEN - number)
+            return
         if number is None or number < self._next:
             if picture.is_corrupt and number is not None and self._origin <= number < self._first:
                 self._errors_from = 0
@@ -287,7 +319,7 @@ class _Held:
 
     def _position_of(self, number: int) -> int:
         # A frame that was never fed could only come later.
-        return self._positions.get(number, self._n_fed + 1)
+        return self._positions.get(number, self.n_fed + 1)
 
     def release(self) -> Iterator[DecodedFrame]:
         """Give out, in order, the frames for which it is known whether they are damaged."""
@@ -321,10 +353,14 @@ def _count_packets(
     numbers = index.number_packets()
     first = index.packets[origin] if origin else 0
     n_seen = 0
+    told = None
     for packet in iter_packets(container, stream):
         number = int(numbers[n_seen]) if packet.size and n_seen < len(numbers) else _NOT_SHOWN
         if n_seen >= first:
-            yield number, packet
+            yield number, _with_parameters(packet, told)
+            told = None
+        elif packet.has_sidedata("new_extradata"):
+            told = packet
         n_seen += bool(packet.size)
 
 
@@ -338,13 +374,23 @@ def _seek(
         except av.FFmpegError:
             continue
         packets = iter_packets(container, stream)
+        told = None
         for packet in packets:
             if packet.pts == keyframe_pts:
-                yield packet
+                yield _with_parameters(packet, told)
                 yield from packets
                 return
             if packet.dts is not None and packet.dts > keyframe_pts:
                 break  # a packet comes no later than its frame is shown: the seek landed behind it
+            if packet.has_sidedata("new_extradata"):
+                told = packet
+
+
+def _with_parameters(packet: Packet[VideoStream], told: Packet[VideoStream] | None) -> Packet[VideoStream]:
+    """Give a packet the parameters that were told with one before it that is not decoded, unless it has its own."""
+    if told is not None and not packet.has_sidedata("new_extradata"):
+        packet.set_sidedata(told.get_sidedata("new_extradata"))
+    return packet
 
 
 def _check_size(info: VideoInfo, frame: VideoFrame, number: int) -> None:

@@ -29,6 +29,8 @@ from .seconds import to_seconds
 NO_PTS = np.iinfo(np.int64).min
 NO_PACKET = -1
 
+# What comes before the data of each frame in an AVI: its kind and length.
+_CHUNK_HEAD_BYTES = 8
 # An index may name so many times the bytes that the file has. To list what is missing, it is read as zeros.
 _MOST_PROMISED = 8
 
@@ -46,7 +48,7 @@ class FrameIndex:
         Whether a decoder can start at the frame: the container says so, and it leans on no other frame.
     packets : ndarray of int64, shape (n_frames,)
         Where each frame's data are: the number of its packet among the stream's, in file order. `NO_PACKET` where
-        the container's index names a frame whose data the file does not hold.
+        the container's index names a frame whose data the file does not hold, and where nobody can know.
     is_seekable : bool
         Whether pts tell frames apart, so that a decoder can be sent to any keyframe, or each frame is an image of
         its own. If not (raw H264, repeated pts, AVI with B-frames), packets are counted from the beginning of the
@@ -135,6 +137,10 @@ _PACKET = np.dtype(
         ("order", np.int64),
         ("has_header", np.bool_),
         ("is_second_field", np.bool_),
+        # Where in the file its data begin, in bytes.
+        ("position", np.int64),
+        # Whether its time depends on where one begins to read.
+        ("is_counted", np.bool_),
     ]
 )
 
@@ -181,7 +187,7 @@ def read_packets(container: InputContainer, stream: VideoStream, path: str) -> N
         packets = _list_promised(packets, stream, path)
     if not len(packets):
         raise EmptyFileError(path, "its video stream has no frame", COPY_AGAIN)
-    return packets
+    return _place_by_index(packets, stream) if container.format.name == "avi" else packets
 
 
 def _list_promised(packets: NDArray[np.void], stream: VideoStream, path: str) -> NDArray[np.void]:
@@ -195,6 +201,30 @@ def _list_promised(packets: NDArray[np.void], stream: VideoStream, path: str) ->
     if len(packets) < len(ends):
         raise TruncatedError(path, f"the file ends after {len(packets)} of {len(ends)} frames", COPY_AGAIN)
     return packets
+
+
+def _place_by_index(packets: NDArray[np.void], stream: VideoStream) -> NDArray[np.void]:
+    """Compare the packets of an AVI with its index, and add those whose chunks have lost their heads.
+
+    An AVI stores no times. FFmpeg counts what it finds from the beginning, and by the index from a place that was
+    sought: where the two differ, only to count is the same for everybody.
+    """
+    entries = [(entry.pos + _CHUNK_HEAD_BYTES, entry.timestamp) for entry in stream.index_entries if entry.size]
+    promised, times = np.array(entries, np.int64).reshape(-1, 2).T
+    found = packets["position"]
+    if np.array_equal(promised, found):
+        return packets
+    packets["is_counted"] = True
+    if not (np.isin(found, promised).all() and (np.diff(found) > 0).all() and (np.diff(promised) > 0).all()):
+        return packets  # The index itself is damaged.
+    # What is lost comes after the packet before it, as near as can be.
+    before = np.searchsorted(found, promised, side="right") - 1
+    placed = packets[np.maximum(before, 0)]
+    placed["pts"] = placed["dts"] = times
+    is_lost = found[before] != promised
+    for name in ("is_keyframe", "is_hidden", "is_whole", "is_there", "has_header", "is_second_field"):
+        placed[name] &= ~is_lost
+    return placed
 
 
 def index_packets(packets: NDArray[np.void], path: str) -> FrameIndex:
@@ -212,7 +242,11 @@ def index_packets(packets: NDArray[np.void], path: str) -> FrameIndex:
         fact = f"none of its {len(packets)} frames is a keyframe, from which a decoder could start"
         raise UnreadableError(path, fact, "It was cut out of a longer recording: take that one.")
     order = _order_of_display(packets)
-    is_seekable = bool((np.diff(packets["pts"][order]) > 0).all()) and not (packets["pts"] == NO_PTS).any()
+    is_timed = bool((np.diff(packets["pts"][order]) > 0).all()) and not (packets["pts"] == NO_PTS).any()
+    is_seekable = is_timed and not packets["is_counted"].any()
+    is_known = packets["is_there"].copy()
+    if not is_timed:
+        is_known[order] &= ~_is_near_a_damaged_header(packets, order)
     shown = order[_is_shown(packets, order)]
     if not len(shown):
         raise EmptyFileError(path, "none of its frames is shown", COPY_AGAIN)
@@ -223,7 +257,7 @@ def index_packets(packets: NDArray[np.void], path: str) -> FrameIndex:
     return FrameIndex(
         pts=pts,
         is_keyframe=packets["is_keyframe"][shown],
-        packets=np.where(packets["is_there"][shown], shown, NO_PACKET),
+        packets=np.where(is_known, packets["is_there"].cumsum() - 1, NO_PACKET)[shown],
         is_seekable=is_seekable,
     )
 
@@ -254,15 +288,26 @@ def count_unplaced(packets: NDArray[np.void]) -> int:
 
 
 def _list_packets(container: InputContainer, stream: VideoStream, path: str) -> NDArray[np.void]:
-    headers = HeaderReader(stream.codec_context.extradata)
+    # MP4 tells them again after each seek.
+    headers = HeaderReader(stream.codec_context.extradata, tells_again=is_mov(container))
     # Where the container is padded, data end before it does.
     size_bytes = Path(path).stat().st_size if is_mov(container) else sys.maxsize
     try:
-        return np.fromiter(_describe_packets(iter_packets(container, stream), headers, size_bytes), _PACKET)
+        packets = np.fromiter(_describe_packets(iter_packets(container, stream), headers, size_bytes), _PACKET)
     except av.FFmpegError as error:
         if is_failing_disk(error, path):
             raise
         raise UnreadableError(path, "its frames cannot be listed to the end", COPY_AGAIN) from error
+    if is_mov(container) and len(packets) and not packets["has_header"][0] and len(stream.index_entries):
+        # FFmpeg calls no frame a keyframe whose header is damaged, whatever the index says. The frames behind it would
+        # then read like those of a recording that begins within a GOP, and have no number.
+        packets["is_keyframe"][0] = stream.index_entries[0].is_keyframe
+    return packets
+
+
+def new_parameters(packet: Packet[VideoStream]) -> bytes | None:
+    """Return the parameters that a container tells with a packet, where they change."""
+    return bytes(packet.get_sidedata("new_extradata")) if packet.has_sidedata("new_extradata") else None
 
 
 def _describe_packets(
@@ -274,7 +319,7 @@ def _describe_packets(
             continue
         start = packet.pos or 0
         is_there = start < size_bytes
-        picture = headers.read(bytes(packet)) if is_there else None
+        picture = headers.read(bytes(packet), new_parameters(packet)) if is_there else None
         if picture:
             sequence += picture.is_idr
             order = picture.order
@@ -283,7 +328,7 @@ def _describe_packets(
             NO_PTS if packet.dts is None else packet.dts,
             # Intra refresh calls frames keyframes from which the picture mends itself little by little. What a
             # decoder that starts there gives is nearly the same, and not the same bytes.
-            packet.is_keyframe and (picture is None or picture.is_intra),
+            packet.is_keyframe and (picture is None or picture.is_start),
             packet.is_discard,
             not packet.is_corrupt and start + packet.size <= size_bytes,
             is_there,
@@ -292,6 +337,8 @@ def _describe_packets(
             order,
             picture is not None,
             picture is not None and picture.is_second_field,
+            start,
+            False,
         )
 
 
@@ -305,9 +352,24 @@ def _order_of_display(packets: NDArray[np.void]) -> NDArray[np.int64]:
     if packets["has_header"].all() and len(np.unique(names)) == len(names):
         return by_header
     pts = packets["pts"]
-    if (pts != NO_PTS).all() and len(np.unique(pts)) == len(pts):
+    if (pts != NO_PTS).all() and len(np.unique(pts)) == len(pts) and not _tells_only_decoding(packets, by_header):
         return np.argsort(pts, kind="stable")
     return by_header
+
+
+def _is_near_a_damaged_header(packets: NDArray[np.void], order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which frames, in the order of display, nobody can number: those around one whose header is damaged.
+
+    That is so where headers alone tell the order, and it is another than that of decoding. The one can belong anywhere
+    in its GOP; in the one before too, unless an IDR frame divides them.
+    """
+    if (np.diff(order) > 0).all():
+        return np.zeros(len(order), bool)
+    gops = packets["is_keyframe"][order].cumsum()
+    sequences, is_damaged = packets["sequence"][order], ~packets["has_header"][order]
+    is_before = np.isin(gops + 1, gops[is_damaged]) & np.isin(sequences, sequences[is_damaged])
+    near: NDArray[np.bool_] = np.isin(gops, gops[is_damaged]) | is_before
+    return near
 
 
 def _tells_only_decoding(packets: NDArray[np.void], shown: NDArray[np.int64]) -> bool:

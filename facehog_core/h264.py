@@ -1,11 +1,12 @@
-"""What the headers of coded frames say: their order of display, and which of them are missing.
+"""What the headers of coded frames say: their order of display, which of them are missing, and where one can start.
 
 Some containers (raw H264, AVI) do not say when a frame is shown, and no decoder says that a frame it needed
 never came. Both stand in the first bytes of each frame [1]_.
 
 References
 ----------
-.. [1] ITU-T H.264 (08/2021), clauses 7.3 (syntax), 7.4.3 (frame_num) and 8.2.1 (picture order count).
+.. [1] ITU-T H.264 (08/2021), clauses 7.3 (syntax), 7.4.3 (frame_num), 8.2.1 (picture order count) and D.2.8
+   (recovery point).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Types of NAL units, table 7-1.
-_SLICE, _SLICE_A, _IDR, _SPS, _PPS = 1, 2, 5, 7, 8
+_SLICE, _SLICE_A, _IDR, _SEI, _SPS, _PPS = 1, 2, 5, 6, 7, 8
+# The message that says after how many frames the picture is true, clause D.1.
+_RECOVERY_POINT = 6
 # Types of slices, modulo 5: I and SI, table 7-6.
 _INTRA_SLICES = (2, 4)
 # Profiles whose parameters say how chroma is sampled and scaled, clause 7.3.2.1.1.
@@ -38,8 +41,9 @@ class Picture:
         Whether it starts a new sequence: nothing later leans on anything before it.
     is_reference : bool
         Whether other frames may lean on it.
-    is_intra : bool
-        Whether it leans on no other frame itself, as its first slice says.
+    is_start : bool
+        Whether a decoder can start with it: it leans on no other frame, as its first slice says; no message says that
+        the picture recovers only later; and its parameter sets are its own, or those that the container keeps beside.
     is_second_field : bool
         Whether it is the second field of the frame before it.
     order : int
@@ -50,7 +54,7 @@ class Picture:
 
     is_idr: bool
     is_reference: bool
-    is_intra: bool
+    is_start: bool
     is_second_field: bool
     order: int
     is_after_gap: bool
@@ -74,16 +78,16 @@ class _Sps:
     order_steps: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Pps:
-    sps_id: int
+# A parameter set's type and number.
+_Name = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Slice:
     is_idr: bool
     is_reference: bool
     is_intra: bool
+    parameters: tuple[_Name, _Name]
     sps: _Sps
     frame_num: int
     is_field: bool
@@ -99,18 +103,21 @@ class HeaderReader:
     ----------
     extradata : bytes or None
         What the container keeps beside the frames (avcC, or parameter sets in Annex B form).
+    tells_again : bool, optional
+        Whether the container, where it tells other parameters from a frame on, does so to whoever starts behind it too.
     """
 
-    def __init__(self, extradata: bytes | None) -> None:
+    def __init__(self, extradata: bytes | None, *, tells_again: bool = False) -> None:
         self._sps: dict[int, _Sps] = {}
-        self._pps: dict[int, _Pps] = {}
+        self._sps_of_pps: dict[int, int] = {}
+        # Parameter sets as they are: all, and those that whoever starts at any frame knows.
+        self._sets: dict[_Name, bytes] = {}
+        self._sets_beside: dict[_Name, bytes] = {}
         # Bytes of a NAL unit's length before it; 0 for the start codes of Annex B.
         self._length_bytes = 0
-        if extradata and extradata[0] == 1:
-            self._length_bytes = (extradata[4] & 3) + 1 if len(extradata) > 4 else 4
-            self._note_parameters(_units_of_avcc(extradata))
-        elif extradata:
-            self._note_parameters(_units_after_start_codes(extradata))
+        if extradata:
+            self._sets_beside |= self._note_beside(extradata)
+        self._tells_again = tells_again
         self._last: _Slice | None = None
         # Whether the last frame is a field that waits for its second one.
         self._waits_for_field = False
@@ -123,62 +130,100 @@ class HeaderReader:
         """Pixels of all frames that a decoder has to keep for others to lean on, at most."""
         return max((sps.held_pixels for sps in self._sps.values()), default=0)
 
-    def read(self, data: bytes) -> Picture | None:
+    def read(self, data: bytes, extradata: bytes | None = None) -> Picture | None:
         """Read the header of the next frame.
 
         Parameters
         ----------
         data : bytes
             One packet.
+        extradata : bytes, optional
+            What the container keeps beside the frames from this one on, where it tells something else.
 
         Returns
         -------
         Picture or None
             None if there is no header in it that makes sense.
         """
+        if extradata:
+            told = self._note_beside(extradata)
+            self._sets_beside |= told if self._tells_again else {}
         units = _units_of_lengths(data, self._length_bytes) if self._length_bytes else _units_after_start_codes(data)
+        own: dict[_Name, bytes] = {}
+        recovers_later = False
         for unit in units:
             kind = unit[0] & 31
             if kind in (_SLICE, _SLICE_A, _IDR):
                 found = self._read_slice(unit)
-                return None if found is None else self._follow(found)
-            self._note_parameters([unit])
+                if found is None:
+                    return None
+                known = self._sets_beside | own
+                is_known = all(known.get(name) == self._sets[name] for name in found.parameters)
+                return self._follow(found, is_start=found.is_intra and is_known and not recovers_later)
+            if kind == _SEI:
+                recovers_later |= _recovers_later(unit)
+            own |= self._note_parameters([unit])
         return None
 
-    def _note_parameters(self, units: Iterator[bytes] | list[bytes]) -> None:
+    def _note_beside(self, extradata: bytes) -> dict[_Name, bytes]:
+        if extradata[0] != 1:
+            return self._note_parameters(_units_after_start_codes(extradata))
+        self._length_bytes = (extradata[4] & 3) + 1 if len(extradata) > 4 else 4
+        return self._note_parameters(_units_of_avcc(extradata))
+
+    def _note_parameters(self, units: Iterator[bytes] | list[bytes]) -> dict[_Name, bytes]:
+        """Keep parameter sets in mind, and return those that there are among some units."""
+        found = {}
         for unit in units:
+            kind, bits = unit[0] & 31, _Bits(unit[1:])
             try:
-                if unit[0] & 31 == _SPS:
-                    number, sps = _read_sps(_Bits(unit[1:]))
-                    self._sps[number] = sps
-                elif unit[0] & 31 == _PPS:
-                    bits = _Bits(unit[1:])
-                    self._pps[bits.unsigned()] = _Pps(bits.unsigned())
+                if kind == _SPS:
+                    number, self._sps[number] = _read_sps(bits)
+                elif kind == _PPS:
+                    number, self._sps_of_pps[number] = bits.unsigned(), bits.unsigned()
+                else:
+                    continue
             except ValueError:
                 continue  # Damaged; its frames cannot be read either.
+            found[kind, number] = unit
+        self._sets |= found
+        return found
 
     def _read_slice(self, unit: bytes) -> _Slice | None:
         bits = _Bits(unit[1 : 1 + _HEADER_BYTES])
         try:
             bits.unsigned()  # first macroblock
-            is_intra = bits.unsigned() % 5 in _INTRA_SLICES
-            sps = self._sps[self._pps[bits.unsigned()].sps_id]
+            is_idr = unit[0] & 31 == _IDR
+            # An IDR frame whose slices say otherwise is damaged.
+            is_intra = bits.unsigned() % 5 in _INTRA_SLICES or is_idr
+            pps_id = bits.unsigned()
+            sps_id = self._sps_of_pps[pps_id]
+            sps = self._sps[sps_id]
             if sps.has_separate_planes:
                 bits.take(2)
             frame_num = bits.take(sps.frame_num_bits)
             is_field = sps.has_fields and bool(bits.take(1))
             is_bottom = is_field and bool(bits.take(1))
-            is_idr = unit[0] & 31 == _IDR
             if is_idr:
                 bits.unsigned()  # its number
             order_lsb = bits.take(sps.order_bits) if sps.order_type == 0 else 0
             order_delta = bits.signed() if sps.has_order_deltas else 0
         except (KeyError, ValueError):
             return None
-        is_reference = bool(unit[0] & 0x60)
-        return _Slice(is_idr, is_reference, is_intra, sps, frame_num, is_field, is_bottom, order_lsb, order_delta)
+        return _Slice(
+            is_idr=is_idr,
+            is_reference=bool(unit[0] & 0x60),
+            is_intra=is_intra,
+            parameters=((_SPS, sps_id), (_PPS, pps_id)),
+            sps=sps,
+            frame_num=frame_num,
+            is_field=is_field,
+            is_bottom=is_bottom,
+            order_lsb=order_lsb,
+            order_delta=order_delta,
+        )
 
-    def _follow(self, found: _Slice) -> Picture:
+    def _follow(self, found: _Slice, *, is_start: bool) -> Picture:
         """Set a frame in relation to those before it."""
         is_second_field = self._is_second_field_of_last(found)
         is_after_gap = not is_second_field and self._misses_a_reference(found)
@@ -190,7 +235,7 @@ class HeaderReader:
         return Picture(
             is_idr=found.is_idr,
             is_reference=found.is_reference,
-            is_intra=found.is_intra,
+            is_start=is_start,
             is_second_field=is_second_field,
             order=order,
             is_after_gap=is_after_gap,
@@ -240,6 +285,28 @@ class HeaderReader:
         return msb + found.order_lsb
 
 
+def _recovers_later(unit: bytes) -> bool:
+    """Tell whether a unit of messages says that the picture is true only some frames after this one."""
+    data = _without_escapes(unit[1:])
+    position = 0
+    while position + 2 < len(data):
+        kind, position = _read_sum(data, position)
+        n_bytes, position = _read_sum(data, position)
+        # 0 frames is the code of a single 1.
+        if kind == _RECOVERY_POINT and data[position : position + 1] < b"\x80":
+            return True
+        position += n_bytes
+    return False
+
+
+def _read_sum(data: bytes, position: int) -> tuple[int, int]:
+    """Read a number that is written as a sum of bytes, all but the last of them 255; return where it ends, too."""
+    last = position
+    while data[last : last + 1] == b"\xff":
+        last += 1
+    return sum(data[position : last + 1]), last + 1
+
+
 def _order_by_steps(found: _Slice, number: int) -> int:
     """Count the steps that the parameters foresee up to a frame, clause 8.2.1.2."""
     steps = found.sps.order_steps
@@ -252,12 +319,16 @@ def _order_by_steps(found: _Slice, number: int) -> int:
     return max(-_MOST_ORDER, min(order, _MOST_ORDER))
 
 
+def _without_escapes(unit: bytes) -> bytes:
+    # The coder puts a 3 after two zeros, so that no start code is among the data.
+    return unit[:_PARAMETER_BYTES].replace(b"\0\0\3", b"\0\0")
+
+
 class _Bits:
     """Bits of a NAL unit, from its first on."""
 
     def __init__(self, unit: bytes) -> None:
-        # The coder puts a 3 after two zeros, so that no start code is among the data.
-        data = unit[:_PARAMETER_BYTES].replace(b"\0\0\3", b"\0\0")
+        data = _without_escapes(unit)
         self._value = int.from_bytes(data)
         self._left = 8 * len(data)
 

@@ -184,7 +184,7 @@ class RecordingReader(pims.FramesSequence):  # type: ignore[misc]
             chunks=(_block_lengths(self.index, longest), height, width),
             dtype=np.uint8,
             meta=np.empty((0, 0, 0), np.uint8),
-            name=f"frames-{self.info.digest}-{longest}",
+            name=f"frames-{self.info.digest}-{self.info.stream_index}-{longest}",
         )
 
 

@@ -45,6 +45,12 @@ def read_stream(path: Path) -> Stream:
         return Stream(extradata=bytes(stream.codec_context.extradata or b""), packets=packets)
 
 
+def describe_samples(coded: Stream, size: tuple[int, int] = (160, 96)) -> bytes:
+    """Return a description of frames: how large they are, and what a decoder must know."""
+    fields = struct.pack(">6xH16xHHIIIH32xHh", 1, *size, 0x48_0000, 0x48_0000, 0, 1, 24, -1)
+    return box(b"avc1", fields, box(b"avcC", coded.extradata))
+
+
 def write_mp4(
     path: Path,
     coded: Stream,
@@ -64,16 +70,11 @@ def write_mp4(
     """
     sizes = [len(packet) for packet in coded.packets]
     width, height = size
-    avc1 = box(
-        b"avc1",
-        struct.pack(">6xH16xHHIIIH32xHh", 1, width, height, 0x48_0000, 0x48_0000, 0, 1, 24, -1),
-        box(b"avcC", coded.extradata),
-    )
     ftyp = box(b"ftyp", b"isom", struct.pack(">I", 512), b"isomavc1")
 
     def make_index(offset: int) -> bytes:
         stbl = {
-            b"stsd": box(b"stsd", struct.pack(">II", 0, 1), avc1),
+            b"stsd": box(b"stsd", struct.pack(">II", 0, 1), describe_samples(coded, size)),
             b"stts": table(b"stts", [(len(sizes), 1)]),
             b"stsc": table(b"stsc", [(1, len(sizes), 1)]),
             b"stsz": table(b"stsz", [(n,) for n in sizes], 0),

@@ -1,4 +1,5 @@
-"""Recordings that no encoder at hand makes, written bit by bit: fields coded apart (PAFF), order told by steps.
+"""Recordings that no encoder at hand makes, written bit by bit: fields coded apart (PAFF), order told by steps,
+keyframes whose followers lean on what came before them.
 
 Broadcast cameras make the first. Every macroblock is stored as it is (I_PCM), so what has to come out is known to the
 last bit.
@@ -30,6 +31,13 @@ PPS = Bits().ue(0, 0).u(2, 0).ue(0, 0, 0).u(3, 0).ue(0, 0, 0).u(3, 0b100).to_nal
 # 2 back for what is shown between two.
 SPS_OF_STEPS = (
     Bits().u(8, 77).u(8, 0).u(8, 30).ue(0, FRAME_NUM_BITS - 4, 1).u(1, 0).ue(4, 0, 1, 7, 2).u(1, 0)
+    .ue(WIDTH // 16 - 1, HEIGHT // 16 - 1).u(4, 0b1100).to_nal(0x67)
+)  # fmt: skip
+# After 4 frames the picture is true, clause D.1.8: a message of kind 6, 2 bytes long.
+RECOVERY_POINT = b"\x06\x06" + Bits().ue(4).u(1, 1).u(3, 0).to_nal(2) + b"\x80"
+# For whole frames that are shown as they are decoded (order type 2); four of them may be leaned on.
+SPS_OF_FRAMES = (
+    Bits().u(8, 77).u(8, 0).u(8, 30).ue(0, FRAME_NUM_BITS - 4, 2, 4).u(1, 0)
     .ue(WIDTH // 16 - 1, HEIGHT // 16 - 1).u(4, 0b1100).to_nal(0x67)
 )  # fmt: skip
 I_PCM = 25
@@ -83,6 +91,47 @@ def write_steps(path: Path, n_frames: int) -> Path:
             frame_num += is_reference
     path.write_bytes(content)
     return path
+
+
+def write_late_recovery(path: Path, n_frames: int) -> Path:
+    """Write a recording whose later keyframes are recovery points: the picture is true 4 frames later.
+
+    Every fourth frame is drawn; the others repeat the one before, but those behind the later keyframes the one before
+    that. So they show, 8 at a time: 8 4 4 4 12 12 12 12, and in the first GOP 0 0 0 0 4 4 4 4.
+    """
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.extradata = annex_b(SPS_OF_FRAMES, PPS)
+        for number in range(n_frames):
+            is_keyframe = number % GOP == 0
+            if number % 4 == 0:
+                nal = _code_picture(number, is_idr=number == 0)
+            else:
+                nal = _repeat(number, n_back=2 if number % GOP == 1 and number > GOP else 1)
+            head = [RECOVERY_POINT] if is_keyframe and number else [SPS_OF_FRAMES, PPS] if is_keyframe else []
+            packet = av.Packet(annex_b(DELIMITER, *head, nal))
+            packet.stream, packet.time_base = stream, Fraction(1, 30)
+            packet.pts = packet.dts = number
+            packet.is_keyframe = is_keyframe
+            container.mux(packet)
+    return path
+
+
+def _code_picture(number: int, *, is_idr: bool) -> bytes:
+    bits = Bits().ue(0, 7, 0).u(FRAME_NUM_BITS, number)
+    if is_idr:
+        bits.ue(0)
+    bits.u(2 if is_idr else 1, 0).ue(0, 1)
+    _store(draw(number), bits)
+    return bits.to_nal(0x65 if is_idr else 0x61)
+
+
+def _repeat(number: int, n_back: int) -> bytes:
+    """Return a P frame of nothing but skipped macroblocks, which shows the frame that is so far back."""
+    bits = Bits().ue(0, 5, 0).u(FRAME_NUM_BITS, number).u(1, 0)
+    bits.u(1, 1).ue(0, n_back - 1, 3).u(1, 0).ue(0, 1)
+    return bits.ue(WIDTH * HEIGHT // 256).to_nal(0x61)
 
 
 @functools.cache

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from barcode import write_recording
-from fields import write_fields, write_steps
+from fields import write_fields, write_late_recovery, write_steps
 from remuxed import (
     at_times,
     beside,
     cut_by_ffmpeg,
+    described_wrongly,
     from_second_keyframe,
     from_sixth_packet,
     join,
     join_packets,
     remux,
+    with_descriptions,
     with_edits,
     without_pts,
 )
@@ -99,6 +101,16 @@ FORMS = {
         "x.mp4", plain(x264=f"{REFRESH}:bframes=0"), "pictures mend themselves little by little", WHOLE
     ),
     "intra refresh, b-frames": Form("x.mp4", plain(x264=f"{REFRESH}:bframes=2"), "the same, with B-frames", WHOLE),
+    **{
+        f"{suffix}, late recovery": Form(
+            f"x.{suffix}",
+            changed(write_late_recovery),
+            "recovery points from which on the picture is true only some frames later",
+            WHOLE,
+            [0, 0, 0, 0, 4, 4, 4, 4, 8, 4, 4, 4, 12, 12, 12, 12, 16, 12, 12, 12, 20, 20, 20, 20],
+        )
+        for suffix in ("mp4", "ts")
+    },
     "one frame": Form("x.mp4", plain(n_frames=1), "a single frame", WHOLE, range(1)),
     "mkv, one frame": Form("x.mkv", plain(n_frames=1), "the same in Matroska", WHOLE, range(1)),
     "ts, one frame": Form("x.ts", plain(n_frames=1), "the same in MPEG-TS", WHOLE, range(1)),
@@ -138,6 +150,24 @@ FORMS = {
     "avi, b-frames": Form("x.avi", plain(), "AVI whose frames are shown in another order", COUNTED),
     "raw": Form("x.h264", plain(), "H264 without a container, and so without times", COUNTED),
     "raw, open gop": Form("x.h264", plain(x264=OPEN), "the same, with open GOPs", COUNTED),
+    "two descriptions": Form(
+        "x.mp4",
+        lambda path: with_descriptions(path, [12, 24], [f"{CLOSED}:interlaced=1", f"{CLOSED}:ref=4:b-pyramid=normal"]),
+        "MP4 whose frames are coded in another way from frame 12 on, as a second description says",
+        shows=[*range(12), *range(24)],
+    ),
+    "two descriptions, fewer references": Form(
+        "x.mp4",
+        lambda path: with_descriptions(path, [12, 24], [f"{CLOSED}:bframes=8:ref=16", f"{NO_B}:ref=1"]),
+        "the same, from many frames that lean on others to few",
+        shows=[*range(12), *range(24)],
+    ),
+    "wrong description": Form(
+        "x.mp4",
+        changed(described_wrongly, f"{NO_B}:ref=4:cabac=0", f"{NO_B}:ref=1:interlaced=1"),
+        "its description is of other frames; the right one stands with the first frame alone",
+        WHOLE,
+    ),
     # Times
     "late start": Form("x.mp4", plain(pts=LATE), "the first frame is shown late"),
     "variable rate": Form("x.mp4", plain(pts=UNEVEN), "frames at uneven times"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import av
 from barcode import write_recording
-from crafted import read_stream, table, write_mp4
+from crafted import Stream, box, describe_samples, read_stream, table, write_mp4
 from recordings import run_ffmpeg
 
 Packets = list[av.Packet]
@@ -102,6 +103,50 @@ def join_packets(path: Path, lengths: Sequence[int], parts: Sequence[dict[str, A
                     target.mux(packet)
                 start += Fraction(length, 30)
     return path
+
+
+def with_descriptions(path: Path, lengths: Sequence[int], parts: Sequence[str]) -> Path:
+    """Write an MP4 of parts that are coded in different ways, each with its own description; numbers begin anew."""
+    streams, packets, shown = [], list[av.Packet](), list[int]()
+    for number, (length, x264) in enumerate(zip(lengths, parts, strict=True)):
+        part = write_recording(path.with_name(f"part{number}.mp4"), length, x264=x264)
+        streams.append(read_stream(part))
+        with av.open(part) as source:
+            found = list(source.demux(video=0))[:-1]
+        shown += [len(packets) + int(packet.pts * packet.time_base * 30 + 0.5) for packet in found]
+        packets += found
+    delay = max(place - number for place, number in enumerate(shown))
+    keyframes = [(place,) for place, packet in enumerate(packets, 1) if packet.is_keyframe]
+    coded = Stream(extradata=streams[0].extradata, packets=[packet for part in streams for packet in part.packets])
+    tables = {
+        b"stsd": box(b"stsd", struct.pack(">II", 0, len(streams)), *map(describe_samples, streams)),
+        b"stsc": table(b"stsc", [(part, len(found.packets), part) for part, found in enumerate(streams, 1)]),
+        b"stss": table(b"stss", keyframes),
+        b"ctts": table(b"ctts", [(1, number - place + delay) for place, number in enumerate(shown)]),
+    }
+    offset = 0
+    for _ in range(2):  # Where the frames begin follows from the length of what is written before them.
+        sizes = [sum(map(len, found.packets)) for found in streams]
+        offsets = [(offset + sum(sizes[:part]),) for part in range(len(sizes))]
+        write_mp4(path, coded, tables=tables | {b"stco": table(b"stco", offsets)})
+        offset = path.read_bytes().index(b"mdat") + 4
+    return path
+
+
+def described_wrongly(path: Path, n_frames: int, x264: str, wrong: str) -> Path:
+    """Write an MP4 whose description is of other frames; the right one stands with the first frame alone."""
+    stream = read_stream(write_recording(path.with_name("whole.mp4"), n_frames, x264=x264))
+    other = read_stream(write_recording(path.with_name("other.mp4"), 1, x264=wrong))
+    # avcC: 6 bytes, then one SPS and one PPS, each after its length; of the PPS, after their number.
+    n_sps = int.from_bytes(stream.extradata[6:8])
+    sps, pps = stream.extradata[6 : 8 + n_sps], stream.extradata[9 + n_sps :]
+    n_pps = int.from_bytes(pps[:2])
+    first = b"".join(len(unit).to_bytes(4) + unit for unit in (sps[2:], pps[2 : 2 + n_pps]))
+    packets = [first + stream.packets[0], *stream.packets[1:]]
+    keyframes = [(number,) for number in range(1, n_frames + 1, GOP)]
+    return write_mp4(
+        path, Stream(extradata=other.extradata, packets=packets), tables={b"stss": table(b"stss", keyframes)}
+    )
 
 
 def cut_by_ffmpeg(path: Path, n_frames: int, start_s: float, **options: Any) -> Path:

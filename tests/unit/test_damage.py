@@ -13,6 +13,7 @@ import av
 import pytest
 from barcode import read_number, write_recording
 from recordings import ffmpeg_frames, md5_of
+from remuxed import with_edits
 
 from facehog_core import decode
 from facehog_core.decode import iter_frames
@@ -212,3 +213,85 @@ def test_a_damaged_recording_is_not_written_to(videos_dir: Path, tmp_path: Path)
     read(mouse, 140, 160)
     assert mouse.read_bytes() == content
     assert (mouse.stat().st_mtime_ns, list(tmp_path.iterdir())) == (status.st_mtime_ns, [mouse])
+
+
+@pytest.mark.parametrize("x264", ["keyint=30:bframes=0:scenecut=0", "keyint=30:bframes=3:scenecut=0"])
+def test_damage_in_frames_that_an_edit_list_hides_marks_what_leans_on_them(tmp_path: Path, x264: str) -> None:
+    whole = write_recording(tmp_path / "whole.mp4", 60, x264=x264, pts=[number - 9 for number in range(60)])
+    good = read(whole)
+    assert len(good) == 51
+    for kind in (flip, spoil, lambda number, source: blank(number, source, 300)):
+        for number in (0, 3, 5, 7):
+            path = damage(whole, tmp_path / "x.mp4", kind(number, whole))
+            found = read(path)
+            assert any(frame.is_corrupt for frame in found)
+            # The second keyframe is frame 30 of all, of which 9 are hidden.
+            assert found[21:] == good[21:]
+            assert all(frame.is_corrupt or frame == good[place] for place, frame in enumerate(found))
+            assert read(path, 20, 24) == found[20:24]
+
+
+def test_damage_in_hidden_frames_amid_others_marks_nothing_before_it(tmp_path: Path) -> None:
+    # Frames 0 to 5, and from 12 on; keyframes are 0, 8 and 16.
+    whole = with_edits(tmp_path / "edits.mp4", 24, [(200, 0), (400, 12)])
+    found = read(damage(whole, tmp_path / "x.mp4", flip(10, whole)))
+    assert [number for number, frame in enumerate(found) if frame.is_corrupt] == [6, 7, 8, 9]
+    assert [frame for frame in found if not frame.is_corrupt] == [*read(whole)[:6], *read(whole)[10:]]
+
+
+@pytest.mark.parametrize("kind", [spoil, lambda number, source: blank(number, source, 64)])
+def test_a_file_whose_first_keyframe_is_damaged_keeps_the_numbers_of_the_others(
+    videos_dir: Path, tmp_path: Path, kind: Callable[[int, Path], Callable[[bytearray], None]]
+) -> None:
+    mouse = videos_dir / MICE[0]
+    good = [frame.md5 for frame in ffmpeg_frames(mouse)]
+    found = read(damage(mouse, tmp_path / "mouse.mp4", kind(0, mouse)))
+    assert [number for number, frame in enumerate(found) if frame.is_corrupt] == list(range(60))
+    assert [frame.md5 for frame in found[60:]] == good[60:]
+
+
+def zero_heads(first: int, stop: int, source: Path) -> Callable[[bytearray], None]:
+    """Write zeros over all from the head of one chunk of an AVI to that of another."""
+    places = packets_of(source)
+    hole = slice(places[first].start - 8, places[stop].start - 8)
+
+    def change(content: bytearray) -> None:
+        content[hole] = bytes(hole.stop - hole.start)
+
+    return change
+
+
+@pytest.mark.parametrize("x264", ["keyint=12:bframes=0:scenecut=0", "keyint=12:bframes=3:scenecut=0"])
+def test_chunks_of_an_avi_whose_heads_are_gone_are_lost_under_their_numbers(tmp_path: Path, x264: str) -> None:
+    whole = write_recording(tmp_path / "whole.avi", 72, x264=x264)
+    good = read(whole)
+    # One chunk; a GOP's length, after which times of keyframes coincide with others; and a keyframe.
+    for first, stop in ((30, 31), (30, 42), (36, 37)):
+        found = read(path := damage(whole, tmp_path / "x.avi", zero_heads(first, stop, whole)))
+        assert len(found) == 72
+        assert sum(frame.md5 is None for frame in found) >= stop - first
+        assert all(frame.is_corrupt or frame == good[number] for number, frame in enumerate(found))
+        after = (stop - 1) // 12 * 12 + 12
+        assert found[:24] + found[after:] == good[:24] + good[after:]
+        for start in range(0, 72, 7):
+            assert read(path, start, min(start + 7, 72)) == found[start : start + 7]
+
+
+def test_damage_in_an_avi_with_b_frames_costs_no_other_gop(tmp_path: Path) -> None:
+    # Its times are those of decoding: they cannot tell where a damaged frame is shown.
+    whole = write_recording(tmp_path / "whole.avi", 72, x264="keyint=12:bframes=3:scenecut=0")
+    good = read(whole)
+    for number in (29, 30, 36):
+        found = read(damage(whole, tmp_path / "x.avi", spoil(number, whole)))
+        assert found[:24] + found[48:] == good[:24] + good[48:]
+        assert all(frame.is_corrupt or frame == good[number] for number, frame in enumerate(found))
+
+
+def test_an_avi_whose_index_is_damaged_loses_nothing(tmp_path: Path) -> None:
+    whole = write_recording(tmp_path / "whole.avi", 72, x264="keyint=12:bframes=0:scenecut=0")
+
+    def change(content: bytearray) -> None:
+        entry = content.index(b"idx1") + 8 + 16 * 30
+        content[entry : entry + 16] = bytes(16)
+
+    assert read(damage(whole, tmp_path / "x.avi", change)) == read(whole)

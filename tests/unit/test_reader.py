@@ -14,6 +14,7 @@ from time import sleep
 from typing import Any
 
 import av
+import dask
 import numpy as np
 import pims
 import psutil
@@ -23,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from recordings import PER_RECORDING, REAL
+from remuxed import beside
 
 from facehog_core import reader
 from facehog_core.errors import DamagedError, NotH264Error
@@ -277,3 +279,11 @@ def test_a_block_needs_a_frame(numbered: RecordingReader, longest: int) -> None:
 def test_equal_recordings_make_equal_dask_arrays(numbered: RecordingReader, tmp_path: Path) -> None:
     copy = RecordingReader(shutil.copyfile(numbered.info.path, tmp_path / "copy.mp4"))
     assert copy.as_dask().name == numbered.as_dask().name
+
+
+def test_two_streams_of_a_file_make_two_dask_arrays(tmp_path: Path) -> None:
+    path = beside(tmp_path / "two.mkv", 8, other={"n_frames": 8, "chroma": 60})
+    arrays = [RecordingReader(path, stream).as_dask() for stream in (0, 1)]
+    expected = [np.stack(list(RecordingReader(path, stream))) for stream in (0, 1)]
+    assert not np.array_equal(*expected)
+    assert all(map(np.array_equal, dask.compute(*arrays), expected))
