@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -42,6 +43,8 @@ CHOICES = {
     f"from the recording's folder, column a name or a number from 1 on, unit one of {', '.join(UNITS)}",
 }
 
+# Far more than all choices take.
+_MOST_BYTES = 10**6
 # No file can have this name.
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 # Without exponents: the exact value of 1e999999999 takes all the memory that there is.
@@ -158,6 +161,9 @@ def choose_by_sidecar(recipe: Recipe, path: Path) -> Recipe:
 
 def _read(sidecar: Path) -> dict[str, Any]:
     try:
+        status = sidecar.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+            raise ConfigError(sidecar, "it cannot be read: it is no short file", "Mend it, or remove it.")
         # Notepad begins a file with a mark of its own.
         return tomllib.loads(sidecar.read_text("utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -209,8 +209,9 @@ def _look_at(
 
 def _look_beside(path: Path, inbox: Inbox) -> list[Signature | None]:
     """Look at what says what is to be done to a recording, and at its timestamps; None for what is not there."""
-    beside = [find_sidecar(path)]
+    beside = []
     with suppress(ConfigError, OSError):  # Is said when the recording is asked for.
+        beside.append(find_sidecar(path))
         if timestamps := inbox.recipe_for(path).timestamps:
             beside.append(timestamps.path_for(path))
     return [_look_if_there(found) for found in beside]

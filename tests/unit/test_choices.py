@@ -210,6 +210,19 @@ def test_a_recording_whose_name_is_too_long_for_a_file_beside_it_has_none(tmp_pa
     assert choose_by_sidecar(CHOSEN, tmp_path / f"{'n' * 247}.mp4") == CHOSEN
 
 
+def test_what_is_no_short_file_is_not_read(recording: Path) -> None:
+    beside(recording, f"every = 2\n# {'x' * 10**6}\n")
+    with pytest.raises(ConfigError, match="it cannot be read: it is no short file"):
+        choose_by_sidecar(Recipe(), recording)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(recording: Path) -> None:
+    os.mkfifo(find_sidecar(recording))
+    with pytest.raises(ConfigError, match="it cannot be read: it is no short file"):
+        choose_by_sidecar(Recipe(), recording)
+
+
 def test_a_link_that_leads_to_itself_is_said(recording: Path) -> None:
     sidecar = find_sidecar(recording)
     try:
@@ -229,6 +242,8 @@ def test_a_rate_is_read_exactly(rate: object, expected: Fraction) -> None:
 
 
 def test_a_share_that_fails_is_no_fault_of_the_file(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside(recording, "")
+
     def fail(*_: object) -> str:
         raise OSError(5, os.strerror(5))
 
