@@ -408,16 +408,18 @@ def test_a_file_that_was_refused_for_its_timestamps_is_tried_again_when_they_are
     assert rig.look(after_s=SETTLE_S) == 1
 
 
-def test_a_file_whose_timestamps_could_not_be_read_is_tried_again_when_they_can(rig: Rig) -> None:
+@pytest.mark.parametrize("change", ["mended", "removed"])
+def test_a_file_whose_timestamps_could_not_be_read_is_tried_again_when_they_can(rig: Rig, change: str) -> None:
     rig.recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
     path, folder = rig.put("m12.mp4"), rig.folder / "m12.csv"
     folder.mkdir()
     settle(rig)
     reason = str(TimestampsError(folder, "the timestamps cannot be read", "Mend the file."))
-    refuse_because(rig, path, Fate.QUARANTINED, name_run("0" * 32, rig.recipe), reason, rig.recipe)
+    rig.catalogue.set_fate(path, Fate.QUARANTINED, reason, forget_run=True)
     assert settle(rig) == 0
     folder.rmdir()
-    rig.put("m12.csv", b"0\n1")
+    if change == "mended":
+        rig.put("m12.csv", b"0\n1")
     assert settle(rig) == 1
 
 
