@@ -157,7 +157,8 @@ def check_damage(path: str, receipts: Iterable[ShardReceipt], n_frames: int, mos
     """
     receipts = list(receipts)
     n_corrupt = count_frames(span for receipt in receipts for span in receipt.corrupt)
-    if n_corrupt > most * n_frames:
+    # Not n_corrupt > most * n_frames: 0.29 * 100 is less than 29.
+    if n_corrupt / n_frames > most:
         told = tell_damage(receipts, n_frames)
         # The rest is not looked at any more.
         is_all = sum(receipt.stop - receipt.start for receipt in receipts) == n_frames

@@ -118,7 +118,8 @@ def _compare(told: RunRecord, expected: RunRecord) -> list[str]:
 
 
 def _check_timestamps(told: RunRecord) -> list[str]:
-    if (sidecar := told.timing.get("sidecar")) is None:
+    sidecar = told.timing.get("sidecar")
+    if sidecar is None or not sidecar["is_used"]:
         return []
     try:
         digest = digest_file(sidecar["path"])

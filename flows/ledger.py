@@ -8,12 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from facehog_core.catalogue import Catalogue
-from facehog_core.errors import StoreError
+from facehog_core.errors import StoreError, TimestampsError
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
 from facehog_core.source import Signature, digest_source
+from facehog_core.timestamps import find_timestamps
 from facehog_core.video import VideoInfo
 from tasks.record import record_provenance
 
@@ -137,9 +138,11 @@ class Ledger:
         if self.record.run_id is None:
             try:
                 digest = digest_source(self.record.path)
-            except OSError:  # It cannot even be read: there is no content to record.
-                return self._records.set_fate(self.record.path, state, reason)
-            self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe))
+                sidecar = find_timestamps(self.record.path, self._recipe.timestamps)
+            except (OSError, TimestampsError):
+                # There is no content to record, or nothing to name its run by: it is not the run it came to before.
+                return self._records.set_fate(self.record.path, state, reason, forget_run=True)
+            self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe, sidecar))
         if made := self.find_made(str(self.record.run_id)):
             # One that cannot be read is no result: that may even be the trouble.
             with suppress(StoreError, OSError):

@@ -12,10 +12,12 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 
 from facehog_core import Catalogue, Recipe
 from facehog_core.intake import Looks
+from facehog_core.recipe import name_run
 from facehog_core.reconcile import Inbox, Launcher, reconcile
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
-from facehog_core.timestamps import TimestampsSource
+from facehog_core.source import digest_source
+from facehog_core.timestamps import TimestampsSource, find_timestamps
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -100,3 +102,30 @@ def test_the_sensor_tells_timestamps_that_were_refused_from_mended_ones(lab: Lab
 
 class Nobody(Launcher):
     """Whoever asks this for a run has seen what is not there."""
+
+
+def test_timestamps_that_cannot_be_read_are_told_though_a_run_without_them_is_finished(
+    lab: Lab, recording: Path
+) -> None:
+    lab.process(recording, BESIDE)
+    first = lab.record(recording)
+    recording.with_suffix(".csv").mkdir()
+    state = lab.process(recording, BESIDE)
+
+    assert state.name == "Quarantined"
+    with Catalogue(lab.catalogue) as catalogue:
+        file = catalogue.file(recording)
+        assert catalogue.find({"state": "finished"}) == [first]
+    assert file is not None
+    assert (file.state, file.run_id) == (Fate.QUARANTINED, None)
+    assert "m12.csv: the timestamps cannot be read" in file.reason
+
+
+def test_a_refused_recording_with_timestamps_has_a_row_of_its_run(lab: Lab, recording: Path) -> None:
+    recording.write_bytes(b"no recording at all")
+    recording.with_suffix(".csv").write_text("0\n1\n")
+    assert lab.process(recording, BESIDE).name == "Quarantined"
+
+    record = lab.record(recording)
+    assert record.state == Fate.QUARANTINED
+    assert record.run_id == name_run(digest_source(recording), BESIDE, find_timestamps(recording, BESIDE.timestamps))

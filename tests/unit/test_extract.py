@@ -319,6 +319,23 @@ def test_what_lies_far_between_chosen_frames_is_not_decoded(recording: Path, mon
     assert asked == [(3, 60)]
 
 
+def test_chosen_frames_have_the_times_that_they_have_in_the_whole_recording(tmp_path: Path) -> None:
+    info, _ = probe(write_recording(tmp_path / "m12.mp4", 12))
+    # Three frames are dropped after the fifth, and one after the tenth.
+    (tmp_path / "m12.csv").write_text("\n".join(map(str, [*range(100, 105), *range(108, 113), 114, 115])))
+    recipe = replace(SMALL, timestamps=TimestampsSource(file="{stem}.csv"))
+    groups = []
+    for chosen in (recipe, replace(recipe, frames=Selection(start=1, step=3))):
+        paths = make_paths(tmp_path / "store", make_work(recipe=chosen))
+        plan_run(paths, info, chosen, BEGUN, find_timestamps(Path(info.path), chosen.timestamps))
+        groups.append(zarr.open_group(paths.working, mode="r", use_consolidated=False))
+
+    everything, some = groups
+    assert everything["n_dropped_after"][:].tolist() == [0, 0, 0, 0, 3, 0, 0, 0, 0, 1, 0, 0]
+    for name in ("frame", "time_s", "n_dropped_after", "timestamps", "pts", "packet", "keyframe"):
+        assert some[name][:].tolist() == everything[name][:].tolist()[1::3], name
+
+
 @pytest.mark.parametrize(
     ("selection", "said"),
     [

@@ -62,3 +62,17 @@ def test_more_damage_than_may_be_is_refused_also_before_all_is_described() -> No
     with pytest.raises(DamagedError, match=f"m12.mp4: {told}"):
         check_damage("m12.mp4", [*receipts, receipt(100, 200, [])], 200, 0.04)
     check_damage("m12.mp4", [receipt(0, 100, [])], 100, 0)
+
+
+@given(st.integers(1, 1000), st.data())
+def test_as_much_damage_as_may_be_is_not_refused(n_frames: int, data: st.DataObject) -> None:
+    n_corrupt = data.draw(st.integers(1, n_frames))
+    receipts = [receipt(0, n_frames, [(0, n_corrupt)])]
+    check_damage("m12.mp4", receipts, n_frames, n_corrupt / n_frames)
+    with pytest.raises(DamagedError):
+        check_damage("m12.mp4", receipts, n_frames, np.nextafter(n_corrupt / n_frames, 0))
+
+
+def test_a_share_is_meant_as_it_is_written() -> None:
+    for percent in range(1, 101):
+        check_damage("m12.mp4", [receipt(0, 100, [(0, percent)])], 100, float(f"{percent / 100:.2f}"))

@@ -17,6 +17,7 @@ from runs import BEGUN, ENDED, SMALL_HOG, make_hogs, make_paths, make_store, mak
 from facehog_core import store as store_module
 from facehog_core.disk import measure_file
 from facehog_core.errors import StoreError
+from facehog_core.extract import extract_chunk, plan_run
 from facehog_core.hog import HogParams
 from facehog_core.layout import Work
 from facehog_core.provenance import RunRecord
@@ -25,7 +26,9 @@ from facehog_core.recipe import Recipe
 from facehog_core.sealed import FORMAT, read_record
 from facehog_core.session import open_session
 from facehog_core.store import create_store, seal_store, write_shard
+from facehog_core.timestamps import TimestampsSource, find_timestamps
 from facehog_core.verify import Verdict, verify_store
+from facehog_core.video import probe
 
 RECIPE = Recipe(hog=SMALL_HOG, with_images=True)
 
@@ -291,6 +294,22 @@ def test_stores_of_another_format_are_found(tmp_path: Path, monkeypatch: pytest.
         path = make_store(tmp_path, make_work())
 
     assert verdict_of(path).problems == ["this is no sealed store of facehog"]
+
+
+@pytest.mark.parametrize(("n_stamps", "n_problems"), [(12, 1), (11, 0)], ids=["used", "not used"])
+def test_only_timestamps_that_are_in_the_store_must_stay_as_they_were(
+    tmp_path: Path, n_stamps: int, n_problems: int
+) -> None:
+    info, _ = probe(write_recording(tmp_path / "m12.mp4", 12))
+    recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
+    (tmp_path / "m12.csv").write_text("\n".join(map(str, range(n_stamps))))
+    paths = make_paths(tmp_path / "store", make_work(recipe=recipe))
+    plan = plan_run(paths, info, recipe, BEGUN, find_timestamps(Path(info.path), recipe.timestamps))
+    store = seal_store(paths, [receipt for chunk in plan for receipt in extract_chunk(paths, chunk)], ENDED)
+    assert verdict_of(store).is_sound
+
+    (tmp_path / "m12.csv").write_text("\n".join(map(str, range(1, 13))))
+    assert len(verdict_of(store).problems) == n_problems
 
 
 # -- stores of format 1 -----------------------------------------------------------------------------------
