@@ -48,6 +48,18 @@ Every frame is compared with what PyAV and FFmpeg's own binary decode from the b
 
 """
 
+LIMITS = """
+## Known limits
+
+- Decoders do not notice every flipped bit. What none of them notices is not marked.
+- Where nothing but the frames' own headers tells their order (raw H264 and AVI with B-frames), a frame whose header is
+  damaged costs its GOP: nobody can tell which of its frames is which. In raw H264 and MPEG-TS a frame that is gone
+  without a trace has no number.
+- Frames behind one that makes the decoder forget all others (memory management control operation 5) are marked as
+  corrupt up to the next keyframe, though they are not.
+- Where packets are counted, each GOP with damage in it is found by reading the file from its beginning.
+"""
+
 
 def write_page() -> str:
     """Return the page."""
@@ -62,7 +74,7 @@ def write_page() -> str:
     ]
     shared = [f"- `{name}`" for name in REAL + DERIVED]
     parts = ((HEAD, forms), (IMAGES_HEAD, images), (REFUSED_HEAD, refused), (SHARED_HEAD, shared))
-    return "".join(head + "".join(f"{row}\n" for row in rows) for head, rows in parts)
+    return "".join(head + "".join(f"{row}\n" for row in rows) for head, rows in parts) + LIMITS
 
 
 def _in_words(numbers: Sequence[int]) -> str:

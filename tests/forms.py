@@ -162,6 +162,15 @@ FORMS = {
         "the same, from many frames that lean on others to few",
         shows=[*range(12), *range(24)],
     ),
+    "two descriptions, times repeated": Form(
+        "x.mp4",
+        lambda path: with_descriptions(
+            path, [12, 24], [f"{CLOSED}:bframes=8:ref=16", f"{NO_B}:cabac=0"], n_at_a_time=2
+        ),
+        "the same, two frames at a time",
+        COUNTED,
+        [*range(12), *range(24)],
+    ),
     "wrong description": Form(
         "x.mp4",
         changed(described_wrongly, f"{NO_B}:ref=4:cabac=0", f"{NO_B}:ref=1:interlaced=1"),

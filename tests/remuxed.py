@@ -105,8 +105,11 @@ def join_packets(path: Path, lengths: Sequence[int], parts: Sequence[dict[str, A
     return path
 
 
-def with_descriptions(path: Path, lengths: Sequence[int], parts: Sequence[str]) -> Path:
-    """Write an MP4 of parts that are coded in different ways, each with its own description; numbers begin anew."""
+def with_descriptions(path: Path, lengths: Sequence[int], parts: Sequence[str], *, n_at_a_time: int = 1) -> Path:
+    """Write an MP4 of parts that are coded in different ways, each with its own description; numbers begin anew.
+
+    So many frames are shown at a time.
+    """
     streams, packets, shown = [], list[av.Packet](), list[int]()
     for number, (length, x264) in enumerate(zip(lengths, parts, strict=True)):
         part = write_recording(path.with_name(f"part{number}.mp4"), length, x264=x264)
@@ -115,14 +118,16 @@ def with_descriptions(path: Path, lengths: Sequence[int], parts: Sequence[str]) 
             found = list(source.demux(video=0))[:-1]
         shown += [len(packets) + int(packet.pts * packet.time_base * 30 + 0.5) for packet in found]
         packets += found
-    delay = max(place - number for place, number in enumerate(shown))
+    delay = n_at_a_time + max(place - number for place, number in enumerate(shown))
     keyframes = [(place,) for place, packet in enumerate(packets, 1) if packet.is_keyframe]
     coded = Stream(extradata=streams[0].extradata, packets=[packet for part in streams for packet in part.packets])
     tables = {
         b"stsd": box(b"stsd", struct.pack(">II", 0, len(streams)), *map(describe_samples, streams)),
         b"stsc": table(b"stsc", [(part, len(found.packets), part) for part, found in enumerate(streams, 1)]),
         b"stss": table(b"stss", keyframes),
-        b"ctts": table(b"ctts", [(1, number - place + delay) for place, number in enumerate(shown)]),
+        b"ctts": table(
+            b"ctts", [(1, number - number % n_at_a_time - place + delay) for place, number in enumerate(shown)]
+        ),
     }
     offset = 0
     for _ in range(2):  # Where the frames begin follows from the length of what is written before them.

@@ -17,8 +17,9 @@ from remuxed import with_edits
 
 from facehog_core import decode
 from facehog_core.decode import iter_frames
+from facehog_core.frame_index import FrameIndex
 from facehog_core.grey import grey_of
-from facehog_core.video import probe
+from facehog_core.video import VideoInfo, probe
 
 # 300 frames of a mouse each: without B-frames, with them, and with an open GOP and a B-pyramid.
 MICE = ["derived/ref_yuv420p_nob_g60.mp4", "derived/j_bframes.mp4", "derived/a_bframes_opengop.mp4"]
@@ -33,7 +34,10 @@ class Found(NamedTuple):
 
 def read(path: Path, start: int = 0, stop: int | None = None) -> list[Found]:
     info, index = probe(path)
-    stop = index.n_frames if stop is None else stop
+    return decode_span(info, index, start, index.n_frames if stop is None else stop)
+
+
+def decode_span(info: VideoInfo, index: FrameIndex, start: int, stop: int) -> list[Found]:
     frames = list(iter_frames(info, index, start, stop))
     assert [decoded.index for decoded in frames] == list(range(start, stop))
     assert [decoded.pts for decoded in frames] == index.pts[start:stop].tolist()
@@ -295,3 +299,34 @@ def test_an_avi_whose_index_is_damaged_loses_nothing(tmp_path: Path) -> None:
         content[entry : entry + 16] = bytes(16)
 
     assert read(damage(whole, tmp_path / "x.avi", change)) == read(whole)
+
+
+SMALL = {
+    "x.mp4": {"pts": [number - 5 for number in range(36)]},  # 5 of them hidden
+    "x.avi": {"x264": "keyint=12:min-keyint=12:scenecut=0:bframes=0"},
+    "b.avi": {},
+    "x.mkv": {},
+    "x.ts": {},
+    "x.flv": {},
+    "x.h264": {},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_damage_is_the_same_for_whoever_reads_it_in_any_container(tmp_path: Path, name: str) -> None:
+    options = {"x264": "keyint=12:min-keyint=12:scenecut=0:bframes=3"} | SMALL[name]
+    whole = write_recording(tmp_path / name, 36, **options | {"x264": f"{options['x264']}:repeat-headers=1"})
+    good = read(whole)
+    # A frame that others lean on, the second keyframe, and the first that leans on it.
+    for number in (2, 12, 13):
+        for kind in (flip, spoil, functools.partial(blank, n_bytes=40)):
+            path = damage(whole, tmp_path / f"damaged{name}", kind(number, whole))
+            info, index = probe(path)
+            found = decode_span(info, index, 0, index.n_frames)
+            for start, stop in ((0, 3), (5, 6), (11, 12), (12, 13), (13, 14), (13, 30), (30, 31)):
+                stop = min(stop, index.n_frames)
+                assert decode_span(info, index, min(start, stop), stop) == found[start:stop]
+            if kind is flip or len(found) < len(good):
+                continue  # A decoder may not notice, and where nothing tells that a frame is missing, others move up.
+            assert any(frame.is_corrupt for frame in found)
+            assert all(frame.is_corrupt or frame == good[place] for place, frame in enumerate(found))
