@@ -157,13 +157,16 @@ class HeaderReader:
                 found = self._read_slice(unit)
                 if found is None:
                     return None
-                known = self._sets_beside | own
-                is_known = all(known.get(name) == self._sets[name] for name in found.parameters)
-                return self._follow(found, is_start=found.is_intra and is_known and not recovers_later)
+                is_start = found.is_intra and not recovers_later and self._is_known_at_start(found, own)
+                return self._follow(found, is_start=is_start)
             if kind == _SEI:
                 recovers_later |= _recovers_later(unit)
             own |= self._note_parameters([unit])
         return None
+
+    def _is_known_at_start(self, found: _Slice, own: dict[_Name, bytes]) -> bool:
+        known = self._sets_beside | own
+        return all(known.get(name) == self._sets[name] for name in found.parameters)
 
     def _note_beside(self, extradata: bytes) -> dict[_Name, bytes]:
         if extradata[0] != 1:
