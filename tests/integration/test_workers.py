@@ -26,7 +26,9 @@ FORMS = ["open gop", "ts, fields", "edit list, b-frames", "one keyframe"]
 @contextmanager
 def cluster_of(n_workers: int, *, processes: bool) -> Iterator[Client]:
     with (
-        LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=processes, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, processes=processes, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         Client(cluster) as client,
     ):
         yield client
