@@ -24,7 +24,7 @@ from .provenance import now
 from .recipe import Recipe, is_run_of, name_run
 from .schema import Fate
 from .source import Signature
-from .timestamps import find_timestamps
+from .timestamps import UNREADABLE_TIMESTAMPS, find_timestamps
 
 log = logging.getLogger(__name__)
 
@@ -241,10 +241,11 @@ def _find_mended(file: FileRecord, inbox: Inbox, catalogue: Catalogue) -> str | 
 
 
 def _has_other_timestamps(file: FileRecord, recipe: Recipe, catalogue: Catalogue) -> bool:
-    """Say whether a file was refused for timestamps that are mended, or gone."""
+    """Say whether a file was refused for timestamps that are mended, gone, or not looked for any more."""
     # As a FacehogError begins: with the name of the file that it is about.
     if recipe.timestamps is None or not file.reason.startswith(f"{recipe.timestamps.path_for(file.path).name}: "):
-        return False
+        # A run that would have been named by them has no name, by which it could be told from others.
+        return file.run_id is None and f": {UNREADABLE_TIMESTAMPS}" in file.reason
     found = find_timestamps(file.path, recipe.timestamps)
     if found is None or file.run_id is None:
         return True

@@ -34,6 +34,7 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 _MOST_DIGITS = 60
 _MOST_TENS = 40
 _MOST_CHARACTERS = 2**16
+UNREADABLE_TIMESTAMPS = "the timestamps cannot be read"
 _REMEDY = "Mend the file, or `timestamps` (file, column, unit), then process the recording again."
 
 
@@ -142,7 +143,7 @@ def find_timestamps(recording: Path, source: TimestampsSource | None) -> Timesta
     except OSError as error:
         if not lies_with_the_file(error):
             raise
-        raise TimestampsError(path, f"the timestamps cannot be read: {error.strerror}", _REMEDY) from error
+        raise TimestampsError(path, f"{UNREADABLE_TIMESTAMPS}: {error.strerror}", _REMEDY) from error
     return TimestampsFile(path=path, size_bytes=size_bytes, digest=digest)
 
 

@@ -423,6 +423,22 @@ def test_a_file_whose_timestamps_could_not_be_read_is_tried_again_when_they_can(
     assert settle(rig) == 1
 
 
+@pytest.mark.parametrize("chosen", [None, TimestampsSource(file="{stem}.txt")], ids=["none", "others"])
+def test_a_file_whose_timestamps_could_not_be_read_is_tried_again_when_they_are_not_looked_for_any_more(
+    rig: Rig, chosen: TimestampsSource | None
+) -> None:
+    rig.recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
+    path, folder = rig.put("m12.mp4"), rig.folder / "m12.csv"
+    folder.mkdir()
+    settle(rig)
+    with pytest.raises(TimestampsError) as raised:
+        find_timestamps(path, rig.recipe.timestamps)
+    rig.catalogue.set_fate(path, Fate.QUARANTINED, str(raised.value), forget_run=True)
+    assert settle(rig) == 0
+    rig.recipe = Recipe(timestamps=chosen)
+    assert settle(rig) == 1
+
+
 def test_a_file_that_was_refused_for_something_else_is_not_tried_again_when_its_timestamps_change(rig: Rig) -> None:
     rig.recipe = Recipe(timestamps=TimestampsSource(file="{stem}.csv"))
     path = rig.put("m12.mp4")
