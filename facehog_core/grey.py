@@ -17,11 +17,13 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
+from .kernels import holds_only
+
 # The weights of pims.as_grey and skimage.color.rgb2gray, from ITU-R BT.709.
 RED, GREEN, BLUE = 0.2125, 0.7154, 0.0721
 
 N_LEVELS = 256
-NEUTRAL = 128
+NEUTRAL = np.uint8(128)
 
 _STORED_LEVELS = np.arange(float(N_LEVELS))
 _STORED_LEVELS.flags.writeable = False
@@ -251,8 +253,7 @@ def is_neutral(frame: VideoFrame) -> bool:
     """
     if (n_bytes := _CHROMA_BYTES.get(frame.format.name)) is None:
         return False
-    chroma = (_view(plane, n_bytes) for plane in frame.planes[1:])
-    return all(plane.min() == NEUTRAL == plane.max() for plane in chroma)
+    return all(holds_only(NEUTRAL, _view(plane, n_bytes)) for plane in frame.planes[1:])
 
 
 def luma_of(frame: VideoFrame) -> NDArray[np.uint8]:

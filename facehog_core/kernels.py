@@ -1,4 +1,4 @@
-"""The loops behind the histograms of oriented gradients, compiled by Numba.
+"""The loops over pixels, most of them those of the histograms of oriented gradients, compiled by Numba.
 
 They have one result on every machine: no fast math (a fused multiply-add or a reordered sum would change last
 bits with the processor), and each sum is taken in an order that the code spells out.
@@ -180,3 +180,15 @@ def _divide_by_length(block: NDArray[np.float64]) -> None:
     length = np.sqrt(total + EPSILON**2)
     for i in range(block.size):
         block[i] /= length
+
+
+@compiled
+def holds_only(value: np.uint8, plane: NDArray[np.uint8]) -> bool:
+    """Tell whether all samples of a plane are one and the same value: in one pass, up to the first row with another."""
+    for row in range(plane.shape[0]):
+        differs = np.uint8(0)
+        for col in range(plane.shape[1]):
+            differs |= plane[row, col] ^ value
+        if differs:
+            return False
+    return True
