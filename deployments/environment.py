@@ -43,6 +43,9 @@ def describe_environment(home: Path, api_url: str | None = None) -> dict[str, st
         # Dask blames all tasks of a worker that dies, also those that only waited there. Which one it was is told by
         # `facehog_core.starts`, and so the others are not to be given up for it.
         "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1000",
+        # Dask looks at each worker's stack 100 times a second. On a busy machine it did so without a pause, and the
+        # first compilation of the kernels (deep stacks) never came to an end.
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
     }
     return variables | ({"PREFECT_API_URL": api_url} if api_url else {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -22,9 +23,13 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
     """Run two worker processes whose decoder crashes on recordings of a certain name."""
-    allowed = describe_environment(tmp_path)["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"]
+    settings = {
+        name.removeprefix("DASK_").lower().replace("__", "."): literal_eval(value)
+        for name, value in describe_environment(tmp_path).items()
+        if name.startswith("DASK_DISTRIBUTED__")
+    }
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": int(allowed)}),
+        dask.config.set(settings),
         LocalCluster(
             n_workers=2,
             threads_per_worker=1,
