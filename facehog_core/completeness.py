@@ -148,8 +148,7 @@ def _judge_segment(
         found = _judge_bytes(_size_of(path), segment.stop)
         if found.verdict == "incomplete" or (end := find_end_of_sense(path, segment)) >= segment.stop:
             return found
-        is_short = _judge_shortfall(stream, index, segment.duration_s if is_alone else None)
-        share = is_short.missing_share if is_short else None
+        share = _estimate_share(stream, index, segment.duration_s if is_alone else None)
         return Completeness(verdict="incomplete", fact=_tell_hole(end, segment.stop), missing_share=share)
     # Written to a pipe, or never closed.
     n_promised = stream.metadata.get("NUMBER_OF_FRAMES", "")
@@ -218,6 +217,16 @@ def _judge_number(n_frames: int, n_promised: int) -> Completeness:
         fact = f"the file ends after {n_frames} of {n_promised} frames"
         return Completeness(verdict="incomplete", fact=fact, missing_share=1 - n_frames / n_promised)
     return Completeness(verdict="complete", fact=f"all {n_promised} frames that its header names are there")
+
+
+def _estimate_share(stream: VideoStream, index: FrameIndex, promised_s: float | None) -> float | None:
+    """Estimate the share of frames that are lost, as if all had come at the usual step; None if they have no times."""
+    pts = np.sort(index.pts[index.pts != NO_PTS])
+    if len(pts) < 2 or not stream.time_base:
+        return None
+    step = float(np.median(np.diff(pts)))
+    span = promised_s / float(stream.time_base) if promised_s else float(pts[-1] - pts[0]) + step
+    return min(max(1 - index.n_frames * step / span, 0.0), 1.0)
 
 
 def _judge_shortfall(stream: VideoStream, index: FrameIndex, promised_s: float | None) -> Completeness | None:

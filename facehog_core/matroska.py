@@ -153,6 +153,8 @@ def _elements(file: BinaryIO, start: int, stop: int | None) -> Iterator[_Element
         if kind is None or length is None:
             return
         content = file.tell()
+        if stop is not None and not is_endless and content + length > stop:
+            return
         yield _Element(kind, content, None if is_endless else content + length)
         if is_endless:
             return

@@ -392,7 +392,9 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
 def _complete_metadata(
     working: Path, group: zarr.Group, receipts: list[ShardReceipt], attributes: Mapping[str, Any]
 ) -> None:
-    told = (group.attrs.get("warnings", []), attributes.get("warnings", []), warn_of_results(receipts))
+    source: dict[str, Any] = group.attrs["source"]  # type: ignore[assignment]
+    found = warn_of_results(receipts, source["container"])
+    told = (group.attrs.get("warnings", []), attributes.get("warnings", []), found)
     group.attrs.update(
         {
             **attributes,

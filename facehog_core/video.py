@@ -70,7 +70,7 @@ _COLORSPACES = {
 # H264 puts off a frame by 16 others at most, and a first keyframe that is damaged puts all off to the next.
 _MOST_PACKETS_TO_FIRST_FRAME = 1000
 
-_LEFT_OUT = "The last {} that it holds cannot be numbered, and left out: what is shown before is cut off."
+_LEFT_OUT = "The last {} that the file holds cannot be numbered, as frames that are shown before are cut off: left out."
 
 _WAIT = "It will be looked at again when it has settled."
 

@@ -11,6 +11,13 @@ from .receipts import ShardReceipt, tell_damage
 from .timing import Times
 from .video import VideoInfo
 
+# Containers whose frames are nowhere listed: where damage swallows some, the others close up.
+_WITHOUT_LISTS = {"h264", "mpegts", "matroska,webm", "flv"}
+_MAY_BE_SHIFTED = (
+    "Its container does not list its frames: if some are gone without a trace, "
+    "those behind them have lower numbers than they had."
+)
+
 
 def warn_of_plan(info: VideoInfo, times: Times) -> list[str]:
     """Collect what is known before a frame is decoded.
@@ -35,17 +42,21 @@ def _warn_of_end(info: VideoInfo) -> list[str]:
     return [f"It is not whole: {info.completeness_fact}{share}."]
 
 
-def warn_of_results(receipts: Iterable[ShardReceipt]) -> list[str]:
+def warn_of_results(receipts: Iterable[ShardReceipt], container: str) -> list[str]:
     """Collect what is known once all frames are described.
 
     Parameters
     ----------
     receipts : iterable of ShardReceipt
         Of all shards.
+    container : str
+        FFmpeg's name of the recording's container.
 
     Returns
     -------
     list of str
     """
     damage = tell_damage(receipts)
-    return [f"{damage}."] if damage else []
+    if not damage:
+        return []
+    return [f"{damage}.", *([_MAY_BE_SHIFTED] if container in _WITHOUT_LISTS else [])]
