@@ -53,8 +53,9 @@ LIMITS = """
 
 - Decoders do not notice every flipped bit. What none of them notices is not marked.
 - Where nothing but the frames' own headers tells their order (raw H264 and AVI with B-frames), a frame whose header is
-  damaged costs its GOP: nobody can tell which of its frames is which. In raw H264 and MPEG-TS a frame that is gone
-  without a trace has no number.
+  damaged costs its GOP: nobody can tell which of its frames is which.
+- Raw H264, MPEG-TS, Matroska and Flash video do not list their frames. One that is gone without a trace has no number,
+  and those behind it have lower ones than they had. A run with damage in such a file says so.
 - Frames behind one that makes the decoder forget all others (memory management control operation 5) are marked as
   corrupt up to the next keyframe, though they are not.
 - Where packets are counted, each GOP with damage in it is found by reading the file from its beginning.

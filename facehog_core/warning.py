@@ -38,7 +38,10 @@ def warn_of_plan(info: VideoInfo, times: Times) -> list[str]:
 def _warn_of_end(info: VideoInfo) -> list[str]:
     if info.completeness != "incomplete":
         return []
-    share = "" if info.missing_share is None else f" (about {100 * info.missing_share:.2g} % is missing)"
+    known = info.missing_share is not None
+    share = (
+        f" (about {100 * info.missing_share:.2g} % is missing)" if known else " (nobody can know how much is missing)"
+    )
     return [f"It is not whole: {info.completeness_fact}{share}."]
 
 
