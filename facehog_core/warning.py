@@ -38,11 +38,9 @@ def warn_of_plan(info: VideoInfo, times: Times) -> list[str]:
 def _warn_of_end(info: VideoInfo) -> list[str]:
     if info.completeness != "incomplete":
         return []
-    known = info.missing_share is not None
-    share = (
-        f" (about {100 * info.missing_share:.2g} % is missing)" if known else " (nobody can know how much is missing)"
-    )
-    return [f"It is not whole: {info.completeness_fact}{share}."]
+    share = info.missing_share
+    told = "nobody can know how much is missing" if share is None else f"about {100 * share:.2g} % is missing"
+    return [f"It is not whole: {info.completeness_fact} ({told})."]
 
 
 def warn_of_results(receipts: Iterable[ShardReceipt], container: str) -> list[str]:
