@@ -1,4 +1,4 @@
-"""The part of each frame that is described."""
+"""Rectangles of pixels, and the one of them that is described of each frame."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crop:
+class Rectangle:
     """A rectangle within a frame, in pixels from its upper left corner.
 
     Parameters
@@ -32,7 +32,22 @@ class Crop:
         for name, least in (("x", 0), ("y", 0), ("width", 1), ("height", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"crop {name} must be a whole number of at least {least}, got {value!r}")
+                kind = type(self).__name__.lower()
+                raise ValueError(f"{kind} {name} must be a whole number of at least {least}, got {value!r}")
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The index that takes the rectangle out of a (row, col) frame."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+    def as_list(self) -> list[int]:
+        """``[x, y, width, height]``, for JSON."""
+        return [self.x, self.y, self.width, self.height]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop(Rectangle):
+    """The part of each frame that is described."""
 
     @classmethod
     def from_sequence(cls, values: Sequence[int]) -> Crop:
@@ -54,15 +69,6 @@ class Crop:
     def shape(self) -> tuple[int, int]:
         """Size as (row, col)."""
         return self.height, self.width
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """The index that takes the crop out of a (row, col) frame."""
-        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
-
-    def as_list(self) -> list[int]:
-        """``[x, y, width, height]``, for JSON."""
-        return [self.x, self.y, self.width, self.height]
 
     def fits(self, width: int, height: int) -> bool:
         """Say whether the crop lies within a frame of this size in pixels."""

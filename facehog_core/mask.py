@@ -10,45 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .crop import Rectangle
+
 MUST_BE = "a list of { box = [x, y, width, height] } and { polygon = [[x, y], [x, y], [x, y], ...] }, in pixels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Box:
-    """A rectangle of pixels.
-
-    Parameters
-    ----------
-    x, y : int
-        Column and row of the upper left pixel.
-    width, height : int
-        Size in pixels.
-
-    Raises
-    ------
-    ValueError
-        If a value is no whole number, ``x`` or ``y`` is negative, or the box is empty.
-    """
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-    def __post_init__(self) -> None:
-        for name, least in (("x", 0), ("y", 0), ("width", 1), ("height", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"box {name} must be a whole number of at least {least}, got {value!r}")
+class Box(Rectangle):
+    """A rectangle of pixels that have no say."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the box as the configuration writes it."""
-        return {"box": [self.x, self.y, self.width, self.height]}
+        return {"box": self.as_list()}
 
     def covers(self, frame_shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Say of each pixel of a frame, (row, col), whether it is under the box."""
         covered = np.zeros(frame_shape, np.bool_)
-        covered[self.y : self.y + self.height, self.x : self.x + self.width] = True
+        covered[self.window] = True
         return covered
 
 

@@ -18,10 +18,9 @@ DATABASE = {"catalogue.py", "schema.py"}
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
-    {"sequence", "image"},
+    {"crop", "sequence", "image"},
     {"source"},
     {
-        "crop",
         "chunking",
         "kernels",
         "provenance",
