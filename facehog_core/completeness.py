@@ -165,10 +165,7 @@ def _judge_segment(
 
 
 def _judge_riff(path: str) -> Completeness:
-    stop: int | None = None
-    for stop in islice(_riff_ends(path), _MOST_RIFFS):
-        if stop is None:
-            break
+    *_, stop = None, *islice(_riff_ends(path), _MOST_RIFFS)
     return _UNKNOWN if stop is None else _judge_bytes(_size_of(path), stop)
 
 
@@ -221,25 +218,34 @@ def _judge_number(n_frames: int, n_promised: int) -> Completeness:
 
 def _estimate_share(stream: VideoStream, index: FrameIndex, promised_s: float | None) -> float | None:
     """Estimate the share of frames that are lost, as if all had come at the usual step; None if they have no times."""
-    pts = np.sort(index.pts[index.pts != NO_PTS])
-    if len(pts) < 2 or not stream.time_base:
+    if not (measured := _measure(stream, index)):
         return None
-    step = float(np.median(np.diff(pts)))
-    span = promised_s / float(stream.time_base) if promised_s else float(pts[-1] - pts[0]) + step
-    return min(max(1 - index.n_frames * step / span, 0.0), 1.0)
+    first_s, end_s, step_s = measured
+    span_s = promised_s or end_s - first_s
+    return min(max(1 - index.n_frames * step_s / span_s, 0.0), 1.0) if span_s else None
 
 
 def _judge_shortfall(stream: VideoStream, index: FrameIndex, promised_s: float | None) -> Completeness | None:
     """Judge that frames end earlier than a header says; None if they do not, or have no times."""
-    pts = np.sort(index.pts[index.pts != NO_PTS])
-    if promised_s is None or len(pts) < 2 or not stream.time_base:
+    if promised_s is None or not (measured := _measure(stream, index)):
         return None
-    step_s = float(np.median(np.diff(pts)) * stream.time_base)
-    end_s = float(pts[-1] * stream.time_base) + step_s
+    _, end_s, step_s = measured
     if promised_s - end_s <= max(_SLACK_FRAMES * step_s, _SLACK_S):
         return None
     fact = f"its frames end after {end_s:.2f} of the {promised_s:.2f} s that its header names"
     return Completeness(verdict="incomplete", fact=fact, missing_share=min(1 - end_s / promised_s, 1.0))
+
+
+def _measure(stream: VideoStream, index: FrameIndex) -> tuple[float, float, float] | None:
+    """Return when the first frame is shown, when the last one ends, and the usual step between two, in seconds.
+
+    None if fewer than two have a time.
+    """
+    pts = np.sort(index.pts[index.pts != NO_PTS])
+    if len(pts) < 2 or not stream.time_base:
+        return None
+    step_s = float(np.median(np.diff(pts)) * stream.time_base)
+    return float(pts[0] * stream.time_base), float(pts[-1] * stream.time_base) + step_s, step_s
 
 
 def _size_of(path: str) -> int:

@@ -29,6 +29,7 @@ _DECODES_NOTHING = {"codec_whitelist": "none"}
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 
 COPY_AGAIN = "Copy it again from the rig."
+_HALF_COPIED = f"It is half copied, or the camera's program was stopped while writing. {COPY_AGAIN}"
 
 _BLOCK_BYTES = 2**22
 
@@ -130,8 +131,8 @@ def check_index(path: str) -> None:
     UnreadableError
         If it is not: what it would name last might be missing without a word.
     """
-    if _tell_what_is_cut(path):
-        raise UnreadableError(path, *_why_unreadable(path))
+    if fact := _tell_what_is_cut(path):
+        raise UnreadableError(path, fact, _HALF_COPIED)
 
 
 def is_mov(container: InputContainer) -> bool:
@@ -234,7 +235,7 @@ def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[Vi
 def _why_unreadable(path: str) -> tuple[str, str]:
     """Return the fact and the remedy for a file that FFmpeg cannot open."""
     if fact := _tell_what_is_cut(path):
-        return fact, f"It is half copied, or the camera's program was stopped while writing. {COPY_AGAIN}"
+        return fact, _HALF_COPIED
     return "FFmpeg cannot read it as a video", "Check that it is a recording, and a whole one."
 
 
