@@ -46,6 +46,9 @@ def describe_environment(home: Path, api_url: str | None = None) -> dict[str, st
         # Dask looks at each worker's stack 100 times a second. On a busy machine it did so without a pause, and the
         # first compilation of the kernels (deep stacks) never came to an end.
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+        # A worker that dies is started again by its nanny. Dask looks at it once more, 15 s later by default, and where
+        # it has just died a second time it is given up for ever: in the end a cluster has none left.
+        "DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": "365 days",
     }
     return variables | ({"PREFECT_API_URL": api_url} if api_url else {})
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from ast import literal_eval
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from operator import add
 from pathlib import Path
 
 import dask
+import psutil
 import pytest
 from barcode import write_recording
-from distributed import LocalCluster
+from distributed import Client, LocalCluster, wait
 from lab import Lab
 
 from deployments.environment import describe_environment
@@ -23,13 +25,9 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
     """Run two worker processes whose decoder crashes on recordings of a certain name."""
-    settings = {
-        name.removeprefix("DASK_").lower().replace("__", "."): literal_eval(value)
-        for name, value in describe_environment(tmp_path).items()
-        if name.startswith("DASK_DISTRIBUTED__")
-    }
+    settings = dask.config.collect_env(describe_environment(tmp_path))
     with (
-        dask.config.set(settings),
+        dask.config.set(dask.config.merge(dask.config.config, settings)),
         LocalCluster(
             n_workers=2,
             threads_per_worker=1,
@@ -60,3 +58,18 @@ def test_a_crash_quarantines_its_recording_and_no_other(lab: Lab, tmp_path: Path
     assert "reading its index ended the worker's process 2 times" in lab.record(unreadable).reason
     assert lab.record(innocent).state == Fate.FINISHED
     assert list(lab.store.rglob("*.partial")) == []
+
+
+def test_workers_that_die_again_and_again_come_back(cluster: str) -> None:
+    first_s = time.monotonic()
+    # Dask looks 15 s after each death whether the worker is there.
+    while time.monotonic() < first_s + 17:
+        for process in psutil.Process().children(recursive=True):
+            if "spawn_main" in " ".join(process.cmdline()):
+                process.kill()
+        time.sleep(0.5)
+
+    with Client(cluster) as client:
+        client.wait_for_workers(2, timeout=60)
+        wait(found := client.submit(add, 1, 1), timeout=60)
+        assert found.result() == 2
