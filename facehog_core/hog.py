@@ -193,9 +193,13 @@ def compute_histograms(
         return out
 
     brightness = np.sqrt(levels) if params.transform_sqrt else levels
+    # What lies from each border on, up to 180 degrees: half the comparisons of bin by bin. Rounding cannot make a bin
+    # negative, since a sum of more magnitudes in the same order is never smaller.
+    from_border = np.zeros((*shape[:2], params.orientations + 1))
     for first, borders in _passes(params.orientations):
-        bins = out[..., first : first + kernels.BINS_PER_PASS]
-        kernels.cell_histograms(frame, brightness, borders, *params.pixels_per_cell, bins)
+        borders_of_pass = from_border[..., first : min(first + kernels.BINS_PER_PASS, params.orientations)]
+        kernels.cumulative_histograms(frame, brightness, borders, *params.pixels_per_cell, borders_of_pass)
+    np.subtract(from_border[..., :-1], from_border[..., 1:], out=out, casting="same_kind")
     return out
 
 
@@ -238,11 +242,11 @@ def normalise_blocks(histograms: NDArray[np.float32], params: HogParams) -> NDAr
 
 @functools.cache
 def _passes(orientations: int) -> tuple[tuple[int, tuple[float, ...]], ...]:
-    """Cut the bins into passes of the kernel: the first bin of each, and the borders of its bins."""
+    """Cut the borders of bins into passes of the kernel: the first of each, and all of them."""
     step = kernels.BINS_PER_PASS
-    # Bins beyond the last one, between -inf and -inf, hold nothing.
+    # A pass is always as long: nothing lies beyond -inf.
     borders = [*kernels.bin_borders(orientations).tolist(), *[-math.inf] * step]
-    return tuple((first, tuple(borders[first : first + step + 1])) for first in range(0, orientations, step))
+    return tuple((first, tuple(borders[first : first + step])) for first in range(0, orientations, step))
 
 
 def _is_count(value: object) -> bool:

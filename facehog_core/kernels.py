@@ -22,8 +22,8 @@ TIE_RAD = 1e-12
 #: Cotangents up to this one lie just below 180 degrees, on the border of the first bin.
 LOWEST_COTANGENT = -1 / np.tan(TIE_RAD)
 
-#: Bins that one pass over a frame fills: those of the default `HogParams`. Only with a fixed number can the loop over
-#: them be unrolled, and the one over columns around it become vector instructions.
+#: Borders of bins that one pass over a frame compares with: as many as the default `HogParams` has bins. Only with a
+#: fixed number can the loop over them be unrolled, and the one over columns around it become vector instructions.
 BINS_PER_PASS = 8
 
 #: What block normalisation adds to a norm so as not to divide by zero, and where L2-Hys clips (Dalal and Triggs).
@@ -52,28 +52,28 @@ def bin_borders(orientations: int) -> NDArray[np.float64]:
 
     Returns
     -------
-    ndarray of float64, shape (orientations + 1,)
-        Bin ``k`` holds ``borders[k] >= cotangent > borders[k + 1]``.
+    ndarray of float64, shape (orientations,)
+        Bin ``k`` holds ``borders[k] >= cotangent > borders[k + 1]``, and the last one all that is left.
     """
     angles = np.pi * np.arange(1, orientations) / orientations
-    return np.concatenate([[np.inf], 1 / np.tan(angles - TIE_RAD), [-np.inf]])
+    return np.concatenate([[np.inf], 1 / np.tan(angles - TIE_RAD)])
 
 
 @compiled
-def cell_histograms(
+def cumulative_histograms(
     frame: NDArray[np.unsignedinteger],
     table: NDArray[np.float64],
     borders: tuple[float, ...],
     cell_rows: int,
     cell_cols: int,
-    out: NDArray[np.float32],
+    out: NDArray[np.float64],
 ) -> None:
-    """Fill `out`, shape (cell_row, cell_col, bin), with each cell's sum of gradient magnitudes per pixel.
+    """Fill `out`, shape (cell_row, cell_col, border), with the gradient magnitudes per pixel from each border on.
 
     `frame` holds places in `table`, which gives their brightness. Pixels beyond the last whole cell count only as
-    neighbours. `borders` are those of `BINS_PER_PASS` bins, of which `out` may want fewer.
+    neighbours. `borders` are the lower borders of `BINS_PER_PASS` bins, as `bin_borders` gives them.
     """
-    n_cell_rows, n_cell_cols, n_bins = out.shape
+    n_cell_rows, n_cell_cols, n_borders = out.shape
     band = np.empty((cell_rows + 2, frame.shape[1] + 2))
     # Columns are summed first, and into their cells in the end: so the loop over columns can use vector
     # instructions of any width, and no sum depends on it.
@@ -83,7 +83,7 @@ def cell_histograms(
         column_sums[:] = 0.0
         _add_gradients(band, borders, column_sums)
         for cell_col in range(n_cell_cols):
-            for k in range(n_bins):
+            for k in range(n_borders):
                 total = 0.0
                 for col in range(cell_col * cell_cols, (cell_col + 1) * cell_cols):
                     total += column_sums[k, col]
@@ -117,7 +117,7 @@ def _read_band(
 
 @compiled
 def _add_gradients(band: NDArray[np.float64], borders: tuple[float, ...], column_sums: NDArray[np.float64]) -> None:
-    """Add the magnitude of each pixel's gradient to the sum of its column and bin."""
+    """Add the magnitude of each pixel's gradient to the sums of its column, for each border that it is not below."""
     for row in range(band.shape[0] - 2):
         for col in range(column_sums.shape[1]):
             g_row = band[row + 2, col + 1] - band[row, col + 1]
@@ -127,8 +127,9 @@ def _add_gradients(band: NDArray[np.float64], borders: tuple[float, ...], column
             # Just below 180 degrees is on the border of the first bin. A zero gradient (NaN) adds 0 to it.
             cotangent = cotangent if cotangent > LOWEST_COTANGENT else np.inf
             for k in range(BINS_PER_PASS):
-                inside = borders[k] >= cotangent and cotangent > borders[k + 1]
-                column_sums[k, col] += magnitude if inside else 0.0
+                # Adding or not, instead of adding the magnitude or 0, is one vector instruction and not two.
+                total = column_sums[k, col]
+                column_sums[k, col] = total + magnitude if cotangent <= borders[k] else total
 
 
 @compiled

@@ -384,9 +384,10 @@ from facehog_core import hog, kernels
 frames = np.random.default_rng(0).choice(np.arange(256, dtype=np.uint8), (2, 99, 131))
 params = hog.HogParams(pixels_per_cell=(16, 43))
 descriptors = hog.compute_hog(frames, params)
-print(kernels.cell_histograms.stats.cache_misses.total(), kernels.normalised_blocks.stats.cache_misses.total())
+print(kernels.cumulative_histograms.stats.cache_misses.total(), kernels.normalised_blocks.stats.cache_misses.total())
 sums = np.empty((6, 3, 8))
-kernels.cell_histograms(frames[0], np.sqrt(np.arange(256.0)), tuple(kernels.bin_borders(8).tolist()), 16, 43, sums)
+borders = tuple(kernels.bin_borders(8).tolist())
+kernels.cumulative_histograms(frames[0], np.sqrt(np.arange(256.0)), borders, 16, 43, sums)
 print(descriptors.tobytes().hex(), sums.tobytes().hex())
 """
 
@@ -425,7 +426,7 @@ def test_a_second_process_finds_the_kernels_compiled(runs_elsewhere: list[list[s
     assert second[0] == "0 0"
 
 
-@pytest.mark.parametrize("kernel", [kernels.cell_histograms, kernels.normalised_blocks])
+@pytest.mark.parametrize("kernel", [kernels.cumulative_histograms, kernels.normalised_blocks])
 def test_kernels_release_the_gil(kernel: Any) -> None:
     assert kernel.targetoptions["nogil"]
 
