@@ -87,7 +87,7 @@ class FrameIndex:
         """Return the number of the frame with this pts, None if there is none. For a seekable index."""
         if pts is None:
             return None
-        number = int(np.searchsorted(self.pts, pts))
+        number = int(self.pts.searchsorted(pts))
         return number if number < self.n_frames and self.pts[number] == pts else None
 
     def keyframe_at_or_before(self, number: int) -> int:

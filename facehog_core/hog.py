@@ -199,7 +199,7 @@ def compute_histograms(
     for first, borders in _passes(params.orientations):
         borders_of_pass = from_border[..., first : min(first + kernels.BINS_PER_PASS, params.orientations)]
         kernels.cumulative_histograms(frame, brightness, borders, *params.pixels_per_cell, borders_of_pass)
-    np.subtract(from_border[..., :-1], from_border[..., 1:], out=out, casting="same_kind")
+    kernels.differences(from_border, out)
     return out
 
 

@@ -91,6 +91,15 @@ def cumulative_histograms(
 
 
 @compiled
+def differences(from_border: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """Fill `out`, shape (cell_row, cell_col, bin), with what lies from each border on, but not from the next on."""
+    for cell_row in range(out.shape[0]):
+        for cell_col in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                out[cell_row, cell_col, k] = from_border[cell_row, cell_col, k] - from_border[cell_row, cell_col, k + 1]
+
+
+@compiled
 def _read_band(
     frame: NDArray[np.unsignedinteger],
     table: NDArray[np.float64],
