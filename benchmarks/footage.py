@@ -1,0 +1,119 @@
+"""Long recordings in little time: a short segment is encoded, and its packets are repeated.
+
+A decoder works as hard on a frame that it has seen before. The segment starts with a keyframe that nothing behind it
+looks back over, so the second copy follows the first as the next GOP does. Footage is kept in a temporary folder, and
+made again if it is not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import av
+from av.packet import Packet
+
+from facehog_core.crop import Crop
+from facehog_core.recipe import Recipe
+from facehog_core.synthetic import write_mouse_face
+
+WIDTH, HEIGHT = 1280, 1024
+GOP = 250
+SEGMENT = 1000
+# About 7 Mbit/s at 30 frames a second, as a camera's recording of a real mouse at crf 18 has.
+CRF: Final = 16
+FRAME_RATE: Final = 30
+# The face, at this size.
+RECIPE = Recipe(crop=Crop(x=53, y=22, width=916, height=475))
+
+
+def make_footage(
+    n_frames: int,
+    *,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    gop: int = GOP,
+    segment: int = SEGMENT,
+    folder: Path | None = None,
+) -> Path:
+    """Make a recording of a mouse's face, or return the one that was made before.
+
+    Parameters
+    ----------
+    n_frames : int
+        If it is more than a segment has, a multiple of that.
+    width, height : int, optional
+        In pixels.
+    gop : int, optional
+        Frames from one keyframe to the next.
+    segment : int, optional
+        Frames that differ; a multiple of `gop`.
+    folder : Path, optional
+        Where it is kept, instead of a temporary folder.
+
+    Returns
+    -------
+    Path
+    """
+    segment = min(segment, n_frames)
+    if n_frames % segment or (segment % gop and segment < n_frames):
+        raise ValueError(f"{n_frames} frames are not so many segments of {segment} frames, or these not of {gop}")
+    folder = folder or Path(tempfile.gettempdir()) / "facehog-footage"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"face_{width}x{height}_crf{CRF}_gop{gop}_{segment}_{n_frames}.mp4"
+    if path.exists():
+        return path
+    if n_frames == segment:
+        return write_mouse_face(
+            path, n_frames=n_frames, width=width, height=height, frame_rate=FRAME_RATE, gop=gop, crf=CRF
+        )
+    short = make_footage(segment, width=width, height=height, gop=gop, segment=segment, folder=folder)
+    return repeat_packets(short, path, n_frames // segment)
+
+
+def repeat_packets(source: Path, path: Path, n_times: int) -> Path:
+    """Write a recording that is another one, so many times; it gets its name when it is whole.
+
+    Parameters
+    ----------
+    source : Path
+        An MP4 of closed GOPs and an even frame rate.
+    path : Path
+    n_times : int
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        with av.open(source) as given, av.open(partial, "w", format="mp4") as container:
+            stream = given.streams.video[0]
+            packets = [packet for packet in given.demux(stream) if packet.size]
+            length = sum(packet.duration or 0 for packet in packets)
+            copy = container.add_stream_from_template(stream)
+            for number in range(n_times):
+                for packet in packets:
+                    # Muxing changes a packet, so each time another goes in.
+                    again = Packet(packet)
+                    again.pts = (packet.pts or 0) + number * length
+                    again.dts = (packet.dts or 0) + number * length
+                    again.duration = packet.duration
+                    again.time_base = packet.time_base
+                    again.is_keyframe = packet.is_keyframe
+                    again.stream = copy
+                    container.mux_one(again)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("n_frames", type=int, nargs="+")
+    for wanted in parser.parse_args().n_frames:
+        print(make_footage(wanted))
