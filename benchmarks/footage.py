@@ -8,6 +8,8 @@ made again if it is not there.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -40,16 +42,18 @@ def make_footage(
 ) -> Path:
     """Make a recording of a mouse's face, or return the one that was made before.
 
+    Where the environment names a recording in FACEHOG_BENCH_SEGMENT, its packets are taken instead of a drawn face's.
+
     Parameters
     ----------
     n_frames : int
-        If it is more than a segment has, a multiple of that.
+        If it is more than a segment has, so many that the last GOP is a whole one.
     width, height : int, optional
         In pixels.
     gop : int, optional
         Frames from one keyframe to the next.
     segment : int, optional
-        Frames that differ; a multiple of `gop`.
+        Frames that differ.
     folder : Path, optional
         Where it is kept, instead of a temporary folder.
 
@@ -57,55 +61,73 @@ def make_footage(
     -------
     Path
     """
-    segment = min(segment, n_frames)
-    if n_frames % segment or (segment % gop and segment < n_frames):
-        raise ValueError(f"{n_frames} frames are not so many segments of {segment} frames, or these not of {gop}")
     folder = folder or Path(tempfile.gettempdir()) / "facehog-footage"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"face_{width}x{height}_crf{CRF}_gop{gop}_{segment}_{n_frames}.mp4"
-    if path.exists():
-        return path
-    if n_frames == segment:
-        return write_mouse_face(
-            path, n_frames=n_frames, width=width, height=height, frame_rate=FRAME_RATE, gop=gop, crf=CRF
-        )
-    short = make_footage(segment, width=width, height=height, gop=gop, segment=segment, folder=folder)
-    return repeat_packets(short, path, n_frames // segment)
+    if given := os.environ.get("FACEHOG_BENCH_SEGMENT"):
+        source = Path(given).resolve()
+        name = f"{source.stem}_{hash_of(source)}"
+    else:
+        segment = min(segment, n_frames)
+        name = f"face_{width}x{height}_crf{CRF}_gop{gop}_{segment}"
+        source = folder / f"{name}.mp4"
+        if not source.exists():
+            write_mouse_face(
+                source, n_frames=segment, width=width, height=height, frame_rate=FRAME_RATE, gop=gop, crf=CRF
+            )
+        if n_frames == segment:
+            return source
+    path = folder / f"{name}_{n_frames}.mp4"
+    return path if path.exists() else repeat_packets(source, path, n_frames)
 
 
-def repeat_packets(source: Path, path: Path, n_times: int) -> Path:
-    """Write a recording that is another one, so many times; it gets its name when it is whole.
+def hash_of(path: Path) -> str:
+    """Tell a file from others of its name by where it is, its size and its time."""
+    status = path.stat()
+    return hashlib.blake2b(f"{path} {status.st_size} {status.st_mtime_ns}".encode(), digest_size=4).hexdigest()
+
+
+def repeat_packets(source: Path, path: Path, n_frames: int) -> Path:
+    """Write a recording that begins anew when it is at its end; it gets its name when it is whole.
 
     Parameters
     ----------
     source : Path
         An MP4 of closed GOPs and an even frame rate.
     path : Path
-    n_times : int
+    n_frames : int
+        How many frames are written; the last GOP has to be a whole one.
 
     Returns
     -------
     Path
         `path`.
+
+    Raises
+    ------
+    ValueError
+        If the last GOP would be cut: its frames lean on others that come after them in the file.
     """
     partial = path.with_name(f".{path.name}.part")
     try:
         with av.open(source) as given, av.open(partial, "w", format="mp4") as container:
             stream = given.streams.video[0]
             packets = [packet for packet in given.demux(stream) if packet.size]
+            if not packets[n_frames % len(packets)].is_keyframe:
+                raise ValueError(f"{source.name}, repeated, has no GOP that ends with frame {n_frames}")
             length = sum(packet.duration or 0 for packet in packets)
             copy = container.add_stream_from_template(stream)
-            for number in range(n_times):
-                for packet in packets:
-                    # Muxing changes a packet, so each time another goes in.
-                    again = Packet(packet)
-                    again.pts = (packet.pts or 0) + number * length
-                    again.dts = (packet.dts or 0) + number * length
-                    again.duration = packet.duration
-                    again.time_base = packet.time_base
-                    again.is_keyframe = packet.is_keyframe
-                    again.stream = copy
-                    container.mux_one(again)
+            for number in range(n_frames):
+                n_before, place = divmod(number, len(packets))
+                packet = packets[place]
+                # Muxing changes a packet, so each time another goes in.
+                again = Packet(packet)
+                again.pts = (packet.pts or 0) + n_before * length
+                again.dts = (packet.dts or 0) + n_before * length
+                again.duration = packet.duration
+                again.time_base = packet.time_base
+                again.is_keyframe = packet.is_keyframe
+                again.stream = copy
+                container.mux_one(again)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
