@@ -47,7 +47,7 @@ def make_footage(
     Parameters
     ----------
     n_frames : int
-        If it is more than a segment has, so many that the last GOP is a whole one.
+        Where the last GOP is not a whole one, all frames are drawn, which takes long.
     width, height : int, optional
         In pixels.
     gop : int, optional
@@ -67,7 +67,7 @@ def make_footage(
         source = Path(given).resolve()
         name = f"{source.stem}_{hash_of(source)}"
     else:
-        segment = min(segment, n_frames)
+        segment = segment if n_frames % gop == 0 else n_frames
         name = f"face_{width}x{height}_crf{CRF}_gop{gop}_{segment}"
         source = folder / f"{name}.mp4"
         if not source.exists():

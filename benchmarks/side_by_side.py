@@ -221,7 +221,7 @@ def take_turns(
 
 def order_of_round(names: Sequence[str], number: int) -> list[str]:
     """Return the names in the order of one round: none is always the first, or always behind the same other."""
-    first = number % len(names)
+    first = number // 2 % len(names)
     turned = [*names[first:], *names[:first]]
     return turned[::-1] if number % 2 else turned
 
