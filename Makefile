@@ -2,14 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+BENCHABLE := .venv/.benchable
 # Two files of tests at a time, the slow ones first: those wait for services, and the others have work for a core.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fuzz bench lock clean
+.PHONY: help install demo test lint fuzz bench bench-quick lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED) ## install facehog with the locked versions into .venv
 
@@ -34,13 +35,20 @@ lint: install ## check style and types
 fuzz: install ## damage recordings in thousands of ways and see that nothing breaks
 	$(BIN)/python tests/fuzz.py $(if $(FACEHOG_TEST_VIDEOS),--videos "$(FACEHOG_TEST_VIDEOS)")
 
-bench: install ## run the benchmarks
-	for script in benchmarks/bench_*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+bench: $(BENCHABLE) ## run the benchmarks (20 minutes, 2 GB of footage) and write benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/run_all.py $(if $(SEGMENT),--segment "$(SEGMENT)")
+
+bench-quick: $(BENCHABLE) ## run less of each benchmark (3 minutes) and only print
+	$(BIN)/python benchmarks/run_all.py --quick $(if $(SEGMENT),--segment "$(SEGMENT)")
+
+$(BENCHABLE): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[bench]'
+	touch $@
 
 lock: ## write requirements.lock anew, from what pyproject.toml allows today
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet -e '.[test]'
+	build/lock/bin/python -m pip install --quiet -e '.[test,bench]'
 	build/lock/bin/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools > build/lock/versions
 	LC_ALL=C sort -f build/lock/versions > requirements.lock
 	rm -rf build/lock

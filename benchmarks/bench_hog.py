@@ -13,16 +13,22 @@ import os
 # One core for both, said before any library starts its threads.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
-import argparse
-import platform
 from collections.abc import Callable
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
+from side_by_side import (
+    Report,
+    compare,
+    describe_machine,
+    make_parser,
+    publish,
+    rounds_of,
+    stay_on_one_core,
+    take_turns,
+)
 from skimage.feature import hog
 from skimage.filters import gaussian
 
@@ -35,32 +41,51 @@ PARAMS = HogParams()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, rounds=15, quick_rounds=3)
     parser.add_argument("--still", type=Path, help=".npy of uint8, (row, col) or (n, row, col); made up if left out")
-    parser.add_argument("--rounds", type=int, default=15, help="how often each side is timed (default 15)")
     parser.add_argument("--frames", type=int, default=8, help="frames described each time (default 8)")
     options = parser.parse_args()
 
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    machine = describe_machine()
+    stay_on_one_core()
+    rounds = rounds_of(options)
     frames = shifted_crops(make_up() if options.still is None else load_still(options.still), options.frames)
+    ways: dict[str, Callable[[NDArray[np.uint8]], object]] = {
+        "facehog, descriptors": describe,
+        "scikit-image, descriptors": describe_with_skimage,
+        "facehog, descriptors and pictures": describe_and_draw,
+        "scikit-image, descriptors and pictures": draw_with_skimage,
+    }
+    times = take_turns(
+        {name: partial(do_all, way, frames) for name, way in ways.items()},
+        rounds,
+        per=options.frames / 1e3,
+        unit="ms a frame",
+    )
+    ours, theirs, ours_drawn, theirs_drawn = times.values()
+    still = "a made-up texture" if options.still is None else options.still.name
+    report = Report(
+        title="How fast is the kernel, on one core?",
+        setting=f"{options.frames} crops of {ROWS} x {COLS} pixels of {still}, {rounds} rounds, one core",
+        machine=machine,
+        measures=tuple(times.values()),
+        findings=(
+            compare(ours, theirs, number=1, names=("descriptors and histograms", "skimage.feature.hog"), at_least=60),
+            compare(
+                ours_drawn,
+                theirs_drawn,
+                number=1,
+                names=("with the picture rendered", "skimage.feature.hog(visualize=True)"),
+                at_least=80,
+            ),
+        ),
+    )
+    publish(report, options)
 
-    print(
-        f"{cpu_name()}, one core; Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "scikit-image"))
-    )
-    print(
-        f"{options.frames} crops of {ROWS} x {COLS} pixels, {options.rounds} rounds; ms a frame: median (least to most)"
-    )
-    for title, ours, theirs in [
-        ("descriptors", describe, describe_with_skimage),
-        ("descriptors and pictures", describe_and_draw, draw_with_skimage),
-    ]:
-        ours_ms, theirs_ms = time_in_turn(ours, theirs, frames, options.rounds)
-        print(
-            f"{title}: facehog {summary(ours_ms)}, scikit-image {summary(theirs_ms)}: "
-            f"{median(theirs_ms) / median(ours_ms):.0f} x"
-        )
+
+def do_all(way: Callable[[NDArray[np.uint8]], object], frames: list[NDArray[np.uint8]]) -> None:
+    for frame in frames:
+        way(frame)
 
 
 def describe(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -89,20 +114,6 @@ def draw_with_skimage(frame: NDArray[np.uint8]) -> None:
     describe_with_skimage(frame, visualize=True)
 
 
-def time_in_turn(
-    ours: Callable[..., object], theirs: Callable[..., object], frames: list[NDArray[np.uint8]], rounds: int
-) -> tuple[list[float], list[float]]:
-    """Time both sides, in ms a frame, once a round; a first round, where Numba compiles, is not counted."""
-    times: tuple[list[float], list[float]] = [], []
-    for _ in range(rounds + 1):
-        for describe_one, taken in zip((ours, theirs), times, strict=True):
-            start = perf_counter()
-            for frame in frames:
-                describe_one(frame)
-            taken.append((perf_counter() - start) * 1e3 / len(frames))
-    return times[0][1:], times[1][1:]
-
-
 def shifted_crops(picture: NDArray[np.uint8], n_frames: int) -> list[NDArray[np.uint8]]:
     """Cut crops out of the picture as out of a decoder's plane: views, each a pixel further right."""
     return [picture[TOP : TOP + ROWS, LEFT + shift : LEFT + shift + COLS] for shift in range(n_frames)]
@@ -119,17 +130,6 @@ def make_up() -> NDArray[np.uint8]:
     texture = sum(gaussian(rng.normal(size=(1024, 1280)), sigma) * sigma for sigma in (2, 8, 32))
     grey = 90 + 60 * texture / np.abs(texture).max() + rng.normal(0, 2, texture.shape)
     return grey.clip(0, 255).astype(np.uint8)
-
-
-def cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def summary(times_ms: list[float]) -> str:
-    return f"{median(times_ms):.2f} ({min(times_ms):.2f} to {max(times_ms):.2f})"
 
 
 if __name__ == "__main__":

@@ -9,66 +9,55 @@ reader, which also numbers frames and keeps account of damage. Run it with a rea
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
-import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from time import process_time
 
 import av
-from bench_hog import cpu_name
+from footage import make_footage
+from side_by_side import (
+    Report,
+    compare,
+    describe_machine,
+    make_parser,
+    publish,
+    rounds_of,
+    stay_on_one_core,
+    take_turns,
+)
 
 from facehog_core.decode import CAREFUL, iter_frames
 from facehog_core.grey import grey_of, luma_of
-from facehog_core.synthetic import write_mouse_face
 from facehog_core.video import FrameIndex, VideoInfo, probe
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, rounds=9, quick_rounds=2)
     parser.add_argument("--recording", type=Path, help="made up, 1280 x 1024, if left out")
-    parser.add_argument("--rounds", type=int, default=9, help="how often each way is timed (default 9)")
     parser.add_argument("--frames", type=int, default=250, help="frames read each time, at most (default 250)")
     options = parser.parse_args()
 
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    with tempfile.TemporaryDirectory() as folder:
-        path = options.recording or make_up(Path(folder) / "made_up.mp4", options.frames)
-        info, index = probe(path)
-        n_frames = min(options.frames, index.n_frames)
-        load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-        print(f"{cpu_name()}, one core{load}; Python {platform.python_version()}, PyAV {version('av')}")
-        print(f"{path.name}: {n_frames} frames of {info.width} x {info.height}, {options.rounds} rounds")
-        print(
-            "ms of CPU a frame: median (least to most); beside plain: median of the rounds' quotients (least to most)"
-        )
-        compare(info, index, n_frames, options.rounds)
-
-
-def compare(info: VideoInfo, index: FrameIndex, n_frames: int, rounds: int) -> None:
+    machine = describe_machine()
+    stay_on_one_core()
+    rounds = rounds_of(options)
+    info, index = probe(options.recording or make_footage(1000))
+    n_frames = min(options.frames, index.n_frames)
     ways: dict[str, Callable[[], None]] = {
         "plain": lambda: decode_plainly(info, n_frames),
         "careful settings": lambda: decode_plainly(info, n_frames, options=CAREFUL),
         "careful, and grey": lambda: decode_plainly(info, n_frames, options=CAREFUL, look=grey_of),
         "facehog's reader, and grey": lambda: read(info, index, n_frames),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        # In another order each round, so that none always comes after the same one; the first is not counted.
-        names = list(ways)[number % len(ways) :] + list(ways)[: number % len(ways)]
-        for name in names:
-            start = process_time()
-            ways[name]()
-            times[name].append((process_time() - start) * 1e3 / n_frames)
-    plain = times["plain"][1:]
-    for name, found in times.items():
-        quotients = [one / other for one, other in zip(found[1:], plain, strict=True)]
-        print(f"{name}: {summary(found[1:], '.2f')}; {summary(quotients, '.3f')}")
+    times = take_turns(ways, rounds, clock=process_time, per=n_frames / 1e3, unit="ms of CPU a frame")
+    plain, *others = times.values()
+    report = Report(
+        title="What does careful reading cost beside plain decoding, on one core?",
+        setting=f"{n_frames} frames of {info.width} x {info.height}, {rounds} rounds, one core",
+        machine=machine,
+        measures=tuple(times.values()),
+        findings=tuple(compare(way, plain, names=(way.name, "plain PyAV"), unit="x as fast") for way in others),
+    )
+    publish(report, options)
 
 
 def decode_plainly(
@@ -94,14 +83,6 @@ def read(info: VideoInfo, index: FrameIndex, n_frames: int) -> None:
     for decoded in iter_frames(info, index, 0, n_frames):
         assert decoded.frame is not None
         grey_of(decoded.frame)
-
-
-def make_up(path: Path, n_frames: int) -> Path:
-    return write_mouse_face(path, n_frames=n_frames, width=1280, height=1024)
-
-
-def summary(values: list[float], form: str) -> str:
-    return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,172 @@
+"""A recording made into a sealed store by the core alone, on a pool of workers; and its decoding alone.
+
+What is here is sent to worker processes by name, so it stands in a module of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import psutil
+from footage import RECIPE
+
+from facehog_core.chunking import Chunk, ChunkPlan, plan_chunks
+from facehog_core.decode import iter_frames
+from facehog_core.extract import extract_chunk, plan_run
+from facehog_core.receipts import ShardReceipt
+from facehog_core.recipe import Recipe
+from facehog_core.store import RunPaths, seal_store
+from facehog_core.video import FrameIndex, VideoInfo, probe
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Frames ``[start, stop)``, with the times that a plain decoder needs to find them.
+
+    Parameters
+    ----------
+    start, stop : int
+    first_pts, last_pts : int
+        Presentation times of the first frame and of the last one.
+    """
+
+    start: int
+    stop: int
+    first_pts: int
+    last_pts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What came of a whole run.
+
+    Parameters
+    ----------
+    plan : ChunkPlan
+    store : Path
+    peaks_mib : dict of int to float
+        The most memory that each worker held until its last chunk was done, by process.
+    """
+
+    plan: ChunkPlan
+    store: Path
+    peaks_mib: dict[int, float]
+
+
+def worker_processes(n_workers: int) -> ProcessPoolExecutor:
+    """Return a pool of new processes, that inherit nothing of this one."""
+    return ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Lend a folder."""
+    with tempfile.TemporaryDirectory(prefix="facehog-bench-") as folder:
+        yield Path(folder)
+
+
+def process_recording(recording: Path, pool: Executor, folder: Path, *, recipe: Recipe = RECIPE) -> Done:
+    """Probe, plan, describe, write and seal, as a flow does.
+
+    Parameters
+    ----------
+    recording : Path
+    pool : Executor
+        What chunks are given to.
+    folder : Path
+        Where the store is made; a run that is there already would be gone on with.
+    recipe : Recipe, optional
+
+    Returns
+    -------
+    Done
+    """
+    info, _ = probe(recording)
+    paths = RunPaths(root=folder, recording="bench", run_id="run")
+    plan = plan_run(paths, info, recipe, {"software": {}})
+    results = list(pool.map(_extract_and_weigh, [paths] * len(plan), plan))
+    receipts = [receipt for found, _, _ in results for receipt in found]
+    peaks: dict[int, float] = {}
+    for _, process, peak_mib in results:
+        peaks[process] = max(peak_mib, peaks.get(process, 0))
+    return Done(plan=plan, store=seal_store(paths, receipts, {}), peaks_mib=peaks)
+
+
+def _extract_and_weigh(paths: RunPaths, chunk: Chunk) -> tuple[list[ShardReceipt], int, float]:
+    receipts = extract_chunk(paths, chunk)
+    return receipts, os.getpid(), peak_memory_mib()
+
+
+def peak_memory_mib() -> float:
+    """Return the most memory, in MiB, that this process ever held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not `ru_maxrss`: on Linux that counts what the parent held when it started this process.
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        assert found is not None
+        return int(found[1]) * 1024 / MIB
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):
+        return float(memory.peak_wset) / MIB
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB  # Bytes on macOS.
+
+
+def spans_of(info: VideoInfo, index: FrameIndex, plan: ChunkPlan | None = None) -> list[Span]:
+    """Return the spans that the chunks of a run have, for those who only decode them."""
+    plan = plan or plan_chunks(index.n_frames, index.is_keyframe.nonzero()[0], is_seekable=index.is_seekable)
+    return [
+        Span(
+            start=chunk.start,
+            stop=chunk.stop,
+            first_pts=int(index.pts[chunk.start]),
+            last_pts=int(index.pts[chunk.stop - 1]),
+        )
+        for chunk in plan
+    ]
+
+
+def decode_plainly(path: Path, span: Span, n_threads: int = 1) -> int:
+    """Decode a span as PyAV does when nothing is asked of it, and return how many frames came out.
+
+    Those between the keyframe and the span's first frame are among them.
+    """
+    n_decoded = 0
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = n_threads
+        stream.codec_context.thread_type = "FRAME"
+        if span.start:
+            container.seek(span.first_pts, stream=stream)
+        for frame in container.decode(stream):
+            n_decoded += 1
+            if frame.pts is not None and frame.pts >= span.last_pts:
+                break
+    return n_decoded
+
+
+def read_plainly(info: VideoInfo, index: FrameIndex, span: Span) -> int:
+    """Read a span by facehog's reader, which numbers frames and keeps account of damage, and describe nothing."""
+    return sum(1 for _ in iter_frames(info, index, span.start, span.stop))
+
+
+def decode_all(path: Path, spans: list[Span], pool: Executor) -> int:
+    """Decode spans on a pool of workers, each with one thread, and return how many frames came out."""
+    return sum(pool.map(decode_plainly, [path] * len(spans), spans))
+
+
+def read_all(info: VideoInfo, index: FrameIndex, spans: list[Span], pool: Executor) -> int:
+    """Read spans on a pool of workers by facehog's reader."""
+    return sum(pool.map(read_plainly, [info] * len(spans), [index] * len(spans), spans))
