@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.markup import escape
@@ -22,12 +22,6 @@ from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 from facehog_core.selection import Selection
-from facehog_core.timestamps import find_timestamps
-from facehog_core.timing import time_frames
-from facehog_core.verify import Verdict, verify_store
-from facehog_core.video import check_complete
-from facehog_core.video import probe as probe_recording
-from facehog_core.warning import warn_of_plan
 
 from .choices import check_shared_timestamps, parse_frame_rate, parse_timestamps
 from .config import FILE_NAME, TEMPLATE, Config, find_config, load_config
@@ -45,6 +39,10 @@ from .display import (
     timing_pairs,
 )
 from .environment import apply_environment, describe_environment
+
+# A command imports what it needs, when it is given: those that only ask are not to wait for what reads video.
+if TYPE_CHECKING:
+    from facehog_core.verify import Verdict
 
 DONE, FAILED, WRONG_USAGE, REFUSED = 0, 1, 2, 3
 
@@ -318,6 +316,12 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Say what a recording is, whether it is whole, and when its frames were taken, without decoding it."""
+    from facehog_core.timestamps import find_timestamps
+    from facehog_core.timing import time_frames
+    from facehog_core.video import check_complete
+    from facehog_core.video import probe as probe_recording
+    from facehog_core.warning import warn_of_plan
+
     loaded, _ = _configure(config)
     recipe = loaded.recipe_for(normalise(path))
     info, index = probe_recording(path, recipe.stream if stream is None else stream)
@@ -435,6 +439,8 @@ def verify(
 
 
 def _verify(record: RunRecord) -> Verdict:
+    from facehog_core.verify import Verdict, verify_store
+
     assert record.store is not None
     name = escape(record.path.name)
     with aside.status(f"reads {name}") as status:
