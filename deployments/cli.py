@@ -42,6 +42,7 @@ from .environment import apply_environment, describe_environment
 
 # A command imports what it needs, when it is given: those that only ask are not to wait for what reads video.
 if TYPE_CHECKING:
+    from facehog_core.store import Progress
     from facehog_core.verify import Verdict
 
 DONE, FAILED, WRONG_USAGE, REFUSED = 0, 1, 2, 3
@@ -383,10 +384,22 @@ def show(
     loaded, _ = _configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
         record = catalogue.run(run)
+    progress = _progress_of(record, loaded)
     if as_json:
-        print_json(record.as_dict())
+        print_json(record.as_dict() | ({"progress": asdict(progress)} if progress else {}))
     else:
-        print_run(record)
+        print_run(record, str(progress) if progress else None)
+
+
+def _progress_of(record: RunRecord, config: Config) -> Progress | None:
+    """Look how far a running run is."""
+    if record.state is not Fate.RUNNING or record.run_id is None:
+        return None
+    from facehog_core.source import name_recording
+    from facehog_core.store import RunPaths, measure_progress
+
+    paths = RunPaths(root=config.store, recording=name_recording(record.path), run_id=record.run_id)
+    return measure_progress(paths, record.started_at.timestamp() if record.started_at else 0.0)
 
 
 @app.command()

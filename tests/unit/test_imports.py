@@ -28,6 +28,7 @@ CORE_ORDER = (
         "intake",
         "locks",
         "disk",
+        "effort",
         "mp4",
         "matroska",
         "h264",
