@@ -32,7 +32,6 @@ def describe_environment(home: Path, api_url: str | None = None) -> dict[str, st
         "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # From trigger to first task in 3 s, not in 10.
-        "PREFECT_RUNNER_POLL_FREQUENCY": "2",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         # Receipts on the disk say what is done; Prefect keeps no copies of results.
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",

@@ -34,11 +34,10 @@ from facehog_core.schema import Fate
 from facehog_core.sequence import is_still_name
 
 from .config import load_config
-from .runner import make_launcher
+from .runner import LOG_FORMAT, bell_beside, make_launcher
 
 log = logging.getLogger(__name__)
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 # After an event, so that a burst of them makes one look; seconds.
 GATHER_S = 0.2
 # Reading a file, as facehog itself does, is no news; nor is that it grows, which a camera's does all day.
@@ -172,7 +171,7 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config = load_config(given.config)
     with Catalogue(config.catalogue, create=True) as catalogue:
-        launcher = make_launcher(config, given.scheduler)
+        launcher = make_launcher(config, given.scheduler, bell_beside(given.ready_file))
         sensor = Sensor(config.inboxes(), catalogue, launcher, config.sensor.interval_s)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sensor.stop())

@@ -41,12 +41,15 @@ class PrefectLauncher:
         File of the catalogue, beside which the locks lie.
     cluster : Cluster
         Where chunks are computed.
+    bell : Path, optional
+        A file that is touched when a run is asked for, so that who runs it need not be waited for.
     """
 
     store: Path
     catalogue: str
     location: str
     cluster: Cluster
+    bell: Path | None = None
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the flow that are the same for all recordings."""
@@ -67,6 +70,8 @@ class PrefectLauncher:
             timeout=0,
             as_subflow=False,
         )
+        if self.bell:
+            self.bell.touch()
         return str(run.id)
 
     def life_of(self, file: FileRecord) -> Life:
