@@ -63,12 +63,16 @@ class RunningService:
 
     def land(self, source: Path, name: str) -> Path:
         """Let a recording land under a name; its bytes differ from those of all others."""
+        return self.stage(source, name).rename(self.inbox / name)
+
+    def stage(self, source: Path, name: str) -> Path:
+        """Make a recording that is to land; its bytes differ from those of all others."""
         made = self.folder / name
         with source.open("rb") as file, made.open("wb") as copy:
             shutil.copyfileobj(file, copy, 2**24)
             # A box that every reader of MP4 passes over.
             copy.write(struct.pack(">I4s", 8 + len(name), b"free") + name.encode())
-        return made.rename(self.inbox / name)
+        return made
 
     def files(self) -> dict[Path, FileRecord]:
         """Return the fates of all files."""
