@@ -13,7 +13,6 @@ from queue import SimpleQueue
 from typing import Any
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -23,12 +22,13 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import State, StateType
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
-from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.provenance import now
 from flows.launcher import PrefectLauncher
+from flows.outage import is_outage
 from flows.process_recording import process_recording
 from flows.reconcile_inboxes import describe_inbox, reconcile_inboxes
 
@@ -117,7 +117,9 @@ class FlowRunner:
                 while not self._stopped.is_set():
                     try:
                         self._look(client)
-                    except (httpx.HTTPError, PrefectException) as error:
+                    except Exception as error:
+                        if not is_outage(error):
+                            raise
                         log.warning("Prefect's server does not answer: %s: %s", type(error).__name__, error)
                     self._sleep()
         finally:
@@ -162,7 +164,7 @@ class FlowRunner:
             flow_run_id, death = self._deaths.get()
             try:
                 self._conclude(client, flow_run_id, Crashed(message=f"The flow did not end: {death}."))
-            except (httpx.HTTPError, PrefectException):
+            except Exception:
                 self._deaths.put((flow_run_id, death))
                 raise
 

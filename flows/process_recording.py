@@ -8,14 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
-from prefect.exceptions import PrefectException
 from prefect.futures import as_completed
 from prefect.states import Completed, Failed
 from prefect_dask import DaskTaskRunner
@@ -35,6 +33,7 @@ from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
 from flows.ledger import Ledger
+from flows.outage import is_outage
 from flows.summary import summarise
 from flows.verdict import hide_tracebacks
 from tasks.chunk import process_chunk
@@ -127,13 +126,7 @@ MAY_PASS = (
 
 def may_pass(error: Exception) -> bool:
     """Say whether a run failed for something around its recording, so that it is worth another try later."""
-    return isinstance(error, MAY_PASS) or _is_prefects(error)
-
-
-def _is_prefects(error: Exception) -> bool:
-    # The first question that a client of Prefect's asks fails as this, and not as what httpx says.
-    is_unreachable = isinstance(error, RuntimeError) and str(error).startswith("Failed to reach API")
-    return isinstance(error, (httpx.HTTPError, PrefectException)) or is_unreachable
+    return isinstance(error, MAY_PASS) or is_outage(error)
 
 
 def _say(error: Exception) -> str:
@@ -145,7 +138,7 @@ def _show(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except Exception as error:
-        if not _is_prefects(error):
+        if not is_outage(error):
             raise
         get_run_logger().warning("the UI does not show all: %s", error)
         return None
