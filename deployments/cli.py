@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.markup import escape
@@ -22,12 +22,6 @@ from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 from facehog_core.selection import Selection
-from facehog_core.timestamps import find_timestamps
-from facehog_core.timing import time_frames
-from facehog_core.verify import Verdict, verify_store
-from facehog_core.video import check_complete
-from facehog_core.video import probe as probe_recording
-from facehog_core.warning import warn_of_plan
 
 from .choices import check_shared_timestamps, parse_frame_rate, parse_timestamps
 from .config import FILE_NAME, TEMPLATE, Config, find_config, load_config
@@ -45,6 +39,11 @@ from .display import (
     timing_pairs,
 )
 from .environment import apply_environment, describe_environment
+
+# A command imports what it needs, when it is given: those that only ask are not to wait for what reads video.
+if TYPE_CHECKING:
+    from facehog_core.store import Progress
+    from facehog_core.verify import Verdict
 
 DONE, FAILED, WRONG_USAGE, REFUSED = 0, 1, 2, 3
 
@@ -318,6 +317,12 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Say what a recording is, whether it is whole, and when its frames were taken, without decoding it."""
+    from facehog_core.timestamps import find_timestamps
+    from facehog_core.timing import time_frames
+    from facehog_core.video import check_complete
+    from facehog_core.video import probe as probe_recording
+    from facehog_core.warning import warn_of_plan
+
     loaded, _ = _configure(config)
     recipe = loaded.recipe_for(normalise(path))
     info, index = probe_recording(path, recipe.stream if stream is None else stream)
@@ -379,10 +384,22 @@ def show(
     loaded, _ = _configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
         record = catalogue.run(run)
+    progress = _progress_of(record, loaded)
     if as_json:
-        print_json(record.as_dict())
+        print_json(record.as_dict() | ({"progress": asdict(progress)} if progress else {}))
     else:
-        print_run(record)
+        print_run(record, str(progress) if progress else None)
+
+
+def _progress_of(record: RunRecord, config: Config) -> Progress | None:
+    """Look how far a running run is."""
+    if record.state is not Fate.RUNNING or record.run_id is None:
+        return None
+    from facehog_core.source import name_recording
+    from facehog_core.store import RunPaths, measure_progress
+
+    paths = RunPaths(root=config.store, recording=name_recording(record.path), run_id=record.run_id)
+    return measure_progress(paths, record.started_at.timestamp() if record.started_at else 0.0)
 
 
 @app.command()
@@ -435,6 +452,8 @@ def verify(
 
 
 def _verify(record: RunRecord) -> Verdict:
+    from facehog_core.verify import Verdict, verify_store
+
     assert record.store is not None
     name = escape(record.path.name)
     with aside.status(f"reads {name}") as status:

@@ -32,6 +32,7 @@ def run_cluster(n_workers: int, scheduler_file: Path) -> None:
         processes=True,
         host=LOOPBACK,
         dashboard_address=f"{LOOPBACK}:0",
+        preload=["deployments.preload"],
     ) as cluster:
         unfinished = scheduler_file.with_suffix(".unfinished")
         identity = {"address": cluster.scheduler_address, "dashboard": cluster.dashboard_link}

@@ -32,7 +32,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from facehog_core.choices import CHOICES, choose, read_rate
 from facehog_core.crop import Crop
 from facehog_core.errors import ConfigError
-from facehog_core.hog import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
+from facehog_core.params import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox
 from facehog_core.timestamps import UNITS, TimestampsSource

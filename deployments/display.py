@@ -90,9 +90,11 @@ def print_records(records: Sequence[RunRecord]) -> None:
     console.print(table)
 
 
-def print_run(record: RunRecord) -> None:
-    """Print all that is known of a run."""
+def print_run(record: RunRecord, progress: str | None = None) -> None:
+    """Print all that is known of a run, and how far it is if it runs."""
     console.print(f"[bold]{escape(record.path.name)}[/]  {paint(record.state)}: {escape(record.reason)}")
+    if progress:
+        console.print(f"  {escape(progress)}", soft_wrap=True)
     print_warnings(record.warnings)
     recipe = record.recipe
     took = (

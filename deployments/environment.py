@@ -32,7 +32,6 @@ def describe_environment(home: Path, api_url: str | None = None) -> dict[str, st
         "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # From trigger to first task in 3 s, not in 10.
-        "PREFECT_RUNNER_POLL_FREQUENCY": "2",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         # Receipts on the disk say what is done; Prefect keeps no copies of results.
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
@@ -49,6 +48,11 @@ def describe_environment(home: Path, api_url: str | None = None) -> dict[str, st
         # A worker that dies is started again by its nanny. Dask looks at it once more, 15 s later by default, and where
         # it has just died a second time it is given up for ever: in the end a cluster has none left.
         "DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": "365 days",
+        # Dask measures itself: 50 ticks a second in each process, its memory 5 times and its load twice. What is
+        # described has no use for that, and two cores feel it.
+        "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
+        "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+        "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
     }
     return variables | ({"PREFECT_API_URL": api_url} if api_url else {})
 

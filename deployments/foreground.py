@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,14 @@ from pathlib import Path
 import httpx
 from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectException
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError, ServiceError
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 from facehog_core.source import name_recording
+from facehog_core.store import Progress as RunProgress
 from facehog_core.store import RunPaths, measure_progress
 from flows.process_recording import process_recording
 
@@ -77,17 +79,11 @@ def _conclude(config: Config, path: Path) -> None:
 
 @contextmanager
 def _show_progress(config: Config, path: Path) -> Iterator[None]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames, {task.fields[rate]} a second,"),
-        TimeRemainingColumn(),
-    )
-    stop = threading.Event()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+    began_at, stop = time.time(), threading.Event()
     with Progress(*columns, console=aside, transient=True) as progress:
-        bar = progress.add_task(path.name, total=None, rate="-")
-        watcher = threading.Thread(target=_follow, args=(config, path, progress, bar, stop), daemon=True)
+        bar = progress.add_task(path.name, total=None, told="")
+        watcher = threading.Thread(target=_follow, args=(config, path, began_at, progress, bar, stop), daemon=True)
         watcher.start()
         try:
             yield
@@ -96,17 +92,18 @@ def _show_progress(config: Config, path: Path) -> Iterator[None]:
             watcher.join()
 
 
-def _follow(config: Config, path: Path, progress: Progress, bar: int, stop: threading.Event) -> None:
+def _follow(
+    config: Config, path: Path, began_at: float, progress: Progress, bar: TaskID, stop: threading.Event
+) -> None:
     """Copy a run's progress, which stands on the disk, into a bar."""
     while not stop.wait(LOOK_S):
-        done = read_progress(config, path)
-        if done is not None:
-            speed = progress.tasks[bar].speed
-            progress.update(bar, completed=done[0], total=done[1], rate="-" if speed is None else f"{speed:.0f}")
+        found = read_progress(config, path, began_at)
+        if found is not None:
+            progress.update(bar, completed=found.n_done, total=found.n_frames, told=str(found))
 
 
-def read_progress(config: Config, path: Path) -> tuple[int, int] | None:
-    """Return how many frames of a running recording are described, and of how many; None if not running."""
+def read_progress(config: Config, path: Path, since: float = 0.0) -> RunProgress | None:
+    """Return how far the run of a recording is that began at a time, and how fast; None if it is not running."""
     try:
         with Catalogue(config.catalogue) as catalogue:
             file = catalogue.file(path)
@@ -114,5 +111,4 @@ def read_progress(config: Config, path: Path) -> tuple[int, int] | None:
         return None
     if file is None or file.run_id is None:
         return None
-    found = measure_progress(RunPaths(root=config.store, recording=name_recording(path), run_id=file.run_id))
-    return (found.n_done, found.n_frames) if found else None
+    return measure_progress(RunPaths(root=config.store, recording=name_recording(path), run_id=file.run_id), since)

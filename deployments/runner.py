@@ -3,24 +3,55 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+import logging
+import signal
+import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+from uuid import UUID
 
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
-from prefect.runner import Runner
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Crashed
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.provenance import now
 from flows.launcher import PrefectLauncher
+from flows.outage import is_outage
 from flows.process_recording import process_recording
 from flows.reconcile_inboxes import describe_inbox, reconcile_inboxes
 
 from .config import Config, load_config
+from .hosts import Host
 
+log = logging.getLogger(__name__)
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+# Between two questions to Prefect's server, when nobody has rung: runs of the UI and of schedules; seconds.
+POLL_S = 2.0
+# Between two looks at the bell, seconds.
+BELL_S = 0.05
 # At night, when a rig is idle; in the server's time zone (UTC).
 NIGHTLY = "17 3 * * *"
 
 
-def make_launcher(config: Config, scheduler: str | None) -> PrefectLauncher:
+def bell_beside(ready_file: Path) -> Path:
+    """Return the file that a process of the service touches when it has asked for a run."""
+    return ready_file.with_name("asked")
+
+
+def make_launcher(config: Config, scheduler: str | None, bell: Path | None = None) -> PrefectLauncher:
     """Return the launcher of a configuration, with a cluster's address or scheduler file."""
     with Catalogue(config.catalogue, create=True) as records:
         location = records.location
@@ -29,6 +60,7 @@ def make_launcher(config: Config, scheduler: str | None) -> PrefectLauncher:
         catalogue=config.catalogue,
         location=location,
         cluster=config.cluster(scheduler),
+        bell=bell,
     )
 
 
@@ -53,24 +85,137 @@ def make_deployments(config: Config, scheduler: str | None) -> list[RunnerDeploy
     ]
 
 
-async def run_deployments(config: Config, scheduler: str | None, ready_file: Path) -> None:
-    """Register the deployments and run what is asked of them, until SIGTERM."""
-    # A service that is stopped comes back: its schedules are not to be paused for that.
-    runner = Runner(name="facehog", limit=config.prefect.max_runs, pause_on_shutdown=False)
-    for deployment in await asyncio.to_thread(make_deployments, config, scheduler):
-        await runner.aadd_deployment(deployment)
-    ready_file.touch()
-    await runner.start()
+class FlowRunner:
+    """Runs what is scheduled of deployments, each run in a flow host that waits for it.
+
+    Prefect's own runner starts a process for each run, which takes as long as hundreds of frames.
+
+    Parameters
+    ----------
+    deployments : mapping of UUID to str
+        The deployments that are served, and the names of their flows.
+    bell : Path
+        Touched by whoever asks for a run, so that it begins at once.
+    max_runs : int
+        Runs at the same time.
+    """
+
+    def __init__(self, deployments: Mapping[UUID, str], bell: Path, max_runs: int) -> None:
+        self._deployments = deployments
+        self._bell = bell
+        self._max_runs = max_runs
+        self._hosts: list[Host] = []
+        self._deaths: SimpleQueue[tuple[UUID, str]] = SimpleQueue()
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Run what is asked for until `stop` is called."""
+        self._hosts = [Host(self._end) for _ in range(self._max_runs)]
+        try:
+            with get_client(sync_client=True) as client:
+                while not self._stopped.is_set():
+                    try:
+                        self._look(client)
+                    except Exception as error:
+                        if not is_outage(error):
+                            raise
+                        log.warning("Prefect's server does not answer: %s: %s", type(error).__name__, error)
+                    self._sleep()
+        finally:
+            for host in self._hosts:
+                host.stop()
+
+    def stop(self) -> None:
+        """Make `run` return; runs in progress are ended, and go on when they are asked for again."""
+        # Not `_wake`: a signal handler may interrupt whoever waits for that with its lock in hand.
+        self._stopped.set()
+
+    def _end(self, flow_run_id: UUID, death: str | None) -> None:
+        if death:
+            self._deaths.put((flow_run_id, death))
+        self._wake.set()
+
+    def _sleep(self) -> None:
+        """Wait for a run that ends, the bell, or a while."""
+        rung, until_s = _look_at(self._bell), time.monotonic() + POLL_S
+        while not self._stopped.is_set() and time.monotonic() < until_s and _look_at(self._bell) == rung:
+            if self._wake.wait(BELL_S):
+                break
+        self._wake.clear()
+
+    def _look(self, client: SyncPrefectClient) -> None:
+        self._tell_deaths(client)
+        self._cancel(client)
+        under_way = {host.flow_run_id for host in self._hosts}
+        if not (free := [host for host in self._hosts if host.is_free]):
+            return
+        # Those that were given to a host a moment ago may be scheduled still.
+        limit = len(free) + len(under_way)
+        due = client.get_scheduled_flow_runs_for_deployments(list(self._deployments), now(), limit)
+        waiting = (found for found in due if found.id not in under_way and found.deployment_id)
+        for host, found in zip(free, waiting, strict=False):
+            log.info("%s: run %s begins", found.name, found.id)
+            host.run(self._deployments[found.deployment_id], found.id)
+
+    def _tell_deaths(self, client: SyncPrefectClient) -> None:
+        """Say of runs whose process has died that they have crashed, unless they had come to an end."""
+        while not self._deaths.empty():
+            flow_run_id, death = self._deaths.get()
+            try:
+                self._conclude(client, flow_run_id, Crashed(message=f"The flow did not end: {death}."))
+            except Exception:
+                self._deaths.put((flow_run_id, death))
+                raise
+
+    def _cancel(self, client: SyncPrefectClient) -> None:
+        """End the runs that were cancelled in the UI."""
+        hosts = {host.flow_run_id: host for host in self._hosts if host.flow_run_id}
+        if not hosts:
+            return
+        cancelling = FlowRunFilter(
+            id=FlowRunFilterId(any_=list(hosts)),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING])),
+        )
+        for found in client.read_flow_runs(flow_run_filter=cancelling):
+            # First the state: it is final, and the process's death does not change it.
+            self._conclude(client, found.id, Cancelled(message="cancelled by hand"))
+            if hosts[found.id].flow_run_id == found.id:
+                hosts[found.id].kill()
+
+    def _conclude(self, client: SyncPrefectClient, flow_run_id: UUID, state: State[Any]) -> None:
+        try:
+            run = client.read_flow_run(flow_run_id)
+        except ObjectNotFound:
+            return
+        if run.state is None or not run.state.is_final():
+            client.set_flow_run_state(flow_run_id, state, force=True)
+            log.warning("%s: run %s: %s", run.name, flow_run_id, state.message)
+
+
+def _look_at(bell: Path) -> int | None:
+    try:
+        return bell.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def main() -> None:
-    """Read the command line."""
+    """Register the deployments, and run what is asked of them until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--scheduler")
     parser.add_argument("--ready-file", type=Path, required=True)
     given = parser.parse_args()
-    asyncio.run(run_deployments(load_config(given.config), given.scheduler, given.ready_file))
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    config = load_config(given.config)
+    deployments = {found.apply(): found.flow_name for found in make_deployments(config, given.scheduler)}
+    runner = FlowRunner(deployments, bell_beside(given.ready_file), config.prefect.max_runs)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: runner.stop())
+    given.ready_file.touch()
+    runner.run()
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import httpx
-from prefect.exceptions import PrefectException
 from watchdog.events import (
     EVENT_TYPE_CLOSED_NO_WRITE,
     EVENT_TYPE_MODIFIED,
@@ -32,13 +30,13 @@ from facehog_core.intake import Looks, is_temporary_name
 from facehog_core.reconcile import Inbox, Launcher, reconcile
 from facehog_core.schema import Fate
 from facehog_core.sequence import is_still_name
+from flows.outage import is_outage
 
 from .config import load_config
-from .runner import make_launcher
+from .runner import LOG_FORMAT, bell_beside, make_launcher
 
 log = logging.getLogger(__name__)
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 # After an event, so that a burst of them makes one look; seconds.
 GATHER_S = 0.2
 # Reading a file, as facehog itself does, is no news; nor is that it grows, which a camera's does all day.
@@ -92,7 +90,9 @@ class Sensor:
             reconcile(inbox, self._catalogue, self._looks[inbox.path], self._launcher, time.monotonic())
         except OSError as error:
             self._note_trouble(inbox.path, f"cannot be looked at: {error.strerror or error}")
-        except (httpx.HTTPError, PrefectException) as error:
+        except Exception as error:
+            if not is_outage(error):
+                raise
             self._note_trouble(inbox.path, f"Prefect does not take runs: {type(error).__name__}: {error}")
         else:
             self._note_trouble(inbox.path, None)
@@ -172,7 +172,7 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config = load_config(given.config)
     with Catalogue(config.catalogue, create=True) as catalogue:
-        launcher = make_launcher(config, given.scheduler)
+        launcher = make_launcher(config, given.scheduler, bell_beside(given.ready_file))
         sensor = Sensor(config.inboxes(), catalogue, launcher, config.sensor.interval_s)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sensor.stop())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .chunking import Chunk, ChunkPlan, find_jumps, plan_chunks
 from .decode import DecodedFrame, iter_frames
+from .effort import Stopwatch
 from .errors import ViewError
 from .layout import Work
 from .receipts import ShardHogs, ShardReceipt
@@ -215,12 +216,13 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
     ValueError
         If the decoder gives other frames.
     """
+    stopwatch = Stopwatch()
     view, numbers = work.view, work.numbers[span.start : span.stop]
     histograms = view.make_histograms(len(span))
     corrupt = np.zeros(len(span), np.bool_)
     ways: set[str] = set()
     n_described = 0
-    for row, decoded in enumerate(islice(frames, len(span))):
+    for row, decoded in enumerate(stopwatch.decoding(islice(frames, len(span)))):
         if decoded.index != numbers[row]:
             raise ValueError(f"frame {decoded.index} came from the decoder in place of {numbers[row]}")
         corrupt[row] = decoded.is_corrupt
@@ -236,4 +238,5 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
         descriptors=view.normalise(histograms),
         corrupt=corrupt,
         grey=sorted(ways),
+        effort=stopwatch.read(),
     )

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .params import BLOCK_NORMS
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: An angle at most so far (radians) from the border between two bins lies on it. Each of the 2**32 gradients that
@@ -29,7 +31,7 @@ BINS_PER_PASS = 8
 #: What block normalisation adds to a norm so as not to divide by zero, and where L2-Hys clips (Dalal and Triggs).
 EPSILON = 1e-5
 HYSTERESIS = 0.2
-L1, L1_SQRT, L2, L2_HYS = range(4)
+L1, L1_SQRT, L2, L2_HYS = (BLOCK_NORMS[name] for name in ("L1", "L1-sqrt", "L2", "L2-Hys"))
 
 
 def compiled(function: F) -> F:

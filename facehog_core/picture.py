@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .hog import HogParams
 from .kernels import compiled
+from .params import HogParams
 
 
 def render_pictures(

@@ -35,6 +35,7 @@ def describe_software() -> dict[str, str]:
     }
 
 
+@cache
 def describe_host() -> dict[str, str]:
     """Return the machine and what runs on it beside the numbers' own software."""
     return {

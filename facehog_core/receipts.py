@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from .disk import measure_file
+from .effort import Effort, Pace, measure_pace
 from .errors import DamagedError
 
 # A sentence with more places than this is not read any more; all of them are in the store.
@@ -30,12 +31,15 @@ class ShardHogs:
         Whether a frame is damaged, or may be. One that could not be decoded has NaN in all its values.
     grey : list of str
         The ways by which frames were made grey, sorted.
+    effort : Effort, optional
+        How long it took.
     """
 
     histograms: NDArray[np.float32]
     descriptors: NDArray[np.float32]
     corrupt: NDArray[np.bool_]
     grey: list[str]
+    effort: Effort | None = None
 
     @property
     def lost(self) -> NDArray[np.bool_]:
@@ -69,6 +73,8 @@ class ShardReceipt:
         that could not be decoded at all.
     grey : list of str
         The ways by which frames were made grey.
+    effort : Effort, optional
+        How long it took. It is no proof of anything, and not sealed.
     """
 
     start: int
@@ -78,12 +84,18 @@ class ShardReceipt:
     corrupt: list[tuple[int, int]]
     lost: list[tuple[int, int]]
     grey: list[str]
+    effort: Effort | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ShardReceipt:
         """Rebuild a receipt from JSON."""
         spans = {name: [(int(start), int(stop)) for start, stop in values[name]] for name in ("corrupt", "lost")}
-        return cls(**{**values, **spans, "files": read_files(values["files"])})
+        effort = Effort(**values["effort"]) if values.get("effort") else None
+        return cls(**{**values, **spans, "files": read_files(values["files"]), "effort": effort})
+
+    def as_sealed(self) -> dict[str, Any]:
+        """Return what a sealed store keeps of the receipt: the same for any run that gave the same results."""
+        return {name: value for name, value in asdict(self).items() if name != "effort"}
 
 
 def read_files(values: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
@@ -117,6 +129,19 @@ def tell_spans(spans: Sequence[tuple[int, int]]) -> str:
     texts = [str(start) if stop == start + 1 else f"{start}-{stop - 1}" for start, stop in spans]
     more = f" and {len(texts) - MOST_SPANS_TOLD} more places" if len(texts) > MOST_SPANS_TOLD else ""
     return ", ".join(texts[:MOST_SPANS_TOLD]) + more
+
+
+def pace_of(receipts: Iterable[ShardReceipt], since: float = 0.0) -> Pace | None:
+    """Measure how fast a run is; None if it has described nothing yet.
+
+    Parameters
+    ----------
+    receipts : iterable of ShardReceipt
+    since : float, optional
+        When the run began, in seconds since 1970: what an earlier one has left says nothing of this one's pace.
+    """
+    efforts = ((receipt.stop - receipt.start, receipt.effort) for receipt in receipts)
+    return measure_pace((n_frames, effort) for n_frames, effort in efforts if effort and effort.began_at >= since)
 
 
 def tell_damage(receipts: Iterable[ShardReceipt], n_frames: int | None = None) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any
 import xxhash
 
 from .crop import Crop
-from .hog import HogParams
 from .mask import Mask, read_masks
+from .params import HogParams
 from .selection import Selection
 from .timestamps import TimestampsFile, TimestampsSource
 

@@ -12,8 +12,8 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from .hog import HogParams
 from .layout import count_frames_per_picture_file
+from .params import HogParams
 from .picture import render_pictures
 from .recipe import Recipe
 from .sealed import open_group

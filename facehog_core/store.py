@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ from numpy.typing import NDArray
 
 from .chunking import Chunk, ChunkPlan
 from .disk import flush, flush_tree, measure_file, telling_full_disk, write_durably
+from .effort import Pace
 from .errors import StoreError, StoreGoneError
 from .layout import Work, lay_out
 from .picture import render_pictures
-from .receipts import ShardHogs, ShardReceipt, find_damage, spans_of
+from .receipts import ShardHogs, ShardReceipt, find_damage, pace_of, spans_of
 from .recipe import Recipe
 from .sealed import FORMAT, METADATA, UNREADABLE, digest_metadata
 from .starts import noting_start
@@ -256,9 +258,11 @@ def _check_is_shard(group: zarr.Group, span: Chunk) -> None:
 
 
 def _write_with_receipt(paths: RunPaths, group: zarr.Group, span: Chunk, hogs: ShardHogs) -> ShardReceipt:
+    began_s = time.perf_counter()
     files = _write_arrays(paths.working, group, span, hogs)
     for name in files:
         flush(paths.working / name)
+    writing_s = time.perf_counter() - began_s
     numbers = np.asarray(_get_array(group, "frame")[span.start : span.stop])
     receipt = ShardReceipt(
         start=span.start,
@@ -268,6 +272,7 @@ def _write_with_receipt(paths: RunPaths, group: zarr.Group, span: Chunk, hogs: S
         corrupt=spans_of(numbers[hogs.corrupt]),
         lost=spans_of(numbers[hogs.lost]),
         grey=hogs.grey,
+        effort=replace(hogs.effort, writing_s=writing_s) if hogs.effort else None,
     )
     write_durably(paths.receipts / f"{span}.json", json.dumps(asdict(receipt), indent=1))
     return receipt
@@ -400,7 +405,7 @@ def _complete_metadata(
             **attributes,
             # Once each: a seal that was cut off has added them already.
             "warnings": list(dict.fromkeys(chain.from_iterable(told))),  # type: ignore[arg-type]
-            "shards": [asdict(receipt) for receipt in receipts],
+            "shards": [receipt.as_sealed() for receipt in receipts],
         }
     )
     with warnings.catch_warnings():
@@ -465,17 +470,38 @@ def discard_partial(paths: RunPaths) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a run has got, in frames that are on disk."""
+    """How far a run has got, in frames that are on disk, and how fast it is; no pace before its first shard."""
 
     n_done: int
     n_frames: int
+    pace: Pace | None = None
+
+    def __str__(self) -> str:
+        done = f"{self.n_done} of {self.n_frames} frames"
+        return f"{done}; {self.pace}, {self.pace.tell_left(self.n_frames - self.n_done)}" if self.pace else done
 
 
-def measure_progress(paths: RunPaths) -> Progress | None:
-    """Look how far a run has got, from its receipts; None while nothing is laid out."""
+def measure_progress(paths: RunPaths, since: float = 0.0) -> Progress | None:
+    """Look how far a run has got, from its receipts; None while nothing is laid out.
+
+    Parameters
+    ----------
+    paths : RunPaths
+    since : float, optional
+        When the run began, in seconds since 1970: what is older counts as done and not for its pace.
+    """
     try:
         n_frames = int(_open_working(paths).attrs["plan"]["n_frames"])  # type: ignore[call-overload,index,arg-type]
     except (StoreError, KeyError):
         return None
-    spans = [name.stem.split("-") for name in paths.receipts.glob("*.json")]
-    return Progress(n_done=sum(int(stop) - int(start) for start, stop in spans), n_frames=n_frames)
+    receipts = list(_read_receipts(paths))
+    n_done = sum(receipt.stop - receipt.start for receipt in receipts)
+    return Progress(n_done=n_done, n_frames=n_frames, pace=pace_of(receipts, since))
+
+
+def _read_receipts(paths: RunPaths) -> Iterator[ShardReceipt]:
+    """Read the receipts that there are, without a look at what they are for."""
+    for file in paths.receipts.glob("*.json"):
+        # The run may end, and be tidied up, at any time.
+        with suppress(OSError, *UNREADABLE):
+            yield ShardReceipt.from_dict(json.loads(file.read_text("utf-8")))

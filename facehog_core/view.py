@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from .errors import CropError, ViewError
 from .grey import Grey, grey_of, has_luma, is_neutral, luma_grey, paint_over
-from .hog import HogParams, compute_histograms, normalise_blocks
+from .hog import compute_histograms, normalise_blocks
 from .mask import blocks_with_any, with_neighbours
+from .params import HogParams
 from .recipe import Recipe
 from .video import VideoInfo
 

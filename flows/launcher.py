@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from uuid import UUID
 
 import xxhash
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Scheduled
 
 from facehog_core.catalogue import FileRecord
 from facehog_core.locks import is_held
@@ -24,6 +26,9 @@ DEPLOYMENT = "process-recording/inbox"
 # From a runner's taking up a run to the flow's first line: imports of a busy machine. Later than that
 # without a process that holds the file's lock, the run is dead, whatever Prefect believes.
 START_TIMEOUT = timedelta(minutes=5)
+# How long a list of the runs that wait is believed, seconds, and how many are on it: as many as Prefect gives at once.
+WAITING_S = 1.0
+MOST_WAITING = 200
 _UNDER_WAY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
@@ -41,12 +46,16 @@ class PrefectLauncher:
         File of the catalogue, beside which the locks lie.
     cluster : Cluster
         Where chunks are computed.
+    bell : Path, optional
+        A file that is touched when a run is asked for, so that who runs it need not be waited for.
     """
 
     store: Path
     catalogue: str
     location: str
     cluster: Cluster
+    bell: Path | None = None
+    _connection: _Connection = field(default_factory=lambda: _Connection(), compare=False, repr=False)
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the flow that are the same for all recordings."""
@@ -54,19 +63,21 @@ class PrefectLauncher:
 
     def request(self, request: RunRequest) -> str:
         """Ask for a run. Asking again with the same key names the same run."""
-        run = run_deployment(
-            DEPLOYMENT,
+        client = self._connection.client
+        run = client.create_flow_run_from_deployment(
+            self._connection.find_deployment(),
             parameters={
                 **self.parameters(),
                 "path": str(request.path),
                 "recipe": request.recipe.as_dict(),
                 "attempt": request.attempt,
             },
-            flow_run_name=request.path.name,
+            state=Scheduled(),
+            name=request.path.name,
             idempotency_key=xxhash.xxh3_128_hexdigest(request.key.encode()),
-            timeout=0,
-            as_subflow=False,
         )
+        if self.bell:
+            self.bell.touch()
         return str(run.id)
 
     def life_of(self, file: FileRecord) -> Life:
@@ -74,8 +85,10 @@ class PrefectLauncher:
         # A process that holds the file's lock is alive, also if another server than this one knows its run.
         if is_held(self.location, str(file.path)):
             return Life.ALIVE
-        with get_client(sync_client=True) as client:
-            run = _read_run(client, file.flow_run_id)
+        run_id = UUID(file.flow_run_id) if file.flow_run_id else None
+        if run_id in self._connection.waiting():
+            return Life.ALIVE
+        run = _read_run(self._connection.client, run_id)
         if run is None or run.state is None or run.state.type in (StateType.FAILED, StateType.CRASHED):
             return Life.DEAD
         if run.state.type is StateType.CANCELLED:
@@ -87,10 +100,42 @@ class PrefectLauncher:
         return Life.ALIVE
 
 
-def _read_run(client: SyncPrefectClient, flow_run_id: str | None) -> FlowRun | None:
-    if flow_run_id is None:
+def _read_run(client: SyncPrefectClient, run_id: UUID | None) -> FlowRun | None:
+    if run_id is None:
         return None
     try:
-        return client.read_flow_run(UUID(flow_run_id))
+        return client.read_flow_run(run_id)
     except ObjectNotFound:
         return None
+
+
+@dataclass(slots=True)
+class _Connection:
+    """One client for all questions, and what need not be asked for every file: to make a client takes 30 ms."""
+
+    _client: SyncPrefectClient | None = None
+    _deployment: UUID | None = None
+    _waiting: frozenset[UUID] = frozenset()
+    _waiting_until_s: float = 0.0
+
+    @property
+    def client(self) -> SyncPrefectClient:
+        """The client, which stays open."""
+        if self._client is None:
+            self._client = get_client(sync_client=True).__enter__()
+        return self._client
+
+    def find_deployment(self) -> UUID:
+        """Return the deployment's id: the service registers it before it asks for runs, and it stays what it is."""
+        if self._deployment is None:
+            self._deployment = self.client.read_deployment_by_name(DEPLOYMENT).id
+        return self._deployment
+
+    def waiting(self) -> frozenset[UUID]:
+        """Return runs that wait for their turn: of hundreds that landed at once, most do."""
+        if time.monotonic() >= self._waiting_until_s:
+            scheduled = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+            found = self.client.read_flow_runs(flow_run_filter=FlowRunFilter(state=scheduled), limit=MOST_WAITING)
+            self._waiting = frozenset(run.id for run in found)
+            self._waiting_until_s = time.monotonic() + WAITING_S
+        return self._waiting

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
-from prefect.exceptions import PrefectException
 from prefect.futures import as_completed
 from prefect.states import Completed, Failed
 from prefect_dask import DaskTaskRunner
@@ -23,16 +23,17 @@ from facehog_core.chunking import ChunkPlan
 from facehog_core.errors import ChangedError, DiskFullError, FacehogError, RecordingRefusedError, ServiceError
 from facehog_core.locks import hold
 from facehog_core.provenance import RunRecord, now
-from facehog_core.receipts import ShardReceipt, check_damage
+from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
 from facehog_core.source import name_recording
 from facehog_core.starts import note_of_probe
-from facehog_core.store import RunPaths, discard_partial, forget_starts
+from facehog_core.store import Progress, RunPaths, discard_partial, forget_starts
 from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
 from flows.ledger import Ledger
+from flows.outage import is_outage
 from flows.summary import summarise
 from flows.verdict import hide_tracebacks
 from tasks.chunk import process_chunk
@@ -125,13 +126,7 @@ MAY_PASS = (
 
 def may_pass(error: Exception) -> bool:
     """Say whether a run failed for something around its recording, so that it is worth another try later."""
-    return isinstance(error, MAY_PASS) or _is_prefects(error)
-
-
-def _is_prefects(error: Exception) -> bool:
-    # The first question that a client of Prefect's asks fails as this, and not as what httpx says.
-    is_unreachable = isinstance(error, RuntimeError) and str(error).startswith("Failed to reach API")
-    return isinstance(error, (httpx.HTTPError, PrefectException)) or is_unreachable
+    return isinstance(error, MAY_PASS) or is_outage(error)
 
 
 def _say(error: Exception) -> str:
@@ -143,7 +138,7 @@ def _show(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except Exception as error:
-        if not _is_prefects(error):
+        if not is_outage(error):
             raise
         get_run_logger().warning("the UI does not show all: %s", error)
         return None
@@ -210,7 +205,7 @@ def _describe(
     runner: DaskTaskRunner, paths: RunPaths, plan: ChunkPlan, info: VideoInfo, recipe: Recipe
 ) -> list[ShardReceipt]:
     """Deal the chunks out, and gather their receipts as they come."""
-    log = get_run_logger()
+    log, began_at = get_run_logger(), time.time()
     about = f"{paths.recording}: frames described"
     progress = _show(lambda: create_progress_artifact(progress=0.0, key=f"progress-{paths.run_id}", description=about))
     futures = [runner.submit(process_chunk, {"paths": paths, "chunk": chunk}) for chunk in plan]
@@ -220,10 +215,11 @@ def _describe(
             receipts += future.result()
             check_damage(info.path, receipts, plan.n_frames, recipe.max_corrupt)
             n_done = sum(receipt.stop - receipt.start for receipt in receipts)
-            share = 100 * n_done / plan.n_frames
+            told = Progress(n_done=n_done, n_frames=plan.n_frames, pace=pace_of(receipts, began_at))
             if progress:
-                _show(lambda share=share: update_progress_artifact(progress, progress=share))
-            log.info("%d of %d frames", n_done, plan.n_frames)
+                news = {"progress": 100 * n_done / plan.n_frames, "description": f"{paths.recording}: {told}"}
+                _show(partial(update_progress_artifact, progress, **news))
+            log.info("%s", told)
     except BaseException:
         # The cluster may be shared: chunks that nobody waits for must not keep it busy.
         for future in futures:

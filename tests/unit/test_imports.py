@@ -18,7 +18,7 @@ DATABASE = {"catalogue.py", "schema.py"}
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
-    {"crop", "sequence", "image"},
+    {"crop", "sequence", "image", "params"},
     {"source"},
     {
         "chunking",
@@ -28,6 +28,7 @@ CORE_ORDER = (
         "intake",
         "locks",
         "disk",
+        "effort",
         "mp4",
         "matroska",
         "h264",

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from prefect import states
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 
@@ -24,9 +24,10 @@ from facehog_core.reconcile import Life, RunRequest
 from facehog_core.schema import Fate
 from flows import launcher as launcher_module
 from flows.cluster import Cluster
-from flows.launcher import START_TIMEOUT, PrefectLauncher
+from flows.launcher import DEPLOYMENT, START_TIMEOUT, PrefectLauncher
 
 PATH = Path("/data/inbox/m12.mp4")
+DEPLOYMENT_ID = uuid4()
 LOOK = Signature(size_bytes=1, mtime_ns=2, inode=3)
 
 
@@ -35,6 +36,24 @@ class FakeServer:
     """Knows the states of runs."""
 
     states: dict[UUID, State[Any]]
+    asked: list[tuple[UUID, dict[str, Any]]] = field(default_factory=list)
+
+    def __enter__(self) -> FakeServer:
+        return self
+
+    def read_flow_runs(self, flow_run_filter: FlowRunFilter, limit: int) -> list[SimpleNamespace]:
+        assert flow_run_filter.state
+        assert flow_run_filter.state.type
+        wanted = flow_run_filter.state.type.any_ or []
+        return [SimpleNamespace(id=run_id) for run_id, state in self.states.items() if state.type in wanted][:limit]
+
+    def read_deployment_by_name(self, name: str) -> SimpleNamespace:
+        assert name == DEPLOYMENT
+        return SimpleNamespace(id=DEPLOYMENT_ID)
+
+    def create_flow_run_from_deployment(self, deployment_id: UUID, **given: Any) -> SimpleNamespace:
+        self.asked.append((deployment_id, given))
+        return SimpleNamespace(id="run-1")
 
     def read_flow_run(self, run_id: UUID) -> SimpleNamespace:
         if run_id not in self.states:
@@ -46,10 +65,9 @@ class FakeServer:
 def server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
     fake = FakeServer({})
 
-    @contextmanager
-    def connect(*, sync_client: bool) -> Iterator[FakeServer]:
+    def connect(*, sync_client: bool) -> FakeServer:
         assert sync_client
-        yield fake
+        return fake
 
     monkeypatch.setattr(launcher_module, "get_client", connect)
     return fake
@@ -125,20 +143,16 @@ def test_a_run_whose_file_a_process_holds_is_alive_whatever_the_server_says(
 
 
 def test_asking_twice_asks_under_one_key_and_says_all_that_the_flow_needs(
-    launcher: PrefectLauncher, monkeypatch: pytest.MonkeyPatch
+    launcher: PrefectLauncher, server: FakeServer, tmp_path: Path
 ) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def run_deployment(name: str, **given: Any) -> SimpleNamespace:
-        asked.append({"name": name, **given})
-        return SimpleNamespace(id="run-1")
-
-    monkeypatch.setattr(launcher_module, "run_deployment", run_deployment)
+    launcher = replace(launcher, bell=tmp_path / "asked")
     request = RunRequest(path=PATH, signature=LOOK, recipe=Recipe(), attempt=2, after="run-0")
 
     assert [launcher.request(request) for _ in range(2)] == ["run-1", "run-1"]
-    assert asked[0] == asked[1]
-    assert asked[0]["parameters"] == {
+    (first, first_given), (second, second_given) = server.asked
+    assert first == second == DEPLOYMENT_ID
+    assert first_given["idempotency_key"] == second_given["idempotency_key"]
+    assert first_given["parameters"] == {
         "path": str(PATH),
         "store": str(launcher.store),
         "catalogue": launcher.catalogue,
@@ -146,5 +160,5 @@ def test_asking_twice_asks_under_one_key_and_says_all_that_the_flow_needs(
         "recipe": Recipe().as_dict(),
         "attempt": 2,
     }
-    # The sensor does not wait for the run to end.
-    assert asked[0]["timeout"] == 0
+    assert first_given["state"].type is states.Scheduled().type
+    assert (tmp_path / "asked").exists(), "whoever runs it is told"

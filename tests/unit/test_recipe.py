@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facehog_core.crop import Crop
-from facehog_core.hog import BLOCK_NORMS, HogParams
 from facehog_core.mask import Box, Polygon
+from facehog_core.params import BLOCK_NORMS, HogParams
 from facehog_core.recipe import GREYS, Recipe, is_run_of, name_run
 from facehog_core.selection import Selection
 from facehog_core.timestamps import UNITS, TimestampsFile, TimestampsSource

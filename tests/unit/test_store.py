@@ -22,6 +22,7 @@ from runs import BEGUN, ENDED, SMALL_HOG, fill_store, make_hogs, make_paths, mak
 
 from facehog_core import layout, store
 from facehog_core.chunking import Chunk
+from facehog_core.effort import Effort
 from facehog_core.errors import StoreError
 from facehog_core.layout import Work
 from facehog_core.picture import render_pictures
@@ -493,6 +494,36 @@ def test_progress_is_what_is_on_the_disk(paths: RunPaths, work: Work) -> None:
     last = shards_of(work)[-1]
     write_shard(paths, last, make_hogs(work, last))
     assert measure_progress(paths) == Progress(n_done=3, n_frames=23)
+
+
+def test_progress_tells_the_pace_of_this_run_and_not_of_an_earlier_one(paths: RunPaths, work: Work) -> None:
+    create_store(paths, work, BEGUN)
+    first = shards_of(work)[0]
+    effort = Effort(worker="rig:1:1", began_at=100.0, first_frame_s=0.1, decoding_s=3.0, describing_s=1.0)
+    receipt = write_shard(paths, first, replace(make_hogs(work, first), effort=effort))
+    assert receipt.effort is not None
+    assert receipt.effort.writing_s > 0
+    assert read_receipt(paths, first) == receipt
+
+    found = measure_progress(paths, since=99.0)
+    assert found is not None
+    assert found.pace is not None
+    took_s = 4.0 + receipt.effort.writing_s
+    assert found.pace.frames_per_s == pytest.approx(10 / took_s)
+    assert found.pace.decoder_share == pytest.approx(3 / took_s)
+    assert str(found).startswith("10 of 23 frames; 2 frames a second, ")
+    assert measure_progress(paths, since=101.0) == Progress(n_done=10, n_frames=23)
+
+
+def test_how_long_a_shard_took_is_not_sealed(tmp_path: Path, work: Work) -> None:
+    sealed = []
+    for number in (1, 2):
+        paths = make_paths(tmp_path / str(number), work)
+        create_store(paths, work, BEGUN)
+        effort = Effort(worker=f"rig:{number}:1", began_at=number, first_frame_s=0, decoding_s=number, describing_s=1)
+        receipts = [write_shard(paths, span, replace(make_hogs(work, span), effort=effort)) for span in shards_of(work)]
+        sealed.append((seal_store(paths, receipts, ENDED) / "zarr.json").read_bytes())
+    assert sealed[0] == sealed[1]
 
 
 # -- one shard --------------------------------------------------------------------------------------------

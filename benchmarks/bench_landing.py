@@ -1,0 +1,114 @@
+"""Many recordings that land at once, beside one that is as long as all of them.
+
+All land by renaming, in the inbox of a service that is warm, and the time goes on until the last one is finished.
+Beside it stand the CPU seconds of the service's processes, and the most processes that had a recording open at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import imageio_ffmpeg
+import psutil
+from service import RunningService, run_service
+
+from deployments.processes import find_marked
+
+LOOK_S = 0.1
+# Frames of all, and recordings in which they come.
+CASES = ((16_000, 8, 0.80), (10_000, 200, 0.50))
+QUICK_CASES = ((4_000, 4, 0.80), (1_000, 20, 0.50))
+NAMES = ("flow_host", "prefect", "spawn", "cluster", "runner", "sensor")
+
+
+def cut(recording: Path, n_frames: int, made: Path) -> Path:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y", "-stream_loop", "99", "-i", recording]
+    subprocess.run([*command, "-frames:v", str(n_frames), "-c", "copy", made], check=True)
+    return made
+
+
+def cpu_seconds(service: RunningService) -> Counter[str]:
+    spent: Counter[str] = Counter()
+    for process in find_marked(str(service.folder / ".facehog")):
+        with suppress(psutil.Error):
+            words = " ".join(process.cmdline())
+            times = process.cpu_times()
+            spent[next((name for name in NAMES if name in words), "other")] += times.user + times.system
+    return spent
+
+
+class Decoders:
+    """Counts the processes that have a recording open, now and then."""
+
+    def __init__(self, service: RunningService) -> None:
+        self.most = 0
+        self._folder = str(service.inbox)
+        self._processes = find_marked(str(service.folder / ".facehog"))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(LOOK_S):
+            n_open = 0
+            for process in self._processes:
+                with suppress(psutil.Error, OSError):
+                    n_open += any(file.path.startswith(self._folder) for file in process.open_files())
+            self.most = max(self.most, n_open)
+
+    def __enter__(self) -> Decoders:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def time_landing(
+    service: RunningService, source: Path, n_recordings: int, name: str
+) -> tuple[float, Counter[str], int]:
+    staged = [service.stage(source, f"{name}_{number}.mp4") for number in range(n_recordings)]
+    before = cpu_seconds(service)
+    with Decoders(service) as decoders:
+        began_s = time.monotonic()
+        landed = [path.rename(service.inbox / path.name) for path in staged]
+        service.wait_until_settled(landed, LOOK_S)
+        took_s = time.monotonic() - began_s
+    return took_s, cpu_seconds(service) - before, decoders.most
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recording", type=Path)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter recordings")
+    parser.add_argument("--case", type=int, help="only this one, from 0 on")
+    given = parser.parse_args()
+    cases = QUICK_CASES if given.quick else CASES
+    if given.case is not None:
+        cases = cases[given.case : given.case + 1]
+    with tempfile.TemporaryDirectory() as folder, run_service() as service:
+        short = cut(given.recording, 500, Path(folder) / "warm.mp4")
+        time_landing(service, short, 4, "warm")
+        for n_frames, n_recordings, goal in cases:
+            took: dict[int, float] = {}
+            for n in (1, n_recordings):
+                source = cut(given.recording, n_frames // n, Path(folder) / f"of_{n}.mp4")
+                took[n], cpu, most = time_landing(service, source, n, f"of{n}_{n_frames}")
+                parts = ", ".join(f"{name} {spent:.1f}" for name, spent in cpu.most_common())
+                line = f"{n:4} of {n_frames // n:6} frames: {took[n]:7.1f} s, {n_frames / took[n]:6.0f} frames a second"
+                sys.stdout.write(f"{line}; {most} decoders at most; CPU s: {parts}\n")
+                source.unlink()
+            ratio = took[1] / took[n_recordings]
+            sys.stdout.write(f"{n_recordings} at once against one: {ratio:.2f} (goal {goal:.2f})\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""A process that runs flows, one after the other, each as Prefect's own process for one would.
+
+To start a process for each run (imports of Prefect, Dask, Zarr, FFmpeg) takes longer than a short recording. A host has
+done that before its first run. It reads the runs' names from its standard input, a line each, and answers each with a
+line when it has ended; it ends when the input does, which is also when its parent is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.exceptions import Abort, ObjectNotFound, Pause
+from prefect.flow_engine import run_flow
+from prefect.logging.loggers import flow_run_logger
+
+from flows.process_recording import process_recording
+from flows.reconcile_inboxes import reconcile_inboxes
+
+READY, ENDED = "ready", "ended"
+FLOWS = {flow.name: flow for flow in (process_recording, reconcile_inboxes)}
+
+
+def run(flow_name: str, flow_run_id: UUID) -> None:
+    """Run a flow run to its end; the engine tells Prefect's server how it fares, also if it fails."""
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(flow_run_id)
+    log = flow_run_logger(flow_run=flow_run)
+    run_flow(FLOWS[flow_name], flow_run=flow_run, error_logger=log, return_type="state")
+
+
+def serve(asked: TextIO, answers: TextIO) -> None:
+    """Run what is asked for until there is no more."""
+    print(READY, file=answers, flush=True)
+    for line in asked:
+        flow_name, flow_run_id = line.split()
+        # One that was cancelled or removed before it began is taken back.
+        with suppress(Abort, Pause, ObjectNotFound):
+            run(flow_name, UUID(flow_run_id))
+        print(ENDED, file=answers, flush=True)
+
+
+def main() -> None:
+    """Take runs from the standard input."""
+    # Answers go where the standard output went; what else is printed goes to the log.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()
