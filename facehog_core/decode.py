@@ -9,6 +9,10 @@ the error to the end of its GOP, every frame that was decoded later is marked as
 does not come at all is given out as lost, under its own number. What a decoder makes of damage also depends on what
 it has seen before: so a GOP with damage in it is decoded by itself, from its own keyframe, and the next one anew. Its
 frames are then the same for whoever reads it, from wherever.
+
+With more than one decoding thread a decoder says of damage what it says with one, if it is asked late enough. But what
+it makes of damage then depends on which thread was first. So many threads are believed up to the first sign of damage,
+and what follows is decoded again by one.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import logging
 import math
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import av
 import numpy as np
@@ -45,9 +49,17 @@ _HIDDEN = -2
 _log = logging.getLogger(__name__)
 
 # What makes a decoder notice damage, and say so. A frame is flagged where errors were concealed in it: without
-# concealment (ec=0) it is silent. With more than one thread it is silent too.
+# concealment (ec=0) it is silent.
 # Its memory must not grow beyond measure where the size changes in mid-stream.
 CAREFUL = {"err_detect": "crccheck+bitstream+buffer", "ec": "guess_mvs+deblock", "max_pixels": str(MOST_PIXELS)}
+
+
+# Frames that FFmpeg can hold back at most, to give them out in the order of display. With several threads a frame's flag
+# is read when it is given out, and set when the thread that decodes it is done with it: that need not be earlier, unless
+# as many packets went in since as there are threads.
+MOST_DELAYED = 16
+# Frames are stored before they are shown by few others. What is left of the delay is enough for these.
+MOST_THREADS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +104,13 @@ def iter_frames(
     start, stop : int
         The first frame, and the frame after the last.
     n_threads : int, optional
-        Decoding threads. With more than one the decoder is silent about some damage: `is_corrupt` may not be
-        set on a damaged frame.
+        Decoding threads, of which no more than `MOST_THREADS` are used. Each holds a frame, and where there are
+        several, `MOST_DELAYED` more are held back, so they only pay where a span is long.
 
     Yields
     ------
     DecodedFrame
-        The same for a frame whatever the span.
+        The same for a frame whatever the span, and by however many threads.
 
     Raises
     ------
@@ -114,7 +126,18 @@ def iter_frames(
     if info.looks is not None:
         return _read_images(info, info.looks, index, start, stop)
     check_unchanged(info)
-    return _decode(_Source(info, index, n_threads), start, stop)
+    return _decode(_Source(info, index, min(n_threads, _count_useful_threads(index))), start, stop)
+
+
+def _count_useful_threads(index: FrameIndex) -> int:
+    """Count the threads for which the decoder's delay is long enough to tell damage."""
+    return max(min(MOST_THREADS, MOST_DELAYED - _count_waiting(index)), 1)
+
+
+def _count_waiting(index: FrameIndex) -> int:
+    """Count the frames at most that are stored before one and shown after it: a decoder's delay cannot be less."""
+    there = index.packets[index.packets != NO_PACKET]
+    return int((there.argsort().argsort() - np.arange(len(there))).max(initial=0))
 
 
 def _read_images(info: VideoInfo, looks: str, index: FrameIndex, start: int, stop: int) -> Generator[DecodedFrame]:
@@ -135,13 +158,17 @@ class _Source:
 
 
 def _decode(source: _Source, start: int, stop: int) -> Generator[DecodedFrame]:
-    wanted = start
+    wanted, by = start, source
     while wanted < stop:
-        with closing(_decode_from(source, source.index.gop_at(wanted), stop)) as frames:
-            for decoded in frames:
-                if decoded.index >= wanted:
-                    yield decoded
-                    wanted = decoded.index + 1
+        try:
+            with closing(_decode_from(by, source.index.gop_at(wanted), stop)) as frames:
+                for decoded in frames:
+                    if decoded.index >= wanted:
+                        yield decoded
+                        wanted = decoded.index + 1
+            by = source
+        except _DoubtError:
+            by = replace(source, n_threads=1)
 
 
 def _decode_from(source: _Source, gop: range, stop: int) -> Generator[DecodedFrame]:
@@ -164,6 +191,10 @@ def _decode_from(source: _Source, gop: range, stop: int) -> Generator[DecodedFra
     yield from _run(source, gop, last, stop, is_last=True)
 
 
+class _DoubtError(Exception):
+    """Something is wrong, or unusual: it takes one thread to find out what."""
+
+
 class _NoStartError(Exception):
     """A keyframe does not lead to its own frame, though there is no damage."""
 
@@ -178,6 +209,8 @@ def _run(source: _Source, gop: range, origin: int, stop: int, *, is_last: bool =
         for pictures in _decode_packets(source, container, origin, held):
             for picture in pictures:
                 held.take(picture)
+            if source.n_threads > 1 and held.has_damage:
+                raise _DoubtError
             for decoded in held.release():
                 if held.has_damage and decoded.index >= gop.stop:
                     return
@@ -196,6 +229,10 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
     decoder = stream.codec_context
     decoder.thread_count = source.n_threads
     decoder.thread_type = "FRAME"
+    if source.n_threads > 1:
+        if decoder.reorder_depth < _count_waiting(source.index):
+            raise _DoubtError  # A decoder that finds out as it goes gives out in another order what a patient one sorts.
+        decoder.reorder_depth = MOST_DELAYED
     decoder.options = CAREFUL
     headers = HeaderReader(decoder.extradata)
     for number, packet in _packets_from(origin, container, stream, source.index):

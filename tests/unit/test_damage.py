@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import pytest
+from av.container import InputContainer
 from barcode import read_number, write_recording
 from recordings import ffmpeg_frames, md5_of
 from remuxed import with_edits
@@ -37,8 +38,8 @@ def read(path: Path, start: int = 0, stop: int | None = None) -> list[Found]:
     return decode_span(info, index, start, index.n_frames if stop is None else stop)
 
 
-def decode_span(info: VideoInfo, index: FrameIndex, start: int, stop: int) -> list[Found]:
-    frames = list(iter_frames(info, index, start, stop))
+def decode_span(info: VideoInfo, index: FrameIndex, start: int, stop: int, **options: int) -> list[Found]:
+    frames = list(iter_frames(info, index, start, stop, **options))
     assert [decoded.index for decoded in frames] == list(range(start, stop))
     assert [decoded.pts for decoded in frames] == index.pts[start:stop].tolist()
     return [Found(md5_of(decoded.frame) if decoded.frame else None, decoded.is_corrupt) for decoded in frames]
@@ -330,3 +331,66 @@ def test_damage_is_the_same_for_whoever_reads_it_in_any_container(tmp_path: Path
                 continue  # A decoder may not notice, and where nothing tells that a frame is missing, others move up.
             assert any(frame.is_corrupt for frame in found)
             assert all(frame.is_corrupt or frame == good[place] for place, frame in enumerate(found))
+
+
+MANY_THREADS = {
+    "x.mp4": "keyint=12:min-keyint=12:scenecut=0:bframes=3",
+    "endless.mp4": "keyint=infinite:scenecut=0:bframes=3:b-pyramid=normal",
+    "x.h264": "keyint=12:scenecut=0:bframes=0:slices=3:repeat-headers=1",
+    "x.mkv": "keyint=24:scenecut=0:bframes=3:cabac=0",
+}
+
+
+@pytest.mark.parametrize("name", MANY_THREADS)
+def test_damage_is_the_same_by_however_many_threads(tmp_path: Path, name: str) -> None:
+    whole = write_recording(tmp_path / name, 48, x264=MANY_THREADS[name], size=(192, 320))
+    for number in (7, 26, 44):
+        for kind in (flip, spoil, functools.partial(blank, n_bytes=40)):
+            info, index = probe(damage(whole, tmp_path / f"damaged{name}", kind(number, whole)))
+            found = decode_span(info, index, 0, index.n_frames)
+            for n_threads in (2, 5):
+                assert decode_span(info, index, 0, index.n_frames, n_threads=n_threads) == found
+            assert decode_span(info, index, 5, 15, n_threads=3) == found[5:15]
+
+
+def test_several_threads_go_on_until_something_is_damaged_and_again_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = write_recording(tmp_path / "whole.mp4", 96, x264="keyint=24:min-keyint=24:scenecut=0:bframes=0")
+    info, index = probe(damage(whole, tmp_path / "x.mp4", spoil(52, whole)))
+    runs: list[tuple[int, int]] = []
+
+    def note(source: decode._Source, container: InputContainer, origin: int, held: decode._Held) -> Iterator[Any]:
+        runs.append((source.n_threads, origin))
+        return decode_packets(source, container, origin, held)
+
+    decode_packets = decode._decode_packets
+    monkeypatch.setattr(decode, "_decode_packets", note)
+    found = decode_span(info, index, 0, 96, n_threads=3)
+    # Damage is seen before all sound frames in front of it have come out.
+    assert runs == [(3, 0), (1, 24), (1, 48), (3, 72)] or runs == [(3, 0), (1, 48), (3, 72)]
+    assert [number for number, frame in enumerate(found) if frame.is_corrupt] == list(range(52, 72))
+
+
+def test_of_several_threads_each_is_done_with_a_frame_before_its_flag_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Otherwise a flag may be missing, and only when threads happen to run so.
+    whole = write_recording(tmp_path / "whole.mp4", 60, x264="keyint=infinite:bframes=3:b-pyramid=normal")
+    info, index = probe(whole)
+    delays = []
+
+    def note(source: decode._Source, container: InputContainer, origin: int, held: decode._Held) -> Iterator[Any]:
+        for pictures in decode_packets(source, container, origin, held):
+            # The decoder itself holds back as many as it has threads, less one; at the end it is only asked.
+            delays.extend(held.n_fed - int(index.packets[picture.pts]) for picture in pictures if held.n_fed < 60)
+            yield pictures
+
+    decode_packets = decode._decode_packets
+    monkeypatch.setattr(decode, "_decode_packets", note)
+    for n_threads in (2, 40):
+        delays.clear()
+        decode_span(info, index, 0, 60, n_threads=n_threads)
+        n_used = min(n_threads, decode.MOST_THREADS)
+        assert delays
+        assert min(delays) - n_used >= n_used
