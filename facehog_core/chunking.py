@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Frames in a chunk of bytes that a reader fetches at once: 0.7 MB of descriptors at the default parameters. Where
-# shards have to be of an odd length to end at keyframes, their inner chunks may be down to half as long.
+# Files of HOG pictures hold a divisor of so many frames. Where shards have to be of an odd length to end at keyframes,
+# it may be down to half as many. (What is compressed together of histograms and descriptors: see `layout`.)
 FRAMES_PER_INNER_CHUNK = 50
 LEAST_FRAMES_PER_INNER_CHUNK = 25
 # 1,000 frames are 5 to 10 s of work for one core at 1280 x 1024 and 50 MB of results in memory: long beside
@@ -68,7 +68,7 @@ class ChunkPlan:
     frames_per_shard : int
         Frames in each shard but the last; a multiple of `frames_per_inner_chunk`.
     frames_per_inner_chunk : int
-        Frames that are compressed together within a shard.
+        A divisor of a shard's frames that files of HOG pictures go by.
     shards_per_chunk : int
         Consecutive shards that one task fills with one decoder.
     n_decoded_again : int

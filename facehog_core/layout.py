@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
 from .chunking import ChunkPlan
 from .recipe import Recipe
@@ -20,9 +20,18 @@ from .view import View
 
 # Bytes of a file of HOG pictures, at most: they are drawn and written a file at a time.
 PICTURE_FILE_BYTES = 32 * 2**20
+# Bytes of histograms or descriptors that are compressed together, at most: all frames of a shard, and as many rows of
+# cells as fit. Whoever reads one cell of all frames reads a part of each shard, by one request.
+INNER_CHUNK_BYTES = 4 * 2**20
 _ABOUT_PTS = "presentation time stamp, in units of the stream's time base; the least int64: none"
 # Frames in a chunk of the small per-frame arrays (time_s, pts, keyframe): half a megabyte.
 FRAMES_PER_INDEX_CHUNK = 2**16
+# Chosen by benchmarks/bench_codec.py. The checksum comes last: it covers the bytes as they lie on the disk.
+# For values that change little from frame to frame and lie in that order: a quarter of the time that zstd takes at its
+# fastest, and a tenth larger.
+FAST_COMPRESSORS = (BloscCodec(cname="lz4", clevel=9, shuffle="shuffle", typesize=4), Crc32cCodec())
+# Pictures are runs of zeros and of whole values that come again: sorting their bytes makes them larger.
+_PICTURE_COMPRESSORS = (BloscCodec(cname="lz4", clevel=9, shuffle="noshuffle", typesize=4), Crc32cCodec())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,20 +99,28 @@ def lay_out(path: Path, work: Work, times: Times, attributes: Mapping[str, Any])
 def _make_arrays_of_shards(group: zarr.Group, work: Work) -> None:
     n, hog, frame_shape = work.plan.n_frames, work.recipe.hog, work.frame_shape
     n_cell_rows, n_cell_cols = hog.n_cells(frame_shape)
+    n_features, n_block_rows = hog.n_features(frame_shape), hog.n_blocks(frame_shape)[0]
     inner, shard = work.plan.frames_per_inner_chunk, work.plan.frames_per_shard
     _make(
         group,
         "histograms",
         "histograms of oriented gradients of the cells, before block normalisation",
         {"frame": n, "cell_row": n_cell_rows, "cell_col": n_cell_cols, "orientation": hog.orientations},
-        frames=(inner, shard),
+        frames=(shard, shard),
+        band=_count_rows_per_band(n_cell_rows, 4 * shard * n_cell_cols * hog.orientations),
+        is_frame_last=True,
+        compressors=FAST_COMPRESSORS,
     )
+    features_per_row = n_features // n_block_rows
     _make(
         group,
         "descriptors",
         "HOG descriptors: the normalised blocks of a frame, as scikit-image orders them",
-        {"frame": n, "feature": hog.n_features(frame_shape)},
-        frames=(inner, shard),
+        {"frame": n, "feature": n_features},
+        frames=(shard, shard),
+        band=features_per_row * _count_rows_per_band(n_block_rows, 4 * shard * features_per_row),
+        is_frame_last=True,
+        compressors=FAST_COMPRESSORS,
     )
     _make(
         group,
@@ -121,6 +138,7 @@ def _make_arrays_of_shards(group: zarr.Group, work: Work) -> None:
             "HOG pictures",
             {"frame": n, "row": frame_shape[0], "col": frame_shape[1]},
             frames=(1, count_frames_per_picture_file(frame_shape, inner)),
+            compressors=_PICTURE_COMPRESSORS,
         )
 
 
@@ -131,23 +149,45 @@ def _make(
     dims: Mapping[str, int],
     *,
     frames: tuple[int, int],
+    band: int | None = None,
+    is_frame_last: bool = False,
+    compressors: tuple[Any, ...] | None = None,
     dtype: str = "float32",
     fill: float = np.nan,
 ) -> None:
-    """Make an array that is cut along its frames only; `frames` are those of an inner chunk and of a shard."""
+    """Make an array whose files are cut along its frames only.
+
+    Parameters
+    ----------
+    group, name, about, dims, compressors, dtype, fill
+        As Zarr has them.
+    frames : (int, int)
+        Those of an inner chunk and of a shard.
+    band : int, optional
+        Length of an inner chunk along the second dimension, if it does not take all.
+    is_frame_last : bool, optional
+        Whether the frames of each value lie side by side within an inner chunk.
+    """
     _, *rest = dims.values()
     inner, shard = frames
     group.create_array(
         name,
         shape=tuple(dims.values()),
         dtype=dtype,
-        chunks=(inner, *rest),
+        chunks=(inner, *rest) if band is None else (inner, band, *rest[1:]),
         shards=(shard, *rest),
-        compressors=_compressors(np.dtype(dtype)),
+        filters=[TransposeCodec(order=(*range(1, len(dims)), 0))] if is_frame_last else None,
+        compressors=compressors or _compressors(np.dtype(dtype)),
         fill_value=fill,
         dimension_names=list(dims),
         attributes={"long_name": about},
     )
+
+
+def _count_rows_per_band(n_rows: int, row_bytes: int) -> int:
+    """Return how many rows of cells are compressed together: a divisor of all, so that bands are of one size."""
+    most = max(1, INNER_CHUNK_BYTES // row_bytes)
+    return next(n for n in range(min(most, n_rows), 0, -1) if n_rows % n == 0)
 
 
 def _fill(group: zarr.Group, name: str, values: NDArray[Any], about: str, **attributes: str) -> None:
@@ -162,7 +202,6 @@ def _fill(group: zarr.Group, name: str, values: NDArray[Any], about: str, **attr
 
 
 def _compressors(dtype: np.dtype[Any]) -> tuple[Any, ...]:
-    # The checksum comes last: it covers the bytes as they lie on the disk.
     codec = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=dtype.itemsize)
     return (codec, Crc32cCodec())
 

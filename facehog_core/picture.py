@@ -5,6 +5,10 @@ The same pixels as `skimage.feature.hog` draws with ``visualize=True``.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,51 +45,83 @@ def render_pictures(
             f"frames of {frame_shape[0]} x {frame_shape[1]} pixels have histograms of shape {shape}, "
             f"got {histograms.shape[1:]}"
         )
-    pictures = np.zeros((len(histograms), *frame_shape), np.float32)
-    _draw_cells(np.ascontiguousarray(histograms, np.float32), *_line_ends(params, frame_shape), pictures)
+    lines = _cut_lines(params, frame_shape)
+    margin = lines.margin
+    canvas = np.zeros((len(histograms), frame_shape[0] + 2 * margin, frame_shape[1] + 2 * margin), np.float32)
+    _draw_cells(
+        np.ascontiguousarray(histograms, np.float32),
+        params.pixels_per_cell,
+        (lines.row_kinds, lines.col_kinds),
+        lines.borders,
+        lines.pixels,
+        canvas.shape[2],
+        canvas.reshape(len(canvas), canvas.shape[1] * canvas.shape[2]),
+    )
+    pictures = np.ascontiguousarray(canvas[:, margin : margin + frame_shape[0], margin : margin + frame_shape[1]])
     pictures[np.isnan(histograms).all(axis=(1, 2, 3))] = np.nan
     return pictures
 
 
-def _line_ends(params: HogParams, frame_shape: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Give the rows, shape (cell_row, orientation, 2), and the columns of the first and last pixel of each line.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lines:
+    """The pixels of all lines. Most cells have the same ones, so they are found once for each kind of cell.
 
-    A line lies across the gradients of its bin, along the edge that they show.
+    Parameters
+    ----------
+    row_kinds, col_kinds : ndarray of intp, shape (n_cell_rows,) and (n_cell_cols,)
+        The kind of the cells of each row and column of cells.
+    borders : ndarray of intp, shape (n_row_kinds, n_col_kinds, orientations + 1)
+        Where the pixels of each line begin and end.
+    pixels : ndarray of uintp
+        Pixels of the lines, by their places in a canvas that is numbered row by row, from the cell's first pixel on.
+    margin : int
+        By how many pixels the canvas is wider than the picture on each side.
     """
-    radius = min(params.pixels_per_cell) // 2 - 1
+
+    row_kinds: NDArray[np.intp]
+    col_kinds: NDArray[np.intp]
+    borders: NDArray[np.intp]
+    pixels: NDArray[np.uintp]
+    margin: int
+
+
+@functools.lru_cache(maxsize=8)
+def _cut_lines(params: HogParams, frame_shape: tuple[int, int]) -> _Lines:
+    # In cells one pixel wide lines reach out of the frame, where scikit-image gives up. They are cut.
+    margin = 1 if min(params.pixels_per_cell) == 1 else 0
+    row_ends, row_kinds = _line_ends(params, frame_shape, axis=0)
+    col_ends, col_kinds = _line_ends(params, frame_shape, axis=1)
+    width = frame_shape[1] + 2 * margin
+    pixels: list[int] = []
+    borders = np.zeros((len(row_ends), len(col_ends), params.orientations + 1), np.intp)
+    for i, j in np.ndindex(borders.shape[:2]):
+        borders[i, j, 0] = len(pixels)
+        for k in range(params.orientations):
+            line = _follow_line(*row_ends[i, k].tolist(), *col_ends[j, k].tolist())
+            pixels += [(row + margin) * width + col + margin for row, col in line]
+            borders[i, j, k + 1] = len(pixels)
+    return _Lines(
+        row_kinds=row_kinds, col_kinds=col_kinds, borders=borders, pixels=np.array(pixels, np.uintp), margin=margin
+    )
+
+
+def _line_ends(params: HogParams, frame_shape: tuple[int, int], axis: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Give the rows (or columns) of the first and last pixel of each line, in each kind of cell, and the cells' kinds.
+
+    A line lies across the gradients of its bin, along the edge that they show. Its ends are counted from the cell's
+    first pixel, shape (kind, orientation, 2).
+    """
+    radius, size = min(params.pixels_per_cell) // 2 - 1, params.pixels_per_cell[axis]
     middles = np.pi * (np.arange(params.orientations) + 0.5) / params.orientations
-    across = radius * np.stack([-np.cos(middles), np.cos(middles)], axis=-1)
-    along = radius * np.stack([np.sin(middles), -np.sin(middles)], axis=-1)
-
-    def ends(axis: int, offsets: NDArray[np.float64]) -> NDArray[np.intp]:
-        size = params.pixels_per_cell[axis]
-        centres = np.arange(params.n_cells(frame_shape)[axis]) * size + size // 2
-        # Truncated only after the sum, as in scikit-image: beside an axis 1e-16 decides, in some cells only.
-        return (centres[:, None, None] + offsets).astype(np.intp)
-
-    return ends(0, across), ends(1, along)
+    ahead = radius * (-np.cos(middles) if axis == 0 else np.sin(middles))
+    firsts = np.arange(params.n_cells(frame_shape)[axis]) * size
+    # Truncated only after the sum, as in scikit-image: beside an axis 1e-16 decides, in some cells only.
+    ends = ((firsts + size // 2)[:, None, None] + np.stack([ahead, -ahead], axis=-1)).astype(np.intp)
+    return np.unique(ends - firsts[:, None, None], axis=0, return_inverse=True)
 
 
-@compiled
-def _draw_cells(
-    histograms: NDArray[np.float32], rows: NDArray[np.intp], cols: NDArray[np.intp], pictures: NDArray[np.float32]
-) -> None:
-    n_frames, n_cell_rows, n_cell_cols, n_orientations = histograms.shape
-    for frame in range(n_frames):
-        picture = pictures[frame]
-        for i in range(n_cell_rows):
-            for j in range(n_cell_cols):
-                for k in range(n_orientations):
-                    value = histograms[frame, i, j, k]
-                    if not np.isnan(value):
-                        _add_line(picture, rows[i, k, 0], cols[j, k, 0], rows[i, k, 1], cols[j, k, 1], value)
-
-
-@compiled
-def _add_line(
-    picture: NDArray[np.float32], row: int, col: int, last_row: int, last_col: int, value: np.float32
-) -> None:
-    """Add `value` to the pixels of a line, those of Bresenham's algorithm as `skimage.draw.line` has it."""
+def _follow_line(row: int, last_row: int, col: int, last_col: int) -> Iterator[tuple[int, int]]:
+    """Yield the pixels of a line, those of Bresenham's algorithm as `skimage.draw.line` has it."""
     n_rows, n_cols = abs(last_row - row), abs(last_col - col)
     row_step = 1 if last_row > row else -1
     col_step = 1 if last_col > col else -1
@@ -93,18 +129,38 @@ def _add_line(
     long, short = max(n_rows, n_cols), min(n_rows, n_cols)
     excess = 2 * short - long
     for _ in range(long):
-        _add(picture, row, col, value)
+        yield row, col
         sidestep = excess >= 0
         if is_steep or sidestep:
             row += row_step
         if not is_steep or sidestep:
             col += col_step
         excess += 2 * short - (2 * long if sidestep else 0)
-    _add(picture, row, col, value)
+    yield row, col
 
 
 @compiled
-def _add(picture: NDArray[np.float32], row: int, col: int, value: np.float32) -> None:
-    # In cells one pixel wide a horizontal line reaches out of the frame, where scikit-image gives up.
-    if 0 <= row < picture.shape[0] and 0 <= col < picture.shape[1]:
-        picture[row, col] += value
+def _draw_cells(
+    histograms: NDArray[np.float32],
+    pixels_per_cell: tuple[int, int],
+    kinds: tuple[NDArray[np.intp], NDArray[np.intp]],
+    borders: NDArray[np.intp],
+    pixels: NDArray[np.uintp],
+    width: int,
+    pictures: NDArray[np.float32],
+) -> None:
+    """Add the lines of each cell to pictures, shape (n_frames, pixel), of so many pixels in a row."""
+    n_frames, n_cell_rows, n_cell_cols, n_orientations = histograms.shape
+    row_kinds, col_kinds = kinds
+    for frame in range(n_frames):
+        picture = pictures[frame]
+        for i in range(n_cell_rows):
+            for j in range(n_cell_cols):
+                # Unsigned, so that no pixel is looked at for being counted from the end.
+                first = np.uintp(i * pixels_per_cell[0] * width + j * pixels_per_cell[1])
+                ends = borders[row_kinds[i], col_kinds[j]]
+                for k in range(n_orientations):
+                    value = histograms[frame, i, j, k]
+                    if not np.isnan(value):
+                        for at in range(ends[k], ends[k + 1]):
+                            picture[first + pixels[at]] += value

@@ -115,19 +115,28 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return reads
 
 
-def test_one_picture_costs_one_inner_chunk_and_not_its_shard(tmp_path: Path, fetched: list[tuple[str, int]]) -> None:
-    work = make_work(400, inner=10, shard=200)
-    path = make_store(tmp_path, work)
+def test_one_picture_costs_the_histograms_of_one_shard(tmp_path: Path, fetched: list[tuple[str, int]]) -> None:
+    path = make_store(tmp_path, make_work(400, inner=10, shard=200))
     images = open_session(path).images
     fetched.clear()
     images.data[315].compute()
 
-    (shard,) = {key for key, _ in fetched}
-    assert shard == "histograms/c/1/0/0/0"
-    # An index entry of two uint64 for each inner chunk, and a checksum.
-    n_index_bytes = 16 * 20 + 4
-    n_inner_chunk_bytes = ((path / shard).stat().st_size - n_index_bytes) / 20
-    assert sum(n for _, n in fetched) < n_index_bytes + 1.1 * n_inner_chunk_bytes
+    assert {key for key, _ in fetched} == {"histograms/c/1/0/0/0"}
+
+
+def test_one_cell_of_all_frames_costs_its_rows_and_not_all_cells(
+    tmp_path: Path, fetched: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "INNER_CHUNK_BYTES", 1)  # One row of cells.
+    path = make_store(tmp_path, make_work(400, inner=10, shard=200))
+    session = open_session(path)
+    fetched.clear()
+    session.histograms.data[:, 1, 2].compute()
+
+    files = [path / f"histograms/c/{shard}/0/0/0" for shard in (0, 1)]
+    assert {path / key for key, _ in fetched} == set(files)
+    # One row of three, and the index of each file.
+    assert sum(n for _, n in fetched) < 0.4 * sum(file.stat().st_size for file in files)
 
 
 def test_opening_a_session_and_looking_at_descriptors_draws_no_picture(

@@ -144,11 +144,27 @@ def test_frames_without_a_time_are_counted(tmp_path: Path, work: Work) -> None:
     assert (dataset.pts == np.iinfo(np.int64).min).all()
 
 
-def test_the_histograms_of_one_inner_chunk_are_compressed_together(tmp_path: Path, work: Work) -> None:
+def test_all_frames_of_a_shard_are_compressed_together(tmp_path: Path, work: Work) -> None:
     group = open_group(make_store(tmp_path, work))
 
-    assert {group[name].chunks[0] for name in ("histograms", "descriptors")} == {2}
+    assert group["histograms"].chunks == (10, 3, 5, 4)
+    assert group["descriptors"].chunks == (10, 2 * 4 * 2 * 2 * 4)
     assert {group[name].shards[0] for name in ("histograms", "descriptors", "corrupt")} == {10}
+
+
+# 80 bytes of histograms and 256 of descriptors are in a row of cells or blocks of each of 10 frames.
+@pytest.mark.parametrize(("most_bytes", "n_rows"), [(1, (1, 1)), (1600, (1, 1)), (2400, (3, 1)), (5120, (3, 2))])
+def test_rows_of_cells_are_compressed_apart_where_they_are_much(
+    tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch, most_bytes: int, n_rows: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(layout, "INNER_CHUNK_BYTES", most_bytes)
+    path = make_store(tmp_path, work)
+    group = open_group(path)
+
+    assert group["histograms"].chunks == (10, n_rows[0], 5, 4)
+    assert group["descriptors"].chunks == (10, n_rows[1] * 64)
+    for name, values in expected_arrays(work).items():
+        np.testing.assert_array_equal(group[name][:], values)
 
 
 def test_frames_that_are_not_described_are_nan(paths: RunPaths, work: Work) -> None:
