@@ -5,6 +5,7 @@ That way is `dask_image.imread.imread`, grey, crop, and `skimage.feature.hog(vis
 twice. `imread` makes a block of each frame, opens the file for each, and its reader finds a frame by decoding all that
 come before it: a part at the beginning is where it is fastest, so the ratio for a whole recording is larger.
 A second run gives it blocks as long as the part allows on these cores, which nobody writes who does not know this.
+Its processes are started before, as facehog's are, though a script starts them anew for each `to_zarr`.
 
 It needs the extra `bench`: ``pip install -c requirements.lock '.[bench]'``.
 """
@@ -52,8 +53,8 @@ HOG = {
 CROP = RECIPE.crop
 assert CROP is not None
 N_FEATURES = HOG["orientations"] * (CROP.height // 32) * (CROP.width // 32)
-# Two programs may decode a frame to levels that differ by one, where its grey is rounded.
-TOLERANCE = 1e-3
+# But for gradients on the border of two bins, where scikit-image leaves the bin to the last bit of a rounding.
+TOLERANCE, MOST_ON_BORDERS = 1e-5, 0.01
 
 
 def main() -> None:
@@ -63,23 +64,27 @@ def main() -> None:
     n_frames, n_part = (500, 24) if options.quick else (2000, 100)
     recording = make_footage(n_frames)
 
-    with worker_processes(n_cores) as processes, scratch() as folder:
+    with worker_processes(n_cores) as processes, worker_processes(n_cores) as their_processes, scratch() as folder:
         with_images = replace(RECIPE, with_images=True)
         ours: dict[str, Callable[[], object]] = {
             "facehog": lambda: run_ours(recording, processes, RECIPE),
             "facehog, with images": lambda: run_ours(recording, processes, with_images),
         }
         theirs: dict[str, Callable[[], object]] = {
-            "the lab's way": lambda: run_lab(recording, folder, n_part, 1),
-            "the lab's way, in long blocks": lambda: run_lab(recording, folder, n_part, n_part // n_cores),
+            "the lab's way": lambda: run_lab(recording, folder, n_part, 1, their_processes),
+            "the lab's way, in long blocks": lambda: run_lab(
+                recording, folder, n_part, n_part // n_cores, their_processes
+            ),
         }
-        # Facehog compiles and its workers start in the first call; the lab's way has nothing to warm.
+        # Workers start, import and compile in the first call.
         for way in ours.values():
             way()
+        run_lab(recording, folder, n_cores, 1, their_processes)
         taken = take_turns(ours | theirs, rounds, warm_up=False)
         done = process_recording(recording, processes, folder)
-        difference = greatest_difference(done.store, folder)
-    assert difference < TOLERANCE, f"the two ways differ by {difference}"
+        differences = find_differences(done.store, folder)
+    differing = float((differences > TOLERANCE).mean())
+    assert differing < MOST_ON_BORDERS, f"{differing:.1%} of the two ways' values differ"
     per_frame = {
         name: measure.converted(partial(to_ms, n_frames if name in ours else n_part), "ms a frame")
         for name, measure in taken.items()
@@ -92,7 +97,8 @@ def main() -> None:
         measures=tuple(per_frame.values()),
         findings=find(per_frame),
         notes=(
-            f"Descriptors of both differ by {difference:.1g} at most.",
+            f"Of the descriptors' values, {1 - differing:.2%} agree to {TOLERANCE:g}; the furthest are "
+            f"{differences.max():.1g} apart (gradients on the border of two bins).",
             "The lab's way grows slower with each frame: to read one it decodes all that come before.",
         ),
     )
@@ -119,7 +125,7 @@ def run_ours(recording: Path, pool: Executor, recipe: Recipe) -> None:
         process_recording(recording, pool, folder, recipe=recipe)
 
 
-def run_lab(recording: Path, folder: Path, n_part: int, frames_per_block: int) -> None:
+def run_lab(recording: Path, folder: Path, n_part: int, frames_per_block: int, pool: Executor) -> None:
     """Do as the lab does with the first frames of a recording."""
     frames = imread(str(recording), nframes=frames_per_block)[:n_part]
     face = frames[:, CROP.y : CROP.y + CROP.height, CROP.x : CROP.x + CROP.width]
@@ -129,7 +135,7 @@ def run_lab(recording: Path, folder: Path, n_part: int, frames_per_block: int) -
         describe_block, dtype=np.float64, drop_axis=(1, 2), new_axis=1, chunks=(n_blocks, (N_FEATURES,))
     )
     pictures = grey.map_blocks(draw_block, dtype=np.float64)
-    with dask.config.set(scheduler="processes"):
+    with dask.config.set(scheduler="processes", pool=pool):
         da.to_zarr(descriptors, folder / "lab_descriptors.zarr", overwrite=True)
         da.to_zarr(pictures, folder / "lab_pictures.zarr", overwrite=True)
 
@@ -146,10 +152,10 @@ def draw_block(frames: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([hog(frame, visualize=True, **HOG)[1] for frame in frames])
 
 
-def greatest_difference(store: Path, folder: Path) -> float:
+def find_differences(store: Path, folder: Path) -> NDArray[np.float64]:
     theirs = da.from_zarr(folder / "lab_descriptors.zarr").compute()
     ours = open_session(store).descriptors[: len(theirs)].values
-    return float(np.abs(ours - theirs).max())
+    return np.abs(ours - theirs)
 
 
 if __name__ == "__main__":
