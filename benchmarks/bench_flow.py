@@ -7,10 +7,7 @@ service's processes are suspended. Its time starts when the recording is planned
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +18,9 @@ from multiprocessing.pool import Pool
 from pathlib import Path
 
 from bench_landing import cpu_seconds, cut
+from footage import make_footage
 from service import RunningService, run_service
+from side_by_side import Measure, Report, compare, describe_machine, make_parser, publish, rounds_of
 
 from deployments.preload import warm_up
 from deployments.processes import find_marked
@@ -36,7 +35,7 @@ from facehog_core.video import probe
 from flows.cluster import count_cores
 
 CROP = Crop(x=53, y=22, width=916, height=475)
-QUICK_FRAMES = 4_000
+N_FRAMES, QUICK_FRAMES = 44_000, 2_000
 
 
 def time_pool(pool: Pool, recording: Path, store: Path) -> tuple[float, ChunkPlan]:
@@ -78,11 +77,11 @@ def suspended(service: RunningService) -> Iterator[None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recording", type=Path)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help=f"the first {QUICK_FRAMES} frames")
-    given = parser.parse_args()
+    parser = make_parser(__doc__, rounds=1)
+    parser.add_argument("recording", type=Path, nargs="?", help=f"made up, {N_FRAMES:,} frames, if left out")
+    options = parser.parse_args()
+    machine, rounds = describe_machine(), rounds_of(options)
+    given = options.recording or make_footage(QUICK_FRAMES if options.quick else N_FRAMES)
     pools, flows, others = [], [], []
     context = multiprocessing.get_context("spawn")
     with (
@@ -91,26 +90,37 @@ def main() -> None:
         context.Pool(count_cores(), initializer=warm_up) as pool,
     ):
         folder = Path(name)
-        recording = cut(given.recording, QUICK_FRAMES, folder / "m.mp4") if given.quick else given.recording
-        warm = cut(given.recording, 500, folder / "warm.mp4")
+        recording = cut(given, QUICK_FRAMES, folder / "m.mp4") if options.quick else given
+        warm = cut(given, 500, folder / "warm.mp4")
         time_flow(service, warm, "warm.mp4")
         time_pool(pool, warm, folder / "store")
-        for number in range(given.rounds):
+        for number in range(rounds):
             with suspended(service):
                 took_s, plan = time_pool(pool, recording, folder / "store")
             pools.append(took_s)
             took_s, cpu_s = time_flow(service, recording, f"m{number}.mp4")
             flows.append(took_s)
             others.append(cpu_s)
-    pool_s, flow_s = statistics.median(pools), statistics.median(flows)
-    lines = (
-        f"{plan.n_frames} frames in {len(plan)} chunks of {plan.frames_per_shard * plan.shards_per_chunk}",
-        f"pool of {count_cores()} processes: {pool_s:7.2f} s, {plan.n_frames / pool_s:5.0f} frames a second",
-        f"whole flow:          {flow_s:7.2f} s, {plan.n_frames / flow_s:5.0f} frames a second; "
-        f"{statistics.median(others):.1f} CPU s beside the workers",
-        f"flow against pool: {pool_s / flow_s:.3f} (goal 0.90)",
+    in_pool = Measure(name=f"pool of {count_cores()} processes", unit="s", values=tuple(pools))
+    in_flow = Measure(name="whole flow", unit="s", values=tuple(flows))
+    beside = Measure(name="CPU beside the workers", unit="s", values=tuple(others))
+    report = Report(
+        title="What does the whole flow cost beside the pipeline alone?",
+        setting=f"{plan.n_frames} frames in {len(plan)} chunks of {plan.frames_per_shard * plan.shards_per_chunk}, "
+        f"{rounds} rounds",
+        machine=machine,
+        measures=(in_pool, in_flow, beside),
+        findings=(
+            compare(
+                in_flow,
+                in_pool,
+                number=4,
+                names=(f"the whole flow, {plan.n_frames:,} frames", "decode + grey + HOG + write Zarr by a pool"),
+                at_least=0.9,
+            ),
+        ),
     )
-    sys.stdout.write("\n".join(lines) + "\n")
+    publish(report, options)
 
 
 if __name__ == "__main__":

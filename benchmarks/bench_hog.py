@@ -41,7 +41,7 @@ PARAMS = HogParams()
 
 
 def main() -> None:
-    parser = make_parser(__doc__, rounds=15, quick_rounds=3)
+    parser = make_parser(__doc__, rounds=15)
     parser.add_argument("--still", type=Path, help=".npy of uint8, (row, col) or (n, row, col); made up if left out")
     parser.add_argument("--frames", type=int, default=8, help="frames described each time (default 8)")
     options = parser.parse_args()

@@ -6,9 +6,7 @@ Beside it stand the CPU seconds of the service's processes, and the most process
 
 from __future__ import annotations
 
-import argparse
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,14 +16,17 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import psutil
+from footage import SEGMENT, make_footage
 from service import RunningService, run_service
+from side_by_side import Finding, Measure, Report, compare, describe_machine, make_parser, publish
 
 from deployments.processes import find_marked
+from flows.cluster import count_cores
 
 LOOK_S = 0.1
 # Frames of all, and recordings in which they come.
 CASES = ((16_000, 8, 0.80), (10_000, 200, 0.50))
-QUICK_CASES = ((4_000, 4, 0.80), (1_000, 20, 0.50))
+QUICK_CASES = ((2_000, 4, 0.80), (500, 10, 0.50))
 NAMES = ("flow_host", "prefect", "spawn", "cluster", "runner", "sensor")
 
 
@@ -86,28 +87,46 @@ def time_landing(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recording", type=Path)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter recordings")
+    parser = make_parser(__doc__)
+    parser.add_argument("recording", type=Path, nargs="?", help="made up if left out; it is repeated as needed")
     parser.add_argument("--case", type=int, help="only this one, from 0 on")
-    given = parser.parse_args()
-    cases = QUICK_CASES if given.quick else CASES
-    if given.case is not None:
-        cases = cases[given.case : given.case + 1]
+    options = parser.parse_args()
+    machine = describe_machine()
+    given = options.recording or make_footage(SEGMENT)
+    cases = QUICK_CASES if options.quick else CASES
+    if options.case is not None:
+        cases = cases[options.case : options.case + 1]
+    measures: list[Measure] = []
+    findings: list[Finding] = []
+    notes: list[str] = []
+    most_decoders = 0
     with tempfile.TemporaryDirectory() as folder, run_service() as service:
-        short = cut(given.recording, 500, Path(folder) / "warm.mp4")
+        short = cut(given, 500, Path(folder) / "warm.mp4")
         time_landing(service, short, 4, "warm")
         for n_frames, n_recordings, goal in cases:
-            took: dict[int, float] = {}
+            taken: list[Measure] = []
             for n in (1, n_recordings):
-                source = cut(given.recording, n_frames // n, Path(folder) / f"of_{n}.mp4")
-                took[n], cpu, most = time_landing(service, source, n, f"of{n}_{n_frames}")
+                source = cut(given, n_frames // n, Path(folder) / f"of_{n}.mp4")
+                took_s, cpu, most = time_landing(service, source, n, f"of{n}_{n_frames}")
                 parts = ", ".join(f"{name} {spent:.1f}" for name, spent in cpu.most_common())
-                line = f"{n:4} of {n_frames // n:6} frames: {took[n]:7.1f} s, {n_frames / took[n]:6.0f} frames a second"
-                sys.stdout.write(f"{line}; {most} decoders at most; CPU s: {parts}\n")
+                taken.append(Measure(name=f"{n} of {n_frames // n:,} frames", unit="s", values=(took_s,)))
+                notes.append(f"{taken[-1].name}: {most} decoders at most; CPU s: {parts}.")
+                most_decoders = max(most, most_decoders)
                 source.unlink()
-            ratio = took[1] / took[n_recordings]
-            sys.stdout.write(f"{n_recordings} at once against one: {ratio:.2f} (goal {goal:.2f})\n")
+            one, many = taken
+            names = (f"{many.name} at once", "one of the same total length")
+            findings.append(compare(many, one, number=12, names=names, at_least=goal))
+            measures += taken
+    most_at_once = Finding(number=12, what="decoders at once, at most", value=most_decoders, at_most=count_cores())
+    report = Report(
+        title="What do many recordings that land at once cost beside one?",
+        setting="each case once, in a service that is warm",
+        machine=machine,
+        measures=tuple(measures),
+        findings=(*findings, most_at_once),
+        notes=tuple(notes),
+    )
+    publish(report, options)
 
 
 if __name__ == "__main__":

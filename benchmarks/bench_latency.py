@@ -6,23 +6,23 @@ those of Prefect's server (when a run was asked for, when its tasks began) and o
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
+from footage import SEGMENT, make_footage
 from service import RunningService, run_service, wait_for
+from side_by_side import Finding, Measure, Report, describe_machine, make_parser, publish, rounds_of
 
 N_FRAMES = 500
 N_RUNS = 20
+WHOLE = "decision to first decoded frame"
 PARTS = (
     ("asked for -> the flow runs", "Prefect's server, the runner, a process for the flow"),
     ("-> probe begins", "the flow's first lines, Dask, a worker"),
@@ -88,32 +88,37 @@ def measure(service: RunningService, short: Path, number: int) -> Run:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recording", type=Path)
-    parser.add_argument("--quick", action="store_true", help="5 runs")
-    parser.add_argument("--runs", type=int)
-    given = parser.parse_args()
-    n_runs = given.runs or (5 if given.quick else N_RUNS)
+    parser = make_parser(__doc__, rounds=N_RUNS, quick_rounds=3)
+    parser.add_argument("recording", type=Path, nargs="?", help="made up if left out; its first frames are taken")
+    options = parser.parse_args()
+    machine, n_runs = describe_machine(), rounds_of(options)
     with tempfile.TemporaryDirectory() as folder, run_service() as service:
-        short = cut(given.recording, Path(folder))
+        short = cut(options.recording or make_footage(SEGMENT), Path(folder))
         # The first run is not counted among the warm ones, and told by itself.
-        runs = [measure(service, short, number) for number in range(n_runs + 1)]
-    cold, warm = runs[0], runs[1:]
-    totals = [run.all_s for run in warm]
-    sys.stdout.write(f"{'':34}{'median':>8}{'worst':>8}{'cold':>8}  s, of {n_runs} runs of {N_FRAMES} frames\n")
-    for number, (part, about) in enumerate(PARTS):
-        of_part = [run.parts_s[number] for run in warm]
-        row = f"{statistics.median(of_part):8.2f}{max(of_part):8.2f}{cold.parts_s[number]:8.2f}"
-        sys.stdout.write(f"{part:34}{row}  {about}\n")
-    row = f"{statistics.median(totals):8.2f}{max(totals):8.2f}{cold.all_s:8.2f}"
-    sys.stdout.write(f"{'decision to first decoded frame':34}{row}\n")
+        cold, *warm = [measure(service, short, number) for number in range(n_runs + 1)]
+    totals = Measure(name=WHOLE, unit="s", values=tuple(run.all_s for run in warm))
+    parts = [
+        Measure(name=f"{part} ({about})", unit="s", values=tuple(run.parts_s[number] for run in warm))
+        for number, (part, about) in enumerate(PARTS)
+    ]
     usual_s = statistics.median(run.describing_s for run in warm)
-    sys.stdout.write(
-        f"describing the first shard took {cold.describing_s - usual_s:+.2f} s more in the first run: JIT\n"
+    cold_parts = ", ".join(f"{part} {took_s:.2f}" for (part, _), took_s in zip(PARTS, cold.parts_s, strict=True))
+    report = Report(
+        title="How long after the sensor's decision is the first frame decoded?",
+        setting=f"{n_runs} recordings of {N_FRAMES} frames, one after the other, in a service that is warm",
+        machine=machine,
+        measures=(*parts, totals),
+        findings=(
+            Finding(number=11, what=f"{WHOLE}, median", value=totals.median, unit="s", at_most=3),
+            Finding(number=11, what=f"{WHOLE}, worst of {n_runs}", value=max(totals.values), unit="s"),
+        ),
+        notes=(
+            f"The first run of the service, which is not counted, took {cold.all_s:.2f} s: {cold_parts}.",
+            f"Describing the first shard took {cold.describing_s - usual_s:+.2f} s more in it: JIT.",
+        ),
     )
+    publish(report, options)
 
 
 if __name__ == "__main__":
-    started_s = time.monotonic()
     main()
-    sys.stdout.write(f"took {time.monotonic() - started_s:.0f} s\n")
