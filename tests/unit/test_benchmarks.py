@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import run_all
+from bench_length import furthest_from_line
 from footage import make_footage, repeat_packets
 from hypothesis import given
 from hypothesis import strategies as st
+from pipeline import MIB, decode_all, decode_plainly, process_recording, read_plainly, spans_of
 from recordings import ffmpeg_frames, md5_of
 from results import ANSWERED_BY, Outcome, write_results
 from side_by_side import Finding, Measure, Report, compare, describe_machine, order_of_round, take_turns
 
+from facehog_core.chunking import ChunkPlan
 from facehog_core.decode import iter_frames
+from facehog_core.recipe import Recipe
+from facehog_core.session import open_session
 from facehog_core.video import probe
 
 SECONDS = st.floats(1e-3, 1e3)
@@ -216,3 +225,47 @@ def test_footage_may_be_made_of_a_recording_that_is_given(
     assert longer.parent == tmp_path
     frames = [frame.md5 for frame in ffmpeg_frames(longer)]
     assert (len(frames), frames[:10]) == (70, frames[60:])
+
+
+def test_plain_decoding_counts_what_it_decodes_only_to_get_to_a_span(footage: Path) -> None:
+    info, index = probe(footage)
+    plan = ChunkPlan(n_frames=60, frames_per_shard=25, frames_per_inner_chunk=25)
+    spans = spans_of(info, index, plan)
+    # 25 follows the keyframe 20 and 50 is one.
+    assert [decode_plainly(footage, span) for span in spans] == [25, 5 + 25, 10]
+    assert [read_plainly(info, index, span) for span in spans] == [25, 25, 10]
+    with ThreadPoolExecutor(2) as pool:
+        assert decode_all(footage, spans, pool) == 65
+
+
+def test_a_run_without_orchestration_seals_a_store_and_weighs_its_workers(footage: Path, tmp_path: Path) -> None:
+    held_mib = psutil.Process().memory_info().rss / MIB
+    with ThreadPoolExecutor(2) as pool:
+        done = process_recording(footage, pool, tmp_path, recipe=Recipe())
+    session = open_session(done.store)
+    assert (len(session.frame), session.attrs["recipe"]["crop"]) == (60, None)
+    (peak_mib,) = done.peaks_mib.values()
+    # The kernel counts in batches of pages.
+    assert peak_mib > 0.98 * held_mib
+
+
+WEIGHED = """
+import numpy as np
+from pipeline import MIB, peak_memory_mib
+before_mib = peak_memory_mib()
+block = np.ones(round(before_mib + 64) * MIB, np.uint8)
+del block
+print(peak_memory_mib() - before_mib)
+"""
+
+
+def test_the_most_memory_is_told_also_when_it_is_given_back() -> None:
+    command = [sys.executable, "-c", WEIGHED]
+    said = subprocess.run(command, cwd=BENCHMARKS, check=True, capture_output=True, text=True, timeout=60)
+    assert float(said.stdout) > 32
+
+
+def test_what_lies_on_a_line_is_told_from_what_bends() -> None:
+    straight = {n: 1.5 + 0.003 * n for n in (5_000, 20_000, 44_000)}
+    assert furthest_from_line(straight) == pytest.approx(0, abs=1e-6)
+    assert furthest_from_line(straight | {44_000: 1.3 * straight[44_000]}) > 5
