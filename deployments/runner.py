@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -98,9 +98,18 @@ class FlowRunner:
         Touched by whoever asks for a run, so that it begins at once.
     max_runs : int
         Runs at the same time.
+    make_host : callable, optional
+        Starts a host; `deployments.hosts.Host` if left out.
     """
 
-    def __init__(self, deployments: Mapping[UUID, str], bell: Path, max_runs: int) -> None:
+    def __init__(
+        self,
+        deployments: Mapping[UUID, str],
+        bell: Path,
+        max_runs: int,
+        make_host: Callable[[Callable[[UUID, str | None], None]], Host] = Host,
+    ) -> None:
+        self._make_host = make_host
         self._deployments = deployments
         self._bell = bell
         self._max_runs = max_runs
@@ -111,7 +120,7 @@ class FlowRunner:
 
     def run(self) -> None:
         """Run what is asked for until `stop` is called."""
-        self._hosts = [Host(self._end) for _ in range(self._max_runs)]
+        self._keep_one_free()
         try:
             with get_client(sync_client=True) as client:
                 while not self._stopped.is_set():
@@ -157,6 +166,12 @@ class FlowRunner:
         for host, found in zip(free, waiting, strict=False):
             log.info("%s: run %s begins", found.name, found.id)
             host.run(self._deployments[found.deployment_id], found.id)
+        self._keep_one_free()
+
+    def _keep_one_free(self) -> None:
+        """Start another host where all have a run: the next recording is to find one that is warm."""
+        if len(self._hosts) < self._max_runs and all(host.flow_run_id for host in self._hosts):
+            self._hosts.append(self._make_host(self._end))
 
     def _tell_deaths(self, client: SyncPrefectClient) -> None:
         """Say of runs whose process has died that they have crashed, unless they had come to an end."""
