@@ -162,7 +162,7 @@ class PrefectConfig(_Table):
     port: int = Field(4200, ge=0, le=65535, description="a whole number from 0 (a free port) to 65535")
     api_url: str | None = Field(None, description="an address such as 'http://127.0.0.1:4200/api'")
     runner: bool = Field(True, description="true or false")
-    max_runs: PositiveInt = Field(2, description="a whole number from 1 on")
+    max_runs: PositiveInt = Field(4, description="a whole number from 1 on")
 
 
 class SensorConfig(_Table):
@@ -515,7 +515,7 @@ n_workers = "auto"                           # worker processes, with one thread
 [prefect]
 port = 4200                                  # of the server that `facehog up` starts; 0: a free one
 # api_url = "http://127.0.0.1:4200/api"      # a Prefect server that runs already
-max_runs = 2                                 # recordings that are processed at once
+max_runs = 4                                 # recordings that are processed at once; they share the workers
 runner = true                                # false: a worker of yours runs the deployments of prefect.yaml
 
 [sensor]

@@ -21,7 +21,9 @@ from prefect.logging.loggers import flow_run_logger
 from flows.process_recording import process_recording
 from flows.reconcile_inboxes import reconcile_inboxes
 
-READY, ENDED = "ready", "ended"
+from .heartbeats import without_heartbeats
+from .hosts import ENDED, READY
+
 FLOWS = {flow.name: flow for flow in (process_recording, reconcile_inboxes)}
 
 
@@ -49,7 +51,8 @@ def main() -> None:
     # Answers go where the standard output went; what else is printed goes to the log.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(sys.stdin, answers)
+    with without_heartbeats():
+        serve(sys.stdin, answers)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from flows.process_recording import process_recording
 
 from .config import Config
 from .display import aside
+from .heartbeats import without_heartbeats
 
 # Between two looks at a run's receipts, seconds.
 LOOK_S = 0.3
@@ -50,7 +51,7 @@ def process_in_foreground(config: Config, path: Path, recipe: Recipe) -> State[o
         If Prefect's server does not start or answer.
     """
     try:
-        with _show_progress(config, path):
+        with _show_progress(config, path), without_heartbeats():
             state: State[object] = process_recording(
                 path=path,
                 store=config.store,

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from uuid import UUID
-
-from .flow_host import ENDED, READY
 
 log = logging.getLogger(__name__)
 
+FLOW_HOST = "deployments.flow_host"
+# What a host answers: when it waits for a run, and when one has ended.
+READY, ENDED = "ready", "ended"
 # A host is replaced after so many runs: whatever a library keeps of each does not add up for ever.
 MOST_RUNS = 200
 # Before a host that died before it was ready is started again, seconds.
@@ -29,10 +31,16 @@ class Host:
     on_end : callable
         Called, in a thread of the host's own, with the run that has ended, and with what is known of the process's
         death where it died of it: None if it did not.
+    command : sequence of str, optional
+        What is started, instead of `deployments.flow_host`.
     """
 
-    def __init__(self, on_end: Callable[[UUID, str | None], None]) -> None:
+    def __init__(
+        self, on_end: Callable[[UUID, str | None], None], command: Sequence[str] = (sys.executable, "-m", FLOW_HOST)
+    ) -> None:
         self._on_end = on_end
+        self._command = command
+        self._lock = threading.Lock()
         self._stopped = False
         self.flow_run_id: UUID | None = None
         self._start()
@@ -40,7 +48,7 @@ class Host:
     def _start(self) -> None:
         self._n_runs, self._is_ready = 0, False
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "deployments.flow_host"],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -54,16 +62,22 @@ class Host:
         """Whether it waits for a run."""
         return self._is_ready and self.flow_run_id is None
 
+    @property
+    def pid(self) -> int:
+        """The process that takes runs now."""
+        return self._process.pid
+
     def run(self, flow_name: str, flow_run_id: UUID) -> None:
-        """Run a flow; `is_free` must hold."""
-        self.flow_run_id = flow_run_id
-        self._n_runs += 1
+        """Run a flow. If the process has died since it was seen to be free, nothing happens: the run still waits."""
+        with self._lock:
+            if not self.is_free:
+                return
+            self.flow_run_id = flow_run_id
+            self._n_runs += 1
         assert self._process.stdin
-        try:
+        with suppress(OSError):  # It is dead: whoever listens to it says so.
             self._process.stdin.write(f"{flow_name} {flow_run_id}\n")
             self._process.stdin.flush()
-        except OSError:
-            pass  # It is dead: whoever listens to it says so.
 
     def kill(self) -> None:
         """Kill the process, and with it the run that it is at."""
@@ -80,14 +94,17 @@ class Host:
             if line.strip() == READY:
                 self._is_ready = True
             elif line.strip() == ENDED:
-                self._end(None)
                 if self._n_runs >= MOST_RUNS:
                     self._is_ready = False
                     assert process.stdin
                     process.stdin.close()
-        status, was_ready, self._is_ready = process.wait(), self._is_ready or self._n_runs, False
-        if self.flow_run_id is not None:
-            self._end(f"its process ended with status {status}")
+                self._end(None)
+        status, was_ready = process.wait(), self._is_ready or self._n_runs > 0
+        with suppress(OSError), process:
+            pass  # Closes its pipes.
+        with self._lock:
+            self._is_ready = False
+        self._end(f"its process ended with status {status}")
         if not was_ready:
             log.warning("a flow host ended with status %s before it was ready", status)
             time.sleep(BACK_OFF_S)
@@ -95,7 +112,7 @@ class Host:
             self._start()
 
     def _end(self, death: str | None) -> None:
-        flow_run_id = self.flow_run_id
-        self.flow_run_id = None
+        """Tell of the end of the run that it was at, if it was at one."""
+        flow_run_id, self.flow_run_id = self.flow_run_id, None
         if flow_run_id is not None:
             self._on_end(flow_run_id, death)

@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -98,9 +98,18 @@ class FlowRunner:
         Touched by whoever asks for a run, so that it begins at once.
     max_runs : int
         Runs at the same time.
+    make_host : callable, optional
+        Starts a host; `deployments.hosts.Host` if left out.
     """
 
-    def __init__(self, deployments: Mapping[UUID, str], bell: Path, max_runs: int) -> None:
+    def __init__(
+        self,
+        deployments: Mapping[UUID, str],
+        bell: Path,
+        max_runs: int,
+        make_host: Callable[[Callable[[UUID, str | None], None]], Host] = Host,
+    ) -> None:
+        self._make_host = make_host
         self._deployments = deployments
         self._bell = bell
         self._max_runs = max_runs
@@ -111,17 +120,19 @@ class FlowRunner:
 
     def run(self) -> None:
         """Run what is asked for until `stop` is called."""
-        self._hosts = [Host(self._end) for _ in range(self._max_runs)]
+        self._keep_one_free()
         try:
             with get_client(sync_client=True) as client:
                 while not self._stopped.is_set():
+                    # Before the look: whoever rings while it goes on asks for another one.
+                    rung = _look_at(self._bell)
                     try:
-                        self._look(client)
+                        self.look(client)
                     except Exception as error:
                         if not is_outage(error):
                             raise
                         log.warning("Prefect's server does not answer: %s: %s", type(error).__name__, error)
-                    self._sleep()
+                    self._sleep(rung)
         finally:
             for host in self._hosts:
                 host.stop()
@@ -136,20 +147,24 @@ class FlowRunner:
             self._deaths.put((flow_run_id, death))
         self._wake.set()
 
-    def _sleep(self) -> None:
+    def _sleep(self, rung: int | None) -> None:
         """Wait for a run that ends, the bell, or a while."""
-        rung, until_s = _look_at(self._bell), time.monotonic() + POLL_S
+        until_s = time.monotonic() + POLL_S
         while not self._stopped.is_set() and time.monotonic() < until_s and _look_at(self._bell) == rung:
             if self._wake.wait(BELL_S):
                 break
         self._wake.clear()
 
-    def _look(self, client: SyncPrefectClient) -> None:
+    def look(self, client: SyncPrefectClient) -> None:
+        """Tell what has died, end what was cancelled, and give to free hosts what is due."""
         self._tell_deaths(client)
         self._cancel(client)
+        if free := [host for host in self._hosts if host.is_free]:
+            self._deal(client, free)
+        self._keep_one_free()
+
+    def _deal(self, client: SyncPrefectClient, free: list[Host]) -> None:
         under_way = {host.flow_run_id for host in self._hosts}
-        if not (free := [host for host in self._hosts if host.is_free]):
-            return
         # Those that were given to a host a moment ago may be scheduled still.
         limit = len(free) + len(under_way)
         due = client.get_scheduled_flow_runs_for_deployments(list(self._deployments), now(), limit)
@@ -157,6 +172,11 @@ class FlowRunner:
         for host, found in zip(free, waiting, strict=False):
             log.info("%s: run %s begins", found.name, found.id)
             host.run(self._deployments[found.deployment_id], found.id)
+
+    def _keep_one_free(self) -> None:
+        """Start another host where all have a run: the next recording is to find one that is warm."""
+        if len(self._hosts) < self._max_runs and all(host.flow_run_id for host in self._hosts):
+            self._hosts.append(self._make_host(self._end))
 
     def _tell_deaths(self, client: SyncPrefectClient) -> None:
         """Say of runs whose process has died that they have crashed, unless they had come to an end."""

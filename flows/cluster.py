@@ -55,7 +55,7 @@ class Cluster:
         """
         # Here and not above: whoever reads the configuration must not load Prefect, which reads its own
         # settings when it is imported.
-        from prefect_dask import DaskTaskRunner
+        from flows.dask_runner import DaskRunner as DaskTaskRunner
 
         if self.address:
             return DaskTaskRunner(address=_find_scheduler(self.address))

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from uuid import UUID, uuid4
+
+import pytest
+
+from deployments import hosts
+from deployments.hosts import Host
+
+# What a host does, without a flow: a run named "die" ends the process, one named "stay" goes on for ever.
+SCRIPT = """
+import os, sys, time
+print("ready", flush=True)
+for line in sys.stdin:
+    name = line.split()[0]
+    if name == "die":
+        os._exit(7)
+    if name == "stay":
+        time.sleep(600)
+    print("ended", flush=True)
+"""
+Ends = SimpleQueue[tuple[UUID, str | None]]
+
+
+def wait_for(look: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + 60
+    while not look():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def ends() -> Ends:
+    return SimpleQueue()
+
+
+@pytest.fixture
+def host(ends: Ends) -> Iterator[Host]:
+    made = Host(lambda run_id, death: ends.put((run_id, death)), (sys.executable, "-S", "-c", SCRIPT))
+    wait_for(lambda: made.is_free)
+    yield made
+    made.stop()
+    made.kill()
+
+
+def test_one_process_runs_one_flow_after_the_other(host: Host, ends: Ends) -> None:
+    process = host.pid
+    for run_id in (uuid4(), uuid4()):
+        host.run("quick", run_id)
+        assert ends.get(timeout=60) == (run_id, None)
+        assert host.is_free
+    assert host.pid == process
+
+
+def test_a_process_that_dies_is_told_with_its_run_and_another_takes_its_place(host: Host, ends: Ends) -> None:
+    process, run_id = host.pid, uuid4()
+    host.run("die", run_id)
+    assert ends.get(timeout=60) == (run_id, "its process ended with status 7")
+    wait_for(lambda: host.is_free)
+    assert host.pid != process
+
+
+def test_a_run_that_is_killed_is_told_and_the_next_one_runs(host: Host, ends: Ends) -> None:
+    killed, after = uuid4(), uuid4()
+    host.run("stay", killed)
+    assert not host.is_free
+    host.kill()
+    run_id, death = ends.get(timeout=60)
+    assert run_id == killed
+    assert death is not None
+    wait_for(lambda: host.is_free)
+    host.run("quick", after)
+    assert ends.get(timeout=60) == (after, None)
+
+
+def test_a_process_is_replaced_after_so_many_runs(host: Host, ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "MOST_RUNS", 2)
+    process = host.pid
+    for number in range(3):
+        wait_for(lambda: host.is_free)
+        assert (host.pid == process) is (number < 2)
+        host.run("quick", uuid4())
+        assert ends.get(timeout=60)[1] is None

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from prefect import states
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import State, StateType
+from prefect.exceptions import ObjectNotFound
+
+from deployments.runner import FlowRunner
+
+DEPLOYMENT = uuid4()
+MOST = 3
+
+
+@dataclass
+class FakeServer:
+    """Keeps the states of runs, as Prefect's server does."""
+
+    states: dict[UUID, State[Any]] = field(default_factory=dict)
+    is_down: bool = False
+
+    def ask(self, state: State[Any] | None = None) -> UUID:
+        run_id = uuid4()
+        self.states[run_id] = state or states.Scheduled()
+        return run_id
+
+    def get_scheduled_flow_runs_for_deployments(
+        self, deployments: list[UUID], _before: datetime, limit: int
+    ) -> list[SimpleNamespace]:
+        if self.is_down:
+            raise httpx.ConnectError("down")
+        assert deployments == [DEPLOYMENT]
+        return self._of_type(StateType.SCHEDULED)[:limit]
+
+    def read_flow_runs(self, flow_run_filter: FlowRunFilter) -> list[SimpleNamespace]:
+        assert flow_run_filter.id
+        return [run for run in self._of_type(StateType.CANCELLING) if run.id in (flow_run_filter.id.any_ or [])]
+
+    def read_flow_run(self, run_id: UUID) -> SimpleNamespace:
+        if self.is_down:
+            raise httpx.ConnectError("down")
+        if run_id not in self.states:
+            raise ObjectNotFound(httpx.HTTPError("404"))
+        return SimpleNamespace(id=run_id, name="m12.mp4", state=self.states[run_id])
+
+    def set_flow_run_state(self, run_id: UUID, state: State[Any], *, force: bool) -> None:
+        assert force
+        self.states[run_id] = state
+
+    def _of_type(self, wanted: StateType) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(id=run_id, name="m12.mp4", deployment_id=DEPLOYMENT)
+            for run_id, state in self.states.items()
+            if state.type is wanted
+        ]
+
+
+@dataclass
+class FakeHost:
+    """Takes a run, and ends when it is told to."""
+
+    on_end: Callable[[UUID, str | None], None]
+    is_warm: bool = True
+    flow_run_id: UUID | None = None
+    n_killed: int = 0
+
+    @property
+    def is_free(self) -> bool:
+        return self.is_warm and self.flow_run_id is None
+
+    def run(self, flow_name: str, flow_run_id: UUID) -> None:
+        assert flow_name == "process-recording"
+        self.flow_run_id = flow_run_id
+
+    def end(self, death: str | None = None) -> None:
+        run_id, self.flow_run_id = self.flow_run_id, None
+        assert run_id
+        self.on_end(run_id, death)
+
+    def kill(self) -> None:
+        self.n_killed += 1
+        self.end("its process ended with status -9")
+
+
+@dataclass
+class Rig:
+    """A runner, what it talks to, and the hosts that it has started."""
+
+    server: FakeServer = field(default_factory=FakeServer)
+    hosts: list[FakeHost] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.runner = FlowRunner({DEPLOYMENT: "process-recording"}, Path("asked"), MOST, self._make)  # type: ignore[arg-type]
+
+    def _make(self, on_end: Callable[[UUID, str | None], None]) -> FakeHost:
+        self.hosts.append(FakeHost(on_end))
+        return self.hosts[-1]
+
+    def look(self, n_times: int = 1) -> None:
+        for _ in range(n_times):
+            self.runner.look(self.server)  # type: ignore[arg-type]
+
+    @property
+    def running(self) -> set[UUID]:
+        return {host.flow_run_id for host in self.hosts if host.flow_run_id}
+
+
+@pytest.fixture
+def rig() -> Rig:
+    made = Rig()
+    made.look()
+    return made
+
+
+def test_one_host_waits_and_others_are_started_as_they_are_needed(rig: Rig) -> None:
+    assert len(rig.hosts) == 1
+    for n_running in range(1, 6):
+        rig.server.ask()
+        rig.look(2)
+        assert len(rig.running) == min(n_running, MOST)
+        assert len(rig.hosts) == min(n_running + 1, MOST)
+
+
+def test_each_run_is_given_to_one_host_also_while_the_server_takes_it_for_scheduled(rig: Rig) -> None:
+    asked = {rig.server.ask() for _ in range(MOST)}
+    rig.look(9)
+    assert rig.running == asked
+    assert len({host.flow_run_id for host in rig.hosts}) == MOST
+
+
+def test_a_host_that_is_not_warm_yet_is_given_nothing(rig: Rig) -> None:
+    rig.hosts[0].is_warm = False
+    run_id = rig.server.ask()
+    rig.look()
+    assert not rig.running
+    rig.hosts[0].is_warm = True
+    rig.look()
+    assert rig.running == {run_id}
+
+
+def test_a_run_whose_host_died_has_crashed_and_one_that_had_ended_has_not(rig: Rig) -> None:
+    died, ended = rig.server.ask(), rig.server.ask()
+    rig.look(3)
+    rig.server.states[died], rig.server.states[ended] = states.Running(), states.Completed()
+    rig.server.is_down = True
+    for host in rig.hosts:
+        if host.flow_run_id:
+            host.end("its process ended with status -9")
+    with pytest.raises(httpx.ConnectError):
+        rig.look()
+    # It is told when the server is back.
+    rig.server.is_down = False
+    rig.look()
+    assert rig.server.states[died].type is StateType.CRASHED
+    assert "status -9" in (rig.server.states[died].message or "")
+    assert rig.server.states[ended].type is StateType.COMPLETED
+
+
+def test_a_run_that_is_cancelled_in_the_ui_is_ended_and_others_go_on(rig: Rig) -> None:
+    cancelled, other = rig.server.ask(), rig.server.ask()
+    rig.look(3)
+    rig.server.states[cancelled], rig.server.states[other] = states.Cancelling(), states.Running()
+    rig.look(2)
+    assert rig.server.states[cancelled].type is StateType.CANCELLED
+    assert rig.server.states[other].type is StateType.RUNNING
+    assert rig.running == {other}
+    assert sum(host.n_killed for host in rig.hosts) == 1
