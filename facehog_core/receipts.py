@@ -90,7 +90,7 @@ class ShardReceipt:
     corrupt: list[tuple[int, int]]
     lost: list[tuple[int, int]]
     grey: list[str]
-    effort: Effort | None = None
+    effort: Effort | None = field(default=None, compare=False)
     rounding: dict[str, RoundingError] = field(default_factory=dict)
 
     @classmethod
