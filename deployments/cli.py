@@ -159,6 +159,9 @@ def process(
     images: Annotated[bool, typer.Option("--images", help="Write HOG pictures too.")] = False,
     grey: Annotated[str | None, typer.Option(help="rgb, or luma: Y as it is stored.", metavar="GREY")] = None,
     downsample: Annotated[int | None, typer.Option(help="Average N x N pixels into one.", metavar="N", min=1)] = None,
+    keep_bits: Annotated[
+        int | None, typer.Option(help="Round values to N bits; 10 are those of float16.", metavar="N", min=1, max=23)
+    ] = None,
     frames: Annotated[
         str | None,
         typer.Option(
@@ -201,6 +204,7 @@ def process(
         "grey": _parse("--grey", grey, lambda text: Recipe(grey=text).grey, "Such as --grey luma."),
         "frames": _parse_frames(frames, seconds),
         "downsample": downsample,
+        "keep_bits": keep_bits,
         "stream": stream,
         "apply_rotation": rotate,
         "max_corrupt": max_corrupt,

@@ -35,6 +35,7 @@ from facehog_core.errors import ConfigError
 from facehog_core.params import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox
+from facehog_core.rounding import ALL_BITS
 from facehog_core.timestamps import UNITS, TimestampsSource
 from flows.cluster import Cluster
 
@@ -103,6 +104,7 @@ class RecordingConfig(_Table):
     seconds: Any = Field(None, description=CHOICES["seconds"])
     every: Any = Field(1, description=CHOICES["every"])
     max_corrupt: Any = Field(0.05, description=CHOICES["max_corrupt"])
+    keep_bits: Any = Field(ALL_BITS, description=CHOICES["keep_bits"])
     stream: Any = Field(None, description=CHOICES["stream"])
     frame_rate: FrameRate | None = Field(None, description=CHOICES["frame_rate"])
     timestamps: TimestampsConfig | None = Field(None, description=CHOICES["timestamps"])
@@ -491,6 +493,7 @@ apply_rotation = false                       # true: turn frames as the file ask
 # seconds = [60, 360]                        # instead of frames, by their times: from 60 s on, before 360 s
 every = 1                                    # 10: every tenth frame of those
 max_corrupt = 0.05                           # with more damaged or missing frames than this share it is quarantined
+# keep_bits = 10                             # round values to so many bits, as float16 does; left out: float32 as it is
 # stream = 0                                 # number of the video stream; left out: the best one
 # frame_rate = 30                            # of raw .h264 and of images, which are not timed; also "30000/1001"
 # The time of each frame, one a line, where the rig writes it beside the recording. {stem} is its name without ".mp4";

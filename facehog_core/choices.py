@@ -22,6 +22,7 @@ from .errors import ConfigError
 from .intake import SIDECAR, is_temporary_name
 from .mask import MUST_BE, read_masks
 from .recipe import GREYS, Recipe
+from .rounding import ALL_BITS
 from .selection import Selection
 from .source import name_recording
 from .timestamps import UNITS, TimestampsSource
@@ -37,6 +38,7 @@ CHOICES = {
     "seconds": "[from, before] or [from], in seconds, and not beside `frames`",
     "every": "a whole number from 1 on",
     "max_corrupt": "a share from 0 to 1, such as 0.05 for 5 %",
+    "keep_bits": f"a whole number from 1 to {ALL_BITS}",
     "stream": "a whole number from 0 on, as `facehog probe` names it",
     "frame_rate": "a number of frames a second above 0, such as 30 or '30000/1001'",
     "timestamps": "a table such as { file = '{stem}_timestamps.csv', column = 'time', unit = 'ms' }: file a path "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from itertools import groupby, islice
 from typing import Any
 
@@ -21,6 +22,7 @@ from .errors import ViewError
 from .layout import Work
 from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
+from .rounding import ALL_BITS, measure_rounding, round_bits
 from .store import RunPaths, create_store, noting_shard, read_receipt, read_work, write_shard
 from .timestamps import TimestampsFile
 from .timing import SECONDS, Times, time_frames
@@ -233,10 +235,23 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
             ways.add(view.describe(decoded.frame, histograms[row]))
     if n_described != len(span):
         raise ValueError(f"{n_described} frames came from the decoder in place of {span}")
-    return ShardHogs(
+    hogs = ShardHogs(
         histograms=histograms,
         descriptors=view.normalise(histograms),
         corrupt=corrupt,
         grey=sorted(ways),
         effort=stopwatch.read(),
     )
+    return hogs if work.recipe.keep_bits == ALL_BITS else _round(hogs, view)
+
+
+def _round(hogs: ShardHogs, view: View) -> ShardHogs:
+    """Round as the recipe asks for it. Descriptors follow from the histograms that are stored."""
+    n_bits = view.recipe.keep_bits
+    histograms = round_bits(hogs.histograms, n_bits)
+    descriptors = round_bits(view.normalise(histograms), n_bits)
+    rounding = {
+        "histograms": measure_rounding(hogs.histograms, histograms),
+        "descriptors": measure_rounding(hogs.descriptors, descriptors),
+    }
+    return replace(hogs, histograms=histograms, descriptors=descriptors, rounding=rounding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .disk import measure_file
 from .effort import Effort, Pace, measure_pace
 from .errors import DamagedError
+from .rounding import RoundingError
 
 # A sentence with more places than this is not read any more; all of them are in the store.
 MOST_SPANS_TOLD = 10
@@ -33,6 +34,8 @@ class ShardHogs:
         The ways by which frames were made grey, sorted.
     effort : Effort, optional
         How long it took.
+    rounding : dict of str to RoundingError
+        What rounding cost, by array; empty if nothing was rounded.
     """
 
     histograms: NDArray[np.float32]
@@ -40,6 +43,7 @@ class ShardHogs:
     corrupt: NDArray[np.bool_]
     grey: list[str]
     effort: Effort | None = None
+    rounding: dict[str, RoundingError] = field(default_factory=dict)
 
     @property
     def lost(self) -> NDArray[np.bool_]:
@@ -75,6 +79,8 @@ class ShardReceipt:
         The ways by which frames were made grey.
     effort : Effort, optional
         How long it took. It is no proof of anything, and not sealed.
+    rounding : dict of str to RoundingError
+        What rounding cost, by array; empty if nothing was rounded.
     """
 
     start: int
@@ -84,14 +90,17 @@ class ShardReceipt:
     corrupt: list[tuple[int, int]]
     lost: list[tuple[int, int]]
     grey: list[str]
-    effort: Effort | None = None
+    effort: Effort | None = field(default=None, compare=False)
+    rounding: dict[str, RoundingError] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ShardReceipt:
         """Rebuild a receipt from JSON."""
         spans = {name: [(int(start), int(stop)) for start, stop in values[name]] for name in ("corrupt", "lost")}
         effort = Effort(**values["effort"]) if values.get("effort") else None
-        return cls(**{**values, **spans, "files": read_files(values["files"]), "effort": effort})
+        rounding = {name: RoundingError(**error) for name, error in values.get("rounding", {}).items()}
+        read = {"files": read_files(values["files"]), "effort": effort, "rounding": rounding}
+        return cls(**{**values, **spans, **read})
 
     def as_sealed(self) -> dict[str, Any]:
         """Return what a sealed store keeps of the receipt: the same for any run that gave the same results."""

@@ -13,6 +13,7 @@ import xxhash
 from .crop import Crop
 from .mask import Mask, read_masks
 from .params import HogParams
+from .rounding import ALL_BITS
 from .selection import Selection
 from .timestamps import TimestampsFile, TimestampsSource
 
@@ -49,6 +50,8 @@ class Recipe:
         Which frames are described; all if left out.
     max_corrupt : float, optional
         The share of corrupt frames, 0 to 1, above which a recording is refused.
+    keep_bits : int, optional
+        Bits behind the first one of each histogram and descriptor that are stored, 1 to 23; 10 are those of a float16.
     stream : int, optional
         Number of the video stream in the container; the best one if left out.
     frame_rate : Fraction, optional
@@ -71,6 +74,7 @@ class Recipe:
     apply_rotation: bool = False
     frames: Selection = field(default_factory=Selection)
     max_corrupt: float = 0.05
+    keep_bits: int = ALL_BITS
     stream: int | None = None
     frame_rate: Fraction | None = None
     timestamps: TimestampsSource | None = None
@@ -87,6 +91,8 @@ class Recipe:
         if not 0 <= self.max_corrupt <= 1:
             raise ValueError(f"max_corrupt must be a share from 0 to 1, got {self.max_corrupt!r}")
         object.__setattr__(self, "max_corrupt", float(self.max_corrupt))
+        if not _is_whole(self.keep_bits) or not 1 <= self.keep_bits <= ALL_BITS:
+            raise ValueError(f"keep_bits must be a whole number from 1 to {ALL_BITS}, got {self.keep_bits!r}")
         if self.stream is not None and (not _is_whole(self.stream) or self.stream < 0):
             raise ValueError(f"stream must be a whole number of at least 0, got {self.stream!r}")
         if self.frame_rate is not None and self.frame_rate <= 0:
@@ -121,6 +127,7 @@ class Recipe:
             "apply_rotation": self.apply_rotation,
             "frames": self.frames.as_dict(),
             "max_corrupt": self.max_corrupt,
+            "keep_bits": self.keep_bits,
             "stream": self.stream,
             "frame_rate": None if self.frame_rate is None else str(self.frame_rate),
             "timestamps": None if self.timestamps is None else self.timestamps.as_dict(),

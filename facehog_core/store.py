@@ -33,6 +33,7 @@ from .layout import Work, lay_out
 from .picture import render_pictures
 from .receipts import ShardHogs, ShardReceipt, find_damage, pace_of, spans_of
 from .recipe import Recipe
+from .rounding import join_errors, tell_rounding
 from .sealed import FORMAT, METADATA, UNREADABLE, digest_metadata
 from .starts import noting_start
 from .timing import Times, time_frames
@@ -273,6 +274,7 @@ def _write_with_receipt(paths: RunPaths, group: zarr.Group, span: Chunk, hogs: S
         lost=spans_of(numbers[hogs.lost]),
         grey=hogs.grey,
         effort=replace(hogs.effort, writing_s=writing_s) if hogs.effort else None,
+        rounding=hogs.rounding,
     )
     write_durably(paths.receipts / f"{span}.json", json.dumps(asdict(receipt), indent=1))
     return receipt
@@ -398,13 +400,17 @@ def _complete_metadata(
     working: Path, group: zarr.Group, receipts: list[ShardReceipt], attributes: Mapping[str, Any]
 ) -> None:
     source: dict[str, Any] = group.attrs["source"]  # type: ignore[assignment]
+    rounding = join_errors(receipt.rounding for receipt in receipts)
     found = warn_of_results(receipts, source["container"])
+    if rounding:
+        found.append(tell_rounding(rounding, Recipe.from_dict(group.attrs["recipe"]).keep_bits))  # type: ignore[arg-type]
     told = (group.attrs.get("warnings", []), attributes.get("warnings", []), found)
     group.attrs.update(
         {
             **attributes,
             # Once each: a seal that was cut off has added them already.
             "warnings": list(dict.fromkeys(chain.from_iterable(told))),  # type: ignore[arg-type]
+            "rounding": {name: {"largest": error.largest, "rms": error.rms} for name, error in rounding.items()},
             "shards": [receipt.as_sealed() for receipt in receipts],
         }
     )

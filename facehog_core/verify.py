@@ -14,6 +14,7 @@ from .errors import StoreError
 from .provenance import RunRecord
 from .receipts import ShardHogs, find_damage
 from .recipe import Recipe
+from .rounding import round_bits
 from .sealed import SealedShard, check_metadata, open_group, read_record, read_shards
 from .source import digest_file, digest_source
 from .view import normalise_cells
@@ -88,7 +89,7 @@ def _check_shard(path: Path, group: zarr.Group, shard: SealedShard) -> list[str]
         return [f"{span}: other values are read than were computed"]
     recipe = Recipe.from_dict(group.attrs["recipe"])  # type: ignore[arg-type]
     masked = np.asarray(group["masked"][:]) if "masked" in group else None  # type: ignore[index]
-    follows = normalise_cells(hogs.histograms, recipe.hog, masked)
+    follows = round_bits(normalise_cells(hogs.histograms, recipe.hog, masked), recipe.keep_bits)
     if not np.array_equal(follows, hogs.descriptors, equal_nan=True):
         return [f"{span}: the descriptors do not follow from the histograms"]
     if masked is not None and not np.isnan(hogs.histograms[:, masked]).all():

@@ -319,7 +319,7 @@ def test_process_describes_what_its_options_inbox_and_sidecar_choose(run: Run, t
     (tmp_path / "facehog.toml").write_text("[[inbox]]\npath = 'inbox'\nmasks = [{ box = [0, 0, 9, 9] }]")
     (tmp_path / "m12.facehog.toml").write_text("downsample = 2\nevery = 2\ngrey = 'rgb'")
     words = ("--grey", "luma", "--frames", "2:8:3", "--no-rotate", "--crop", "0,0,128,96", "--stream", "0", "--json")
-    words = (*words, "--max-corrupt", "0.5")
+    words = (*words, "--max-corrupt", "0.5", "--keep-bits", "10")
     answer = run("process", path, *words)
 
     assert answer.status == 0
@@ -333,13 +333,14 @@ def test_process_describes_what_its_options_inbox_and_sidecar_choose(run: Run, t
         frames=Selection(start=2, stop=8, step=3),
         stream=0,
         max_corrupt=0.5,
+        keep_bits=10,
     )
     assert (record["n_frames"], record["grey"]) == (2, ["luma"])
     (record_of_range,) = json.loads(run("process", path, "--frames", "2:8", "--json").out)
     assert record_of_range["n_frames"] == 3, "every second one, as the file beside it has it"
     assert record["reason"].startswith("2 of 12 frames are described")
     shown = run("show", record["run_id"]).out
-    for part in ("frames 2 to 8, one in 3", "luma", "{'box': [0, 0, 9, 9]}", "chosen downsample"):
+    for part in ("frames 2 to 8, one in 3", "luma", "{'box': [0, 0, 9, 9]}", "chosen downsample", "rounded to 10 bits"):
         assert part in shown
     names = [line.split("  ")[0] for line in shown.splitlines()]
     assert len(names) == len(set(names)), "no two lines have one name"

@@ -24,6 +24,7 @@ ALL = """
 crop = [1, 2, 64, 96]
 grey = "luma"
 downsample = 2
+keep_bits = 10
 masks = [{ box = [1, 2, 3, 4] }, { polygon = [[0, 0], [9, 0], [0, 9]] }]
 apply_rotation = true
 seconds = [0.5, 60]
@@ -37,6 +38,7 @@ CHOSEN = Recipe(
     crop=Crop(x=1, y=2, width=64, height=96),
     grey="luma",
     downsample=2,
+    keep_bits=10,
     masks=(Box(x=1, y=2, width=3, height=4), Polygon(points=((0, 0), (9, 0), (0, 9)))),
     apply_rotation=True,
     frames=Selection(start_s=0.5, stop_s=60, step=3),
@@ -104,6 +106,7 @@ def test_frames_are_chosen_by_number_or_time(values: dict[str, object], expected
         ("crop = ['a', 2, 3, 4]", "crop = .* is wrong"),
         ("grey = 'gray'", "grey = 'gray' is wrong. It must be one of 'rgb', 'luma'"),
         ("downsample = 0", "downsample = 0 is wrong. It must be a whole number from 1 on"),
+        ("keep_bits = 24", "keep_bits = 24 is wrong. It must be a whole number from 1 to 23"),
         ("masks = [{ box = [1, 2, 3] }]", r"masks = \[.*\] is wrong. It must be a list of \{ box = \[x, y,"),
         ("masks = 5", "masks = 5 is wrong"),
         ("apply_rotation = 90", "apply_rotation = 90 is wrong. It must be true or false"),

@@ -133,6 +133,7 @@ def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pyte
         ("[[inbox]]\npath = 'a'\ngrey = 'gray'", ["inbox[0].grey = 'gray'", "'rgb', 'luma'"]),
         ("[[inbox]]\npath = 'a'\ndownsample = 0", ["inbox[0].downsample = 0", "a whole number from 1 on"]),
         ("[[inbox]]\npath = 'a'\ndownsample = true", ["inbox[0].downsample = True"]),
+        ("[[inbox]]\npath = 'a'\nkeep_bits = 0", ["inbox[0].keep_bits = 0", "a whole number from 1 to 23"]),
         ("[[inbox]]\npath = 'a'\nmasks = [{ box = [1] }]", ["inbox[0].masks = [{'box': [1]}]", "polygon = [[x, y]"]),
         ("[[inbox]]\npath = 'a'\napply_rotation = 90", ["inbox[0].apply_rotation = 90", "true or false"]),
         ("[[inbox]]\npath = 'a'\nframes = [9, 1]", ["inbox[0].frames = [9, 1]", "[first, after the last]"]),
@@ -309,6 +310,7 @@ path = "/a"
 crop = [0, 0, 32, 32]
 grey = "luma"
 downsample = 2
+keep_bits = 10
 masks = [{ box = [1, 2, 3, 4] }, { polygon = [[0, 0], [9, 0], [0, 9]] }]
 apply_rotation = true
 seconds = [1, 2.5]
@@ -327,6 +329,7 @@ def test_an_inbox_chooses_what_is_described(tmp_path: Path) -> None:
         crop=Crop(x=0, y=0, width=32, height=32),
         grey="luma",
         downsample=2,
+        keep_bits=10,
         masks=(Box(x=1, y=2, width=3, height=4), Polygon(points=((0, 0), (9, 0), (0, 9)))),
         apply_rotation=True,
         frames=Selection(start_s=1, stop_s=2.5, step=10),

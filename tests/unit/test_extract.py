@@ -31,10 +31,12 @@ from facehog_core.crop import Crop
 from facehog_core.decode import DecodedFrame, iter_frames
 from facehog_core.errors import ChangedError, CropError, StoreError, ViewError
 from facehog_core.extract import check_crop, compute_shard, extract_chunk, iter_chosen, plan_run
-from facehog_core.hog import HogParams
+from facehog_core.hog import HogParams, normalise_blocks
 from facehog_core.layout import Work
+from facehog_core.picture import render_pictures
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe
+from facehog_core.rounding import round_bits
 from facehog_core.sealed import open_group, read_record
 from facehog_core.selection import Selection
 from facehog_core.session import open_session
@@ -394,6 +396,34 @@ def test_pictures_are_stored_where_they_are_asked_for(recording: Path, tmp_path:
 
     assert group["images"].shape == (N_FRAMES, 80, 120)
     assert group["images"][:].any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize("frames_per_shard", [10, N_FRAMES])
+def test_values_are_rounded_where_it_is_asked_for_and_the_store_says_what_that_cost(
+    recording: Path, whole: Path, tmp_path: Path, frames_per_shard: int
+) -> None:
+    recipe = replace(SMALL, keep_bits=6, with_images=True)
+    path = run_recording(tmp_path, recording, recipe, frames_per_shard=frames_per_shard)
+    group, exact = open_group(path), open_group(whole)
+
+    histograms = round_bits(exact["histograms"][:], 6)
+    descriptors = round_bits(normalise_blocks(histograms, SMALL.hog), 6)
+    np.testing.assert_array_equal(group["histograms"][:], histograms, strict=True)
+    np.testing.assert_array_equal(group["descriptors"][:], descriptors, strict=True)
+    np.testing.assert_array_equal(group["images"][:], render_pictures(histograms, SMALL.hog, (80, 120)))
+    for name, error in group.attrs["rounding"].items():
+        difference = np.abs(group[name][:].astype(float) - exact[name][:])
+        assert error["largest"] == difference.max() > 0
+        assert error["rms"] == pytest.approx(np.sqrt(np.mean(difference**2)))
+    (warning,) = read_record(path).warnings
+    assert warning.startswith("As asked for, values are rounded to 6 bits (keep_bits). That moved histograms by up to")
+    *_, verdict = verify_store(path)
+    assert verdict.problems == []
+
+
+def test_nothing_is_rounded_unless_it_is_asked_for(whole: Path) -> None:
+    assert open_group(whole).attrs["rounding"] == {}
+    assert read_record(whole).warnings == []
 
 
 # -- what stops it ----------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ CORE_ORDER = (
         "chunking",
         "kernels",
         "provenance",
+        "rounding",
         "filesystems",
         "intake",
         "locks",

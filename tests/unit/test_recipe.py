@@ -41,6 +41,7 @@ RECIPES = st.builds(
     frames=st.builds(Selection, start=st.integers(0, 5), stop=st.none() | st.integers(6, 9), step=st.integers(1, 3))
     | st.builds(Selection, start_s=st.floats(0, 5), step=st.integers(1, 3)),
     max_corrupt=st.floats(0, 1),
+    keep_bits=st.integers(1, 23),
     stream=st.none() | st.integers(0, 3),
     frame_rate=st.none() | st.fractions(min_value=Fraction(1, 1000), max_value=1000),
     timestamps=st.none()
@@ -82,6 +83,7 @@ def test_two_recipes_share_a_digest_only_if_they_are_the_same(one: Recipe, other
         {"frames": Selection(stop_s=9)},
         {"frames": Selection(step=9)},
         {"max_corrupt": 0.1},
+        {"keep_bits": 10},
         {"stream": 1},
         {"frame_rate": Fraction(30)},
         {"timestamps": TimestampsSource(file="{stem}.csv")},
@@ -144,6 +146,9 @@ def test_a_recipe_of_a_version_that_knew_fewer_choices_is_read() -> None:
     ("change", "said"),
     [
         ({"grey": "gray"}, "grey must be one of rgb, luma, got 'gray'"),
+        ({"keep_bits": 0}, "keep_bits must be a whole number from 1 to 23, got 0"),
+        ({"keep_bits": 24}, "keep_bits must be a whole number from 1 to 23, got 24"),
+        ({"keep_bits": True}, "keep_bits must be a whole number"),
         ({"downsample": 0}, "downsample must be a whole number of at least 1, got 0"),
         ({"downsample": 1.5}, "downsample must be a whole number of at least 1, got 1.5"),
         ({"downsample": True}, "downsample must be a whole number"),
