@@ -367,8 +367,9 @@ def test_several_threads_go_on_until_something_is_damaged_and_again_behind_it(
     decode_packets = decode._decode_packets
     monkeypatch.setattr(decode, "_decode_packets", note)
     found = decode_span(info, index, 0, 96, n_threads=3)
-    # Damage is seen before all sound frames in front of it have come out.
-    assert runs == [(3, 0), (1, 24), (1, 48), (3, 72)] or runs == [(3, 0), (1, 48), (3, 72)]
+    # How many sound frames came out before the damage was seen may differ, but not by whom damage is decoded.
+    assert (runs[0], runs[-1]) == ((3, 0), (3, 72))
+    assert runs[-2] == (1, 48)
     assert [number for number, frame in enumerate(found) if frame.is_corrupt] == list(range(52, 72))
 
 
@@ -381,9 +382,10 @@ def test_of_several_threads_each_is_done_with_a_frame_before_its_flag_is_read(
     delays = []
 
     def note(source: decode._Source, container: InputContainer, origin: int, held: decode._Held) -> Iterator[Any]:
+        n_asked = 0
         for pictures in decode_packets(source, container, origin, held):
-            # The decoder itself holds back as many as it has threads, less one; at the end it is only asked.
-            delays.extend(held.n_fed - int(index.packets[picture.pts]) for picture in pictures if held.n_fed < 60)
+            n_asked += 1
+            delays.extend(n_asked - 1 - int(index.packets[picture.pts]) for picture in pictures)
             yield pictures
 
     decode_packets = decode._decode_packets
@@ -391,6 +393,7 @@ def test_of_several_threads_each_is_done_with_a_frame_before_its_flag_is_read(
     for n_threads in (2, 40):
         delays.clear()
         decode_span(info, index, 0, 60, n_threads=n_threads)
+        assert len(delays) == 60
         n_used = min(n_threads, decode.MOST_THREADS)
-        assert delays
-        assert min(delays) - n_used >= n_used
+        # Pictures come out of the thread that is to be used next: its own were asked for n_used - 1 times ago.
+        assert min(delays) >= n_used + n_used - 1
