@@ -229,7 +229,8 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
     decoder = stream.codec_context
     decoder.thread_count = source.n_threads
     decoder.thread_type = "FRAME"
-    if source.n_threads > 1:
+    is_patient = source.n_threads > 1
+    if is_patient:
         if decoder.reorder_depth < _count_waiting(source.index):
             raise _DoubtError  # A decoder that finds out as it goes gives out in another order what a patient one sorts.
         decoder.reorder_depth = MOST_DELAYED
@@ -245,27 +246,42 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
             if is_ours and (packet.is_corrupt or (picture is not None and picture.is_after_gap)):
                 held.fail()
             packet.pts = _HIDDEN - held.n_fed if is_hidden else number
-        try:
-            pictures = decoder.decode(_copy(packet) if is_hidden else packet)
-        except av.FFmpegError as error:
-            if isinstance(error, OSError):
-                raise
-            _log.debug("%s: frame %d: %s", source.info.path, number, error.strerror)
-            pictures = []
-            if is_ours:
-                held.fail()
-        yield pictures
+        # At the end a decoder gives out at once what it holds back, be the threads done or not. Where a stream says
+        # itself that it ends, it is one frame for each time.
+        ends = [_packet_of(headers.end_of_sequence) for _ in range(MOST_DELAYED)] if is_patient and not packet.size else []
+        for part in (*ends, _copy(packet) if is_hidden else packet):
+            try:
+                pictures = decoder.decode(part)
+            except av.FFmpegError as error:
+                if isinstance(error, OSError):
+                    raise
+                _log.debug("%s: frame %d: %s", source.info.path, number, error.strerror)
+                pictures = []
+                if is_ours:
+                    held.fail()
+            yield pictures
     held.end()
     yield []
 
 
 def _copy(packet: Packet[VideoStream]) -> Packet[Stream]:
     """Copy what is to be decoded of a packet: of one that is to be discarded FFmpeg shows no frame, nor its damage."""
-    copy = Packet(bytes(packet))
+    copy = _packet_of(bytes(packet))
     copy.pts, copy.time_base = packet.pts, packet.time_base
     for side_data in packet.iter_sidedata():
         copy.set_sidedata(side_data)
     return copy
+
+
+def _packet_of(data: bytes) -> Packet[Stream]:
+    """Make a packet in FFmpeg's own memory.
+
+    PyAV's packets of Python's bytes are let go of with Python's lock, which a decoding thread would wait for while its
+    decoder is closed, under that lock: for ever.
+    """
+    packet = Packet(len(data))
+    packet.update(data)
+    return packet
 
 
 class _Held:

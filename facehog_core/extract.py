@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chunking import Chunk, ChunkPlan, find_jumps, plan_chunks
-from .decode import DecodedFrame, iter_frames
+from .cores import taking_cores
+from .decode import MOST_THREADS, DecodedFrame, iter_frames
 from .effort import Stopwatch
 from .errors import ViewError
 from .layout import Work
@@ -28,6 +29,10 @@ from .timestamps import TimestampsFile
 from .timing import SECONDS, Times, time_frames
 from .video import FrameIndex, VideoInfo, check_complete, check_unchanged, read_index
 from .view import View
+
+# Several decoding threads each have a frame to do while this thread describes the one before: with so many more threads
+# than cores none of the cores waits for it.
+SPARE_THREADS = 2
 
 
 def plan_run(
@@ -104,7 +109,9 @@ def choose_frames(info: VideoInfo, times: Times, recipe: Recipe) -> NDArray[np.i
     return numbers
 
 
-def iter_chosen(info: VideoInfo, index: FrameIndex, numbers: NDArray[np.int64]) -> Generator[DecodedFrame]:
+def iter_chosen(
+    info: VideoInfo, index: FrameIndex, numbers: NDArray[np.int64], *, n_threads: int = 1
+) -> Generator[DecodedFrame]:
     """Decode chosen frames, each once, in order; what lies between them is decoded no further than needed.
 
     Parameters
@@ -113,6 +120,8 @@ def iter_chosen(info: VideoInfo, index: FrameIndex, numbers: NDArray[np.int64]) 
     index : FrameIndex
     numbers : ndarray of int64
         The frames, ascending.
+    n_threads : int, optional
+        Decoding threads, as `facehog_core.decode.iter_frames` takes them.
 
     Yields
     ------
@@ -126,7 +135,7 @@ def iter_chosen(info: VideoInfo, index: FrameIndex, numbers: NDArray[np.int64]) 
     keyframes = np.flatnonzero(index.is_keyframe & index.is_seekable)
     for part in np.split(numbers, find_jumps(numbers, keyframes)):
         wanted = set(part.tolist())
-        with closing(iter_frames(info, index, int(part[0]), int(part[-1]) + 1)) as frames:
+        with closing(iter_frames(info, index, int(part[0]), int(part[-1]) + 1, n_threads=n_threads)) as frames:
             yield from (decoded for decoded in frames if decoded.index in wanted)
 
 
@@ -187,7 +196,10 @@ def extract_chunk(
         spans = list(group)
         # One decoder for neighbouring shards: it is not sent back to a keyframe in between.
         numbers = work.numbers[spans[0].start : spans[-1].stop]
-        with closing(iter_chosen(work.info, work.index, numbers)) as frames:
+        with (
+            taking_cores(1 if work.plan.is_shared_out else MOST_THREADS) as n_cores,
+            closing(iter_chosen(work.info, work.index, numbers, n_threads=_threads_for(n_cores))) as frames,
+        ):
             for span in spans:
                 with noting_shard(paths, span, work.info.path):
                     hogs = compute(frames, span, work)
@@ -195,6 +207,11 @@ def extract_chunk(
                     check_unchanged(work.info)
                     receipts[span] = write(paths, span, hogs)
     return [receipt for receipt in receipts.values() if receipt is not None]
+
+
+def _threads_for(n_cores: int) -> int:
+    """Choose the decoding threads that keep so many cores busy while frames are described beside them."""
+    return n_cores if n_cores == 1 else n_cores + SPARE_THREADS
 
 
 def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> ShardHogs:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Types of NAL units, table 7-1.
-_SLICE, _SLICE_A, _IDR, _SEI, _SPS, _PPS = 1, 2, 5, 6, 7, 8
+_SLICE, _SLICE_A, _IDR, _SEI, _SPS, _PPS, _END_OF_SEQUENCE = 1, 2, 5, 6, 7, 8, 10
 # The message that says after how many frames the picture is true, clause D.1.
 _RECOVERY_POINT = 6
 # Types of slices, modulo 5: I and SI, table 7-6.
@@ -129,6 +129,12 @@ class HeaderReader:
     def held_pixels(self) -> int:
         """Pixels of all frames that a decoder has to keep for others to lean on, at most."""
         return max((sps.held_pixels for sps in self._sps.values()), default=0)
+
+    @property
+    def end_of_sequence(self) -> bytes:
+        """The packet that says that a sequence ends here; it has no frame."""
+        unit = bytes([_END_OF_SEQUENCE])
+        return len(unit).to_bytes(self._length_bytes) + unit if self._length_bytes else b"\0\0\1" + unit
 
     def read(self, data: bytes, extradata: bytes | None = None) -> Picture | None:
         """Read the header of the next frame.

@@ -33,10 +33,12 @@ def plan_chunks(
     """Plan the run and make its working store, or keep what an earlier attempt left."""
     plan = plan_run(paths, info, recipe, attributes, sidecar)
     get_run_logger().info(
-        "%d frames in %d chunks of %d; %d frames are decoded twice",
+        "%d frames in %d chunks of %d, %s; %d frames are decoded twice (%.1f %%)",
         plan.n_frames,
         len(plan),
         plan.frames_per_shard * plan.shards_per_chunk,
+        "one core each" if plan.is_shared_out else "by one decoder with all idle cores",
         plan.n_decoded_again,
+        100 * plan.decoded_again,
     )
     return plan

@@ -22,6 +22,7 @@ CORE_ORDER = (
     {"source"},
     {
         "chunking",
+        "cores",
         "kernels",
         "provenance",
         "rounding",
