@@ -31,8 +31,8 @@ SHARDS_OF_A_SHORT_RECORDING = 8
 # fewer chunks to spare less than this share of the frames.
 FEW_DECODED_AGAIN = 0.03
 MOST_SHARDS_PER_CHUNK = 8
-# When chunks would decode more than a fifth of the frames again, one decoder with a thread for each core is faster: that
-# is as fast as FFmpeg's, which chunks beat by as much.
+# When chunks would decode more than a fifth of the frames again, one decoder with a thread for each core is faster:
+# that is nearly as fast as FFmpeg's, which chunks beat by about as much.
 MOST_DECODED_AGAIN = 0.2
 # Decoding on over fewer frames than these (0.25 s at 1280 x 1024) is cheaper than opening the file again and seeking.
 FEWEST_SKIPPED = 60
@@ -223,14 +223,14 @@ def plan_chunks(
         return count_decoded_again(n_frames, keyframes, length, numbers)
 
     if is_seekable:
-        best, n_shards = min(lengths, key=lambda length: (again(length), distance(length))), 1
         # Still as many chunks as a short recording has, so that all cores have some.
         most_shards = min(n_chosen // SHARDS_OF_A_SHORT_RECORDING // target, MOST_SHARDS_PER_CHUNK)
-        while again(best * n_shards) > FEW_DECODED_AGAIN * n_decoded and n_shards < most_shards:
-            n_shards += 1
-            best = min(lengths, key=lambda length: (again(length * n_shards), distance(length)))
-        if again(best * n_shards) <= MOST_DECODED_AGAIN * n_decoded:
-            return _plan(n_chosen, best, shards_per_chunk=n_shards, n_decoded_again=again(best * n_shards))
+        for n_shards in range(1, max(most_shards, 1) + 1):
+            n_again, _, best = min((again(length * n_shards), distance(length), length) for length in lengths)
+            if n_again <= FEW_DECODED_AGAIN * n_decoded:
+                break
+        if n_again <= MOST_DECODED_AGAIN * n_decoded:
+            return _plan(n_chosen, best, shards_per_chunk=n_shards, n_decoded_again=n_again)
     usual = min(lengths, key=distance)
     return _plan(n_chosen, usual, shards_per_chunk=-(-n_chosen // usual))
 

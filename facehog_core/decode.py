@@ -54,9 +54,9 @@ _log = logging.getLogger(__name__)
 CAREFUL = {"err_detect": "crccheck+bitstream+buffer", "ec": "guess_mvs+deblock", "max_pixels": str(MOST_PIXELS)}
 
 
-# Frames that FFmpeg can hold back at most, to give them out in the order of display. With several threads a frame's flag
-# is read when it is given out, and set when the thread that decodes it is done with it: that need not be earlier, unless
-# as many packets went in since as there are threads.
+# Frames that FFmpeg can hold back at most, to give them out in the order of display. With several threads a frame's
+# flag is read when it is given out, and set when the thread that decodes it is done with it: that need not be earlier,
+# unless as many packets went in since as there are threads.
 MOST_DELAYED = 16
 # Frames are stored before they are shown by few others. What is left of the delay is enough for these.
 MOST_THREADS = 12
@@ -232,7 +232,8 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
     is_patient = source.n_threads > 1
     if is_patient:
         if decoder.reorder_depth < _count_waiting(source.index):
-            raise _DoubtError  # A decoder that finds out as it goes gives out in another order what a patient one sorts.
+            # A decoder that finds out as it goes gives out in another order what a patient one sorts.
+            raise _DoubtError
         decoder.reorder_depth = MOST_DELAYED
     decoder.options = CAREFUL
     headers = HeaderReader(decoder.extradata)
@@ -248,7 +249,9 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
             packet.pts = _HIDDEN - held.n_fed if is_hidden else number
         # At the end a decoder gives out at once what it holds back, be the threads done or not. Where a stream says
         # itself that it ends, it is one frame for each time.
-        ends = [_packet_of(headers.end_of_sequence) for _ in range(MOST_DELAYED)] if is_patient and not packet.size else []
+        ends = (
+            [_packet_of(headers.end_of_sequence) for _ in range(MOST_DELAYED)] if is_patient and not packet.size else []
+        )
         for part in (*ends, _copy(packet) if is_hidden else packet):
             try:
                 pictures = decoder.decode(part)

@@ -189,6 +189,29 @@ def test_a_short_recording_is_cut_finer_so_that_it_spreads_over_the_cores(n_fram
     assert len(plan) >= min(8, max(1, n_frames // 250))
 
 
+@pytest.mark.parametrize("gop", [600, 1200, 1201, 1800, 3000, 5400])
+def test_gops_longer_than_shards_make_chunks_of_several_shards(gop: int) -> None:
+    plan = plan_chunks(44_000, range(0, 44_000, gop))
+
+    assert plan.is_shared_out
+    assert len(plan) >= 8
+    assert plan.decoded_again <= 0.03
+    assert plan.frames_per_shard <= 1500
+
+
+@pytest.mark.parametrize(("n_frames", "gop"), [(2000, 600), (2000, 1200), (5000, 1200), (20_000, 7000)])
+def test_gops_that_are_too_few_to_share_out_are_the_work_of_one_decoder(n_frames: int, gop: int) -> None:
+    plan = plan_chunks(n_frames, range(0, n_frames, gop))
+
+    assert not plan.is_shared_out
+    assert (len(plan), plan.n_decoded_again) == (1, 0)
+
+
+def test_a_recording_of_one_shard_is_not_worth_many_cores() -> None:
+    assert plan_chunks(250, [0]).is_shared_out
+    assert not plan_chunks(600, [0]).is_shared_out
+
+
 def test_an_endless_gop_is_the_work_of_one_decoder_that_fills_many_shards() -> None:
     plan = plan_chunks(20_000, [0])
 

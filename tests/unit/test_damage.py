@@ -6,6 +6,7 @@ import functools
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -396,7 +397,7 @@ def test_of_several_threads_each_is_done_with_a_frame_before_its_flag_is_read(
         *before, at_the_end = asked
         # What comes out now was begun when there was a thread for it: n_used - 1 times ago.
         began = [n_asked - (n_used - 1) for n_asked, packets in enumerate(before) for _ in packets]
-        assert min(np.subtract(began, sum(before, []))) >= n_used
+        assert min(np.subtract(began, list(chain(*before)))) >= n_used
         # In the end nothing is left but what the threads are at.
         assert len(at_the_end) == n_used - 1
         assert len(began) + len(at_the_end) == 60

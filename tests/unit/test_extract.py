@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import av
 import numpy as np
@@ -30,7 +32,7 @@ from facehog_core.chunking import Chunk
 from facehog_core.crop import Crop
 from facehog_core.decode import DecodedFrame, iter_frames
 from facehog_core.errors import ChangedError, CropError, StoreError, ViewError
-from facehog_core.extract import check_crop, compute_shard, extract_chunk, iter_chosen, plan_run
+from facehog_core.extract import SPARE_THREADS, check_crop, compute_shard, extract_chunk, iter_chosen, plan_run
 from facehog_core.hog import HogParams, normalise_blocks
 from facehog_core.layout import Work
 from facehog_core.picture import render_pictures
@@ -152,6 +154,33 @@ def test_many_shards_by_one_decoder_are_the_same_bytes(recording: Path, whole: P
 
     assert len(receipts) == 9
     assert_same_bytes(seal_store(paths, receipts, ENDED), whole)
+
+
+@pytest.mark.parametrize(("shards_per_chunk", "n_threads"), [(1, 1), (9, 3 + SPARE_THREADS)])
+def test_one_chunk_for_all_takes_the_cores_that_are_idle_and_makes_the_same_bytes(
+    recording: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shards_per_chunk: int,
+    n_threads: int,
+) -> None:
+    used = set()
+
+    @contextmanager
+    def taking_cores(most: int) -> Iterator[int]:
+        yield min(most, 3)
+
+    def note(*arguments: Any, n_threads: int) -> Iterator[DecodedFrame]:
+        used.add(n_threads)
+        return iter_frames(*arguments, n_threads=n_threads)
+
+    monkeypatch.setattr(extract, "taking_cores", taking_cores)
+    monkeypatch.setattr(extract, "iter_frames", note)
+    store = run_recording(tmp_path, recording, SMALL, frames_per_shard=7, shards_per_chunk=shards_per_chunk)
+
+    assert used == {n_threads}
+    assert_same_bytes(store, whole)
 
 
 KILLED = """
