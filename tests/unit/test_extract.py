@@ -334,9 +334,11 @@ def test_what_lies_far_between_chosen_frames_is_not_decoded(recording: Path, mon
     monkeypatch.setattr(chunking, "FEWEST_SKIPPED", 10)
     asked = []
 
-    def remember(info: VideoInfo, index: FrameIndex, start: int, stop: int) -> Iterator[DecodedFrame]:
+    def remember(
+        info: VideoInfo, index: FrameIndex, start: int, stop: int, *, n_threads: int
+    ) -> Iterator[DecodedFrame]:
         asked.append((start, stop))
-        return iter_frames(info, index, start, stop)
+        return iter_frames(info, index, start, stop, n_threads=n_threads)
 
     monkeypatch.setattr(extract, "iter_frames", remember)
     numbers = np.array([3, 5, 17, 50, 59])
