@@ -566,8 +566,8 @@ def test_a_decoder_is_closed_when_a_shard_fails(
     paths = lay_out_run(tmp_path, recording, SMALL)
     decoders = []
 
-    def remember(*given: object) -> Iterator[DecodedFrame]:
-        decoders.append(iter_frames(*given))  # type: ignore[arg-type]
+    def remember(*given: object, **options: object) -> Iterator[DecodedFrame]:
+        decoders.append(iter_frames(*given, **options))  # type: ignore[arg-type]
         return decoders[-1]
 
     def fail(frames: Iterator[DecodedFrame], _span: Chunk, _work: Work) -> ShardHogs:
