@@ -397,7 +397,7 @@ def show(
 
 def _progress_of(record: RunRecord, config: Config) -> Progress | None:
     """Look how far a running run is."""
-    if record.state is not Fate.RUNNING or record.run_id is None:
+    if record.state != Fate.RUNNING or record.run_id is None:
         return None
     from facehog_core.source import name_recording
     from facehog_core.store import RunPaths, measure_progress

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -14,16 +16,22 @@ from typing import NamedTuple
 import pytest
 from barcode import write_recording
 from lab import Lab
+from runs import BEGUN, make_hogs, make_paths, make_work, shards_of
 
 from deployments.choices import check_shared_timestamps
 from deployments.cli import _last_record, main
 from deployments.config import TEMPLATE, load_config
 from facehog_core import Catalogue, Crop, Recipe
+from facehog_core.effort import Effort
 from facehog_core.errors import ConfigError
 from facehog_core.mask import Box
 from facehog_core.provenance import RunRecord
+from facehog_core.schema import Fate
 from facehog_core.selection import Selection
+from facehog_core.store import create_store, write_shard
 from facehog_core.timestamps import TimestampsSource
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 class Answer(NamedTuple):
@@ -362,3 +370,34 @@ def test_a_wrong_sidecar_or_option_stops_process_before_anything_is_done(run: Ru
         assert answer.status == 2
         assert said in answer.err
     assert not (tmp_path / "store").exists()
+
+
+def test_show_tells_how_far_a_running_run_is_how_fast_and_how_long_it_will_take(run: Run, tmp_path: Path) -> None:
+    run("init")
+    work = make_work()
+    paths = make_paths(tmp_path / "store", work)
+    create_store(paths, work, BEGUN)
+    first = shards_of(work)[0]
+    # Three quarters of the time for decoding.
+    effort = Effort(worker="rig:1:1", began_at=NOON.timestamp(), first_frame_s=0.1, decoding_s=3.75, describing_s=1.25)
+    write_shard(paths, first, replace(make_hogs(work, first), effort=effort))
+    record = RunRecord(
+        path=tmp_path / "inbox" / "m12.mp4",
+        state=Fate.RUNNING,
+        reason="23 frames are being described",
+        changed_at=NOON,
+        started_at=NOON,
+        size_bytes=work.info.size_bytes,
+        run_id=paths.run_id,
+        digest=work.info.digest,
+        recipe=work.recipe.as_dict(),
+    )
+    with Catalogue(f"sqlite:///{tmp_path / 'catalogue.db'}", create=True) as catalogue:
+        catalogue.record(record)
+
+    (line,) = [line for line in run("show", paths.run_id).out.splitlines() if "frames a second" in line]
+    assert re.fullmatch(r"  10 of 23 frames; \d+ frames a second, \d+ % of the decoder's limit, \d+ s left", line)
+    told = json.loads(run("show", paths.run_id, "--json").out)["progress"]
+    assert (told["n_done"], told["n_frames"]) == (10, 23)
+    # Writing takes a little as well.
+    assert 0 < told["pace"]["decoder_share"] < 0.75
