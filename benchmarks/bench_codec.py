@@ -76,7 +76,7 @@ def main() -> None:
     # Numbers of one core: Zarr's threads use one each, but the main thread would take all.
     numcodecs.blosc.use_threads = False
 
-    work, hogs = describe(options.recording, options.crop, 150 if options.quick else 1000)
+    work, hogs = describe(options.recording, options.crop, 150 if options.quick else 500)
     machine = describe_machine()
     stay_on_one_core()
     n_frames = len(hogs.histograms)
@@ -124,15 +124,19 @@ def candidates(kinds: Sequence[tuple[str, int]]) -> Iterator[Codec]:
     for is_frame_last in (False, True):
         for name, level in kinds:
             # The hardest ones take thousands of us a frame, in any order.
-            shuffles = ("bytes",) if name == "lz4hc" or (level == 9 and name == "zstd") else SHUFFLES
+            shuffles = ("bytes",) if is_slow(name, level) else SHUFFLES
             yield from (
                 Codec(name=name, level=level, shuffle=shuffle, is_frame_last=is_frame_last) for shuffle in shuffles
             )
 
 
+def is_slow(name: str, level: int) -> bool:
+    return name == "lz4hc" or (name, level) == ("zstd", 9)
+
+
 def candidates_for_pictures(kinds: Sequence[tuple[str, int]]) -> Iterator[Codec]:
     for name, level in kinds:
-        if (name != "lz4hc" and level < 9) or name == "lz4":
+        if not is_slow(name, level):
             yield from (Codec(name=name, level=level, shuffle=shuffle) for shuffle in SHUFFLES)
 
 
@@ -150,7 +154,8 @@ class Weighed:
 
 
 def weigh(codec: Codec, values: dict[str, NDArray[np.float32]], rounds: int) -> list[Weighed]:
-    return [weigh_chunks(codec, list(cut(array)), len(array), rounds) for array in values.values()]
+    n_rounds = 1 if is_slow(codec.name, codec.level) else rounds
+    return [weigh_chunks(codec, list(cut(array)), len(array), n_rounds) for array in values.values()]
 
 
 def weigh_pictures(codec: Codec, pictures: dict[str, NDArray[np.float32]]) -> Weighed:
