@@ -14,6 +14,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
 from .chunking import ChunkPlan
 from .recipe import Recipe
+from .rounding import ALL_BITS
 from .timing import Times
 from .video import FrameIndex, VideoInfo
 from .view import View
@@ -101,6 +102,8 @@ def _make_arrays_of_shards(group: zarr.Group, work: Work) -> None:
     n_cell_rows, n_cell_cols = hog.n_cells(frame_shape)
     n_features, n_block_rows = hog.n_features(frame_shape), hog.n_blocks(frame_shape)[0]
     inner, shard = work.plan.frames_per_inner_chunk, work.plan.frames_per_shard
+    # Whoever gives bits away wants small stores, and lz4 makes nothing of a byte that is half zero.
+    compressors = FAST_COMPRESSORS if work.recipe.keep_bits == ALL_BITS else None
     _make(
         group,
         "histograms",
@@ -109,7 +112,7 @@ def _make_arrays_of_shards(group: zarr.Group, work: Work) -> None:
         frames=(shard, shard),
         band=_count_rows_per_band(n_cell_rows, 4 * shard * n_cell_cols * hog.orientations),
         is_frame_last=True,
-        compressors=FAST_COMPRESSORS,
+        compressors=compressors,
     )
     features_per_row = n_features // n_block_rows
     _make(
@@ -120,7 +123,7 @@ def _make_arrays_of_shards(group: zarr.Group, work: Work) -> None:
         frames=(shard, shard),
         band=features_per_row * _count_rows_per_band(n_block_rows, 4 * shard * features_per_row),
         is_frame_last=True,
-        compressors=FAST_COMPRESSORS,
+        compressors=compressors,
     )
     _make(
         group,
