@@ -35,7 +35,7 @@ from facehog_core.video import probe
 from flows.cluster import count_cores
 
 CROP = Crop(x=53, y=22, width=916, height=475)
-N_FRAMES, QUICK_FRAMES = 44_000, 2_000
+N_FRAMES, QUICK_FRAMES = 44_000, 1_000
 
 
 def time_pool(pool: Pool, recording: Path, store: Path) -> tuple[float, ChunkPlan]:

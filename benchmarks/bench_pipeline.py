@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from footage import GOP, make_footage
-from pipeline import decode_all, process_recording, read_all, scratch, spans_of, worker_processes
+from pipeline import cpu_seconds, decode_all, process_recording, read_all, scratch, spans_of, worker_processes
 from side_by_side import (
     Finding,
+    Measure,
     Report,
     compare,
     count_cores,
@@ -56,7 +58,15 @@ def main() -> None:
         for way in ways_with(make_footage(N_WARMING), pools).values():
             way()
         decoded = decode_all(recording, spans, processes)
-        times = take_turns(ways_with(recording, pools), rounds, warm_up=False)
+        ways = ways_with(recording, pools)
+        spent: dict[str, list[float]] = {name: [] for name in ways}
+        times = take_turns(
+            {name: partial(weigh, way, spent[name]) for name, way in ways.items()}, rounds, warm_up=False
+        )
+    cpu = {
+        name: Measure(name=f"{name}, CPU", unit="ms a frame", values=tuple(1e3 * one / n_frames for one in found))
+        for name, found in spent.items()
+    }
     ours, ours_threads, ours_one, plain, plain_one, reader, ffmpeg = times.values()
     what = "decode + grey + HOG + write Zarr"
     worst_gop, worst = most_decoded_twice()
@@ -65,9 +75,18 @@ def main() -> None:
         setting=f"{n_frames} frames of {info.width} x {info.height} at {info.size_bytes // n_frames:,} bytes, "
         f"GOP {GOP}, {len(spans)} chunks, {rounds} rounds",
         machine=machine,
-        measures=tuple(time.converted(lambda seconds: n_frames / seconds, "frames/s") for time in times.values()),
+        measures=(
+            *(time.converted(lambda seconds: n_frames / seconds, "frames/s") for time in times.values()),
+            *cpu.values(),
+        ),
         findings=(
             compare(ours, plain, number=2, names=(what, "plain PyAV on the same spans"), at_least=0.9),
+            compare(
+                cpu[ours.name],
+                cpu[plain.name],
+                number=2,
+                names=(f"{what}, by CPU time", "plain PyAV on the same spans, by CPU time"),
+            ),
             compare(ours, reader, number=2, names=(what, "facehog's reader, nothing described")),
             compare(ours_threads, plain, number=2, names=(f"{what}, by threads", "plain PyAV by processes")),
             compare(ours, ffmpeg, number=3, names=(what, "ffmpeg -f null, default threads"), at_least=1.15),
@@ -124,6 +143,13 @@ def ways_with(recording: Path, pools: Pools) -> dict[str, Callable[[], object]]:
         f"facehog's reader, {n} processes": lambda: read_all(info, index, spans, pools.processes),
         "ffmpeg -f null": lambda: run_ffmpeg_null(recording),
     }
+
+
+def weigh(way: Callable[[], object], spent: list[float]) -> None:
+    """Note the CPU time that a way takes."""
+    before = cpu_seconds()
+    way()
+    spent.append(cpu_seconds() - before)
 
 
 def make_store(recording: Path, pool: Executor) -> None:

@@ -124,6 +124,13 @@ def peak_memory_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB  # Bytes on macOS.
 
 
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and all that it started: a clock that others on the machine hardly move."""
+    this = psutil.Process()
+    spent = [process.cpu_times() for process in (this, *this.children(recursive=True))]
+    return sum(one.user + one.system + one.children_user + one.children_system for one in spent)
+
+
 def spans_of(info: VideoInfo, index: FrameIndex, plan: ChunkPlan | None = None) -> list[Span]:
     """Return the spans that the chunks of a run have, for those who only decode them."""
     plan = plan or plan_chunks(index.n_frames, index.is_keyframe.nonzero()[0], is_seekable=index.is_seekable)

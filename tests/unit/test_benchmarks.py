@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import psutil
@@ -18,7 +19,16 @@ from bench_length import furthest_from_line
 from footage import make_footage, repeat_packets
 from hypothesis import given
 from hypothesis import strategies as st
-from pipeline import MIB, decode_all, decode_plainly, process_recording, read_plainly, spans_of
+from pipeline import (
+    MIB,
+    cpu_seconds,
+    decode_all,
+    decode_plainly,
+    process_recording,
+    read_plainly,
+    spans_of,
+    worker_processes,
+)
 from recordings import ffmpeg_frames, md5_of
 from results import ANSWERED_BY, Outcome, write_results
 from side_by_side import Finding, Measure, Report, compare, describe_machine, order_of_round, take_turns
@@ -179,7 +189,7 @@ def test_a_benchmark_that_fails_or_hangs_does_not_keep_others_from_their_report(
 
     hanging = tmp_path / "bench_hanging.py"
     hanging.write_text("import time; time.sleep(600)")
-    assert run_all.run_script(hanging, is_quick=False, limit_s=0.2).failure.startswith("was ended after")
+    assert run_all.run_script(hanging, is_quick=False, limit_s=0.2).failure.startswith("was ended, since")
 
 
 @pytest.fixture(scope="module")
@@ -269,3 +279,14 @@ def test_what_lies_on_a_line_is_told_from_what_bends() -> None:
     straight = {n: 1.5 + 0.003 * n for n in (5_000, 20_000, 44_000)}
     assert furthest_from_line(straight) == pytest.approx(0, abs=1e-6)
     assert furthest_from_line(straight | {44_000: 1.3 * straight[44_000]}) > 5
+
+
+def test_cpu_time_counts_workers_that_run_and_those_that_have_ended() -> None:
+    before_s = cpu_seconds()
+    with worker_processes(1) as pool:
+        pool.submit(sum, range(10_000_000)).result()
+        theirs_s = pool.submit(process_time).result()
+        running_s = cpu_seconds()
+    # The kernel counts in hundredths of a second.
+    assert running_s - before_s > theirs_s - 0.05
+    assert cpu_seconds() > running_s - 0.05
