@@ -28,8 +28,8 @@ _ABOUT_PTS = "presentation time stamp, in units of the stream's time base; the l
 # Frames in a chunk of the small per-frame arrays (time_s, pts, keyframe): half a megabyte.
 FRAMES_PER_INDEX_CHUNK = 2**16
 # Chosen by benchmarks/bench_codec.py. The checksum comes last: it covers the bytes as they lie on the disk.
-# For values that change little from frame to frame and lie in that order: a quarter of the time that zstd takes at its
-# fastest, and a tenth larger.
+# For values that change little from frame to frame and lie in that order: less than half the time that zstd takes at
+# its fastest, and a few per cent larger.
 FAST_COMPRESSORS = (BloscCodec(cname="lz4", clevel=9, shuffle="shuffle", typesize=4), Crc32cCodec())
 # Pictures are runs of zeros and of whole values that come again: sorting their bytes makes them larger.
 _PICTURE_COMPRESSORS = (BloscCodec(cname="lz4", clevel=9, shuffle="noshuffle", typesize=4), Crc32cCodec())
