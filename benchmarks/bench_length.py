@@ -33,7 +33,7 @@ class Taken:
 
 
 def main() -> None:
-    options = make_parser(__doc__, rounds=2).parse_args()
+    options = make_parser(__doc__, rounds=1).parse_args()
     machine, rounds, n_cores = describe_machine(), rounds_of(options), count_cores()
     shortest, lengths = (250, (500, 1000, 1500)) if options.quick else (2000, (5_000, 20_000, 44_000))
     # The longest is taken once, in the middle: it is most of the time that this takes.

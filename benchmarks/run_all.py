@@ -38,14 +38,15 @@ def main() -> None:
         os.environ["FACEHOG_BENCH_SEGMENT"] = str(options.segment.resolve())
 
     scripts = find_scripts(HERE, options.only)
-    outcomes = list(run_scripts(scripts, is_quick=options.quick))
     command = " ".join(["python benchmarks/run_all.py", *sys.argv[1:]])
-    table = write_results(outcomes, command=command, date=date.today().isoformat())
-    if options.quick or options.only:
-        print("\n" + table)
-    else:
-        (HERE / "RESULTS.md").write_text(table, "utf-8")
-        print(f"\n{HERE / 'RESULTS.md'} is written.")
+    outcomes: list[Outcome] = []
+    for outcome in run_scripts(scripts, is_quick=options.quick):
+        outcomes.append(outcome)
+        table = write_results(outcomes, command=command, date=date.today().isoformat())
+        if not (options.quick or options.only):
+            # After each, so that what was measured is not lost if a run is stopped.
+            (HERE / "RESULTS.md").write_text(table, "utf-8")
+    print("\n" + table if options.quick or options.only else f"\n{HERE / 'RESULTS.md'} is written.")
     if any(outcome.report is None for outcome in outcomes):
         sys.exit(1)
 
