@@ -35,7 +35,7 @@ lint: install ## check style and types
 fuzz: install ## damage recordings in thousands of ways and see that nothing breaks
 	$(BIN)/python tests/fuzz.py $(if $(FACEHOG_TEST_VIDEOS),--videos "$(FACEHOG_TEST_VIDEOS)")
 
-bench: $(BENCHABLE) ## run the benchmarks (20 minutes, 2 GB of footage) and write benchmarks/RESULTS.md
+bench: $(BENCHABLE) ## run the benchmarks (half an hour, 2 GB of footage) and write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run_all.py $(if $(SEGMENT),--segment "$(SEGMENT)")
 
 bench-quick: $(BENCHABLE) ## run less of each benchmark (3 minutes) and only print
