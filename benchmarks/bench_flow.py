@@ -25,6 +25,7 @@ from side_by_side import Measure, Report, compare, describe_machine, make_parser
 from deployments.preload import warm_up
 from deployments.processes import find_marked
 from facehog_core.chunking import ChunkPlan
+from facehog_core.cores import count_cores
 from facehog_core.crop import Crop
 from facehog_core.extract import extract_chunk, plan_run
 from facehog_core.provenance import describe_software
@@ -32,7 +33,6 @@ from facehog_core.recipe import Recipe, name_run
 from facehog_core.source import name_recording
 from facehog_core.store import RunPaths, discard_partial
 from facehog_core.video import probe
-from flows.cluster import count_cores
 
 CROP = Crop(x=53, y=22, width=916, height=475)
 N_FRAMES, QUICK_FRAMES = 44_000, 1_000

@@ -30,7 +30,6 @@ from side_by_side import (
     Measure,
     Report,
     compare,
-    count_cores,
     describe_machine,
     make_parser,
     publish,
@@ -39,6 +38,7 @@ from side_by_side import (
 )
 from skimage.feature import hog
 
+from facehog_core.cores import count_cores
 from facehog_core.recipe import Recipe
 from facehog_core.session import open_session
 

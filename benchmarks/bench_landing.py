@@ -21,7 +21,7 @@ from service import RunningService, run_service
 from side_by_side import Finding, Measure, Report, compare, describe_machine, make_parser, publish
 
 from deployments.processes import find_marked
-from flows.cluster import count_cores
+from facehog_core.cores import count_cores
 
 LOOK_S = 0.1
 # Frames of all, and recordings in which they come.

@@ -12,12 +12,13 @@ from side_by_side import (
     Finding,
     Measure,
     Report,
-    count_cores,
     describe_machine,
     make_parser,
     publish,
     rounds_of,
 )
+
+from facehog_core.cores import count_cores
 
 MOST_PERCENT_OFF_THE_LINE = 5.0
 MOST_PERCENT_MORE_MEMORY = 10.0

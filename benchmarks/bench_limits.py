@@ -14,7 +14,6 @@ from side_by_side import (
     Finding,
     Measure,
     Report,
-    count_cores,
     describe_machine,
     make_parser,
     publish,
@@ -23,6 +22,7 @@ from side_by_side import (
     take_turns,
 )
 
+from facehog_core.cores import count_cores
 from facehog_core.video import probe
 
 # More than any cache holds.

@@ -20,7 +20,6 @@ from side_by_side import (
     Measure,
     Report,
     compare,
-    count_cores,
     describe_machine,
     make_parser,
     publish,
@@ -30,6 +29,7 @@ from side_by_side import (
 )
 
 from facehog_core.chunking import plan_chunks
+from facehog_core.cores import count_cores
 from facehog_core.video import probe
 
 MOST_DECODED_TWICE_PERCENT = 3.0

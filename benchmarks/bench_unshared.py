@@ -17,7 +17,6 @@ from pipeline import process_recording, scratch, worker_processes
 from side_by_side import (
     Report,
     compare,
-    count_cores,
     describe_machine,
     ffmpeg_command,
     make_parser,
@@ -28,6 +27,7 @@ from side_by_side import (
 )
 
 from facehog_core.chunking import ChunkPlan
+from facehog_core.cores import count_cores
 
 
 def main() -> None:

@@ -27,6 +27,8 @@ from typing import Any
 
 import imageio_ffmpeg
 
+from facehog_core.cores import count_cores
+
 LIBRARIES = ("numpy", "numba", "zarr", "numcodecs", "scikit-image", "dask", "prefect")
 
 
@@ -319,11 +321,6 @@ def cpu_name() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def count_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def stay_on_one_core() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from distributed import LocalCluster
 
-from flows.cluster import LOOPBACK, count_cores
+from facehog_core.cores import count_cores
+from flows.cluster import LOOPBACK
 
 
 def run_cluster(n_workers: int, scheduler_file: Path) -> None:

@@ -19,11 +19,12 @@ import httpx
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.choices import find_orphans
+from facehog_core.cores import count_cores
 from facehog_core.errors import CatalogueError
 from facehog_core.filesystems import is_network, name_filesystem
 from facehog_core.intake import scan_inbox
 from facehog_core.provenance import PACKAGES, describe_host, describe_software
-from flows.cluster import LOOPBACK, count_cores
+from flows.cluster import LOOPBACK
 
 from .config import Config, InboxConfig
 

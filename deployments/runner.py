@@ -37,13 +37,18 @@ from .hosts import Host
 
 log = logging.getLogger(__name__)
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 # Between two questions to Prefect's server, when nobody has rung: runs of the UI and of schedules; seconds.
 POLL_S = 2.0
 # Between two looks at the bell, seconds.
 BELL_S = 0.05
 # At night, when a rig is idle; in the server's time zone (UTC).
 NIGHTLY = "17 3 * * *"
+
+
+def start_log() -> None:
+    """Log what this process of the service does, a line each, to its standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def bell_beside(ready_file: Path) -> Path:
@@ -227,8 +232,7 @@ def main() -> None:
     parser.add_argument("--scheduler")
     parser.add_argument("--ready-file", type=Path, required=True)
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    start_log()
     config = load_config(given.config)
     deployments = {found.apply(): found.flow_name for found in make_deployments(config, given.scheduler)}
     runner = FlowRunner(deployments, bell_beside(given.ready_file), config.prefect.max_runs)

@@ -33,7 +33,7 @@ from facehog_core.sequence import is_still_name
 from flows.outage import is_outage
 
 from .config import load_config
-from .runner import LOG_FORMAT, bell_beside, make_launcher
+from .runner import bell_beside, make_launcher, start_log
 
 log = logging.getLogger(__name__)
 
@@ -168,8 +168,7 @@ def main() -> None:
     parser.add_argument("--scheduler")
     parser.add_argument("--ready-file", type=Path, required=True)
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    start_log()
     config = load_config(given.config)
     with Catalogue(config.catalogue, create=True) as catalogue:
         launcher = make_launcher(config, given.scheduler, bell_beside(given.ready_file))

@@ -19,11 +19,12 @@ import httpx
 from filelock import FileLock, Timeout
 
 from facehog_core.catalogue import Catalogue, FileRecord
+from facehog_core.cores import count_cores
 from facehog_core.disk import write_durably
 from facehog_core.errors import ServiceError
 from facehog_core.locks import is_held
 from facehog_core.schema import Fate
-from flows.cluster import LOOPBACK, count_cores
+from flows.cluster import LOOPBACK
 
 from .config import Config
 from .environment import MARK, describe_environment

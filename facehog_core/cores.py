@@ -37,7 +37,7 @@ def taking_cores(most: int, folder: Path | None = None) -> Iterator[int]:
     folder = folder or Path(tempfile.gettempdir()) / f"facehog-cores-{_user()}"
     with ExitStack() as taken:
         n_taken = 0
-        for core in _cores():
+        for core in list_cores():
             if n_taken < most and _take(folder, core, taken):
                 n_taken += 1
         yield max(n_taken, 1)
@@ -54,9 +54,14 @@ def _take(folder: Path, core: int, taken: ExitStack) -> bool:
     return True
 
 
-def _cores() -> list[int]:
+def list_cores() -> list[int]:
     """Return the numbers of the cores that this process may use."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(list_cores())
 
 
 def _user() -> str:

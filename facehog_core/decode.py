@@ -126,7 +126,8 @@ def iter_frames(
     if info.looks is not None:
         return _read_images(info, info.looks, index, start, stop)
     check_unchanged(info)
-    return _decode(_Source(info, index, min(n_threads, _count_useful_threads(index))), start, stop)
+    n_used = 1 if n_threads == 1 else min(n_threads, _count_useful_threads(index))
+    return _decode(_Source(info, index, n_used), start, stop)
 
 
 def _count_useful_threads(index: FrameIndex) -> int:

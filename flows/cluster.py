@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facehog_core.cores import count_cores
 from facehog_core.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -82,8 +82,3 @@ def _find_scheduler(address: str) -> str:
         raise ServiceError(
             address, "this scheduler file of Dask cannot be read", "Start the cluster: `facehog up` has one."
         ) from error
-
-
-def count_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,7 +13,7 @@ from facehog_core.cores import taking_cores
 
 @pytest.fixture(autouse=True)
 def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "_cores", lambda: [0, 1, 2, 5])
+    monkeypatch.setattr(cores, "list_cores", lambda: [0, 1, 2, 5])
 
 
 def test_who_comes_first_has_what_is_of_use_and_the_next_what_is_left(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ TAKE = """
 import sys
 from pathlib import Path
 from facehog_core import cores
-cores._cores = lambda: [0, 1, 2, 5]
+cores.list_cores = lambda: [0, 1, 2, 5]
 with cores.taking_cores(3, Path(sys.argv[1])) as taken:
     print(taken, flush=True)
     sys.stdin.read()
