@@ -26,9 +26,11 @@ from facehog_core.source import name_recording
 from facehog_core.store import RunPaths, measure_progress
 from facehog_core.synthetic import write_mouse_face
 
-from .config import FILE_NAME, TEMPLATE, Config, load_config
+from .config import Config
+from .config_file import FILE_NAME, load_config
 from .display import console, paint, print_records
 from .processes import end_processes, find_marked
+from .template import TEMPLATE
 
 REAL = "aind_bvt_clip.mp4"
 SYNTHETIC = "synthetic_mouse_face.mp4"

@@ -26,7 +26,8 @@ from facehog_core.intake import scan_inbox
 from facehog_core.provenance import PACKAGES, describe_host, describe_software
 from flows.cluster import LOOPBACK
 
-from .config import Config, InboxConfig
+from .config import Config
+from .tables import InboxConfig
 
 # A store takes 25 kB a frame at the default parameters: 1 GB is 40,000 frames.
 LITTLE_SPACE_BYTES = 5 * 10**9
@@ -191,7 +192,7 @@ def _examine_catalogue(config: Config) -> Finding:
 
 
 def _examine_prefect(config: Config) -> Finding:
-    from .cli import find_service
+    from .commands.common import find_service
 
     api_url = config.prefect.api_url or os.environ.get("PREFECT_API_URL") or find_service(config).get("api_url")
     if api_url is None:

@@ -32,7 +32,8 @@ from flows.outage import is_outage
 from flows.process_recording import process_recording
 from flows.reconcile_inboxes import describe_inbox, reconcile_inboxes
 
-from .config import Config, load_config
+from .config import Config
+from .config_file import load_config
 from .hosts import Host
 
 log = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ from facehog_core.schema import Fate
 from facehog_core.sequence import is_still_name
 from flows.outage import is_outage
 
-from .config import load_config
+from .config_file import load_config
 from .runner import bell_beside, make_launcher, start_log
 
 log = logging.getLogger(__name__)

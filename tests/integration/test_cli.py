@@ -19,8 +19,10 @@ from lab import Lab
 from runs import BEGUN, make_hogs, make_paths, make_work, shards_of
 
 from deployments.choices import check_shared_timestamps
-from deployments.cli import _last_record, main
-from deployments.config import TEMPLATE, load_config
+from deployments.cli import main
+from deployments.commands.process import last_record
+from deployments.config_file import load_config
+from deployments.template import TEMPLATE
 from facehog_core import Catalogue, Crop, Recipe
 from facehog_core.effort import Effort
 from facehog_core.errors import ConfigError
@@ -309,7 +311,7 @@ def test_process_tells_of_the_run_that_was_asked_for_not_of_the_newest(
     lab.process(processed, Recipe(crop=Crop(x=9000, y=0, width=64, height=64)))
     lab.process(processed)
 
-    record = _last_record(load_config(None), processed)
+    record = last_record(load_config(None), processed)
     assert record is not None
     assert (record.state, record.recipe["crop"]) == ("finished", None)
 

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from deployments.config import TEMPLATE, Config, InboxConfig, TimestampsConfig, find_config, load_config
+from deployments.config import Config
+from deployments.config_file import find_config, load_config
+from deployments.tables import InboxConfig, TimestampsConfig
+from deployments.template import TEMPLATE
 from facehog_core import Crop, HogParams
 from facehog_core.errors import ConfigError
 from facehog_core.mask import Box, Polygon

@@ -1,0 +1,1 @@
+"""The commands, in groups; `deployments.cli` puts them together."""

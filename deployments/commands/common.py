@@ -1,0 +1,57 @@
+"""What commands have in common: options, the configuration, exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facehog_core.errors import ConfigError, FacehogError, RecordingRefusedError
+
+from ..config import Config
+from ..config_file import FILE_NAME, find_config, load_config
+
+DONE, FAILED, WRONG_USAGE, REFUSED = 0, 1, 2, 3
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="FACEHOG_CONFIG", help=f"Configuration; otherwise ./{FILE_NAME}."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show the log.")]
+
+
+def normalise(path: Path) -> Path:
+    """Return an absolute path without ``~`` and ``..``, as the catalogue names files."""
+    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+
+
+def status_of(error: FacehogError) -> int:
+    """Return the exit status that tells the kind of an error."""
+    match error:
+        case ConfigError():
+            return WRONG_USAGE
+        case RecordingRefusedError():
+            return REFUSED
+        case _:
+            return FAILED
+
+
+def configure(path: Path | None) -> tuple[Config, Path | None]:
+    """Read the configuration that a command is given; return where it stands, too."""
+    found = find_config(path)
+    return load_config(found), found
+
+
+def find_service(config: Config) -> dict[str, str]:
+    """Return the addresses of the service that is up for this configuration; empty if none is."""
+    from ..up import ServicePaths, is_up
+
+    paths = ServicePaths(state_dir=config.state_dir)
+    if not paths.addresses.exists() or not is_up(config.state_dir):
+        return {}
+    addresses: dict[str, str] = json.loads(paths.addresses.read_text("utf-8"))
+    return addresses
