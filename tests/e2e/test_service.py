@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psutil
 import pytest
 from barcode import write_recording
-from recordings import run_ffmpeg
+from service_lab import N_MOUSE, PATIENCE_S, REPOSITORY, SETTLE_S, ServiceLab, write_mouse
 
 from deployments.environment import describe_environment
 from deployments.processes import find_marked
 from facehog_core import Catalogue, open_session
-from facehog_core.catalogue import FileRecord
-from facehog_core.errors import CatalogueError
 from facehog_core.schema import Fate
-from facehog_core.store import RunPaths
 
 pytestmark = [
     pytest.mark.e2e,
@@ -35,134 +27,11 @@ pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="stops services by POSIX signals"),
 ]
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-MOUSE = REPOSITORY / "deployments" / "recordings" / "aind_bvt_clip.mp4"
-N_MOUSE = 501  # frames
-# Far longer than anything here takes: no verdict hangs on the machine's speed.
-PATIENCE_S = 240.0
-
-SETTLE_S = 1.0
-CONFIG = f"""
-[[inbox]]
-path = "inbox"
-settle_s = {SETTLE_S}
-
-[prefect]
-port = 0
-
-# As many on any machine: a run is to take a while.
-[dask]
-n_workers = 2
-
-[sensor]
-interval_s = 1
-"""
-
-
-class Lab:
-    """A folder with an inbox, and a service that may run for it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.inbox = folder / "inbox"
-        self.inbox.mkdir()
-        (folder / "facehog.toml").write_text(CONFIG, "utf-8")
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def state_dir(self) -> Path:
-        return self.folder / ".facehog"
-
-    def start(self) -> None:
-        before = self._announced_ns()
-        with (self.folder / "up.log").open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "deployments.cli", "up"],
-                cwd=self.folder,
-                env={**os.environ, "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5"},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        # One that was killed has left its own announcement behind.
-        self.wait_for(lambda: self._announced_ns() not in (None, before), "the service to be up")
-
-    def _announced_ns(self) -> int | None:
-        addresses = self.state_dir / "service.json"
-        return addresses.stat().st_mtime_ns if addresses.exists() else None
-
-    @property
-    def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def stop(self) -> int:
-        assert self.process
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=PATIENCE_S)
-
-    def kill_everything(self) -> None:
-        assert self.process
-        self.process.kill()
-        self.process.wait()
-        family = find_marked(str(self.state_dir))
-        for process in family:
-            # Some end by themselves as soon as their parent is gone.
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(family)
-
-    @property
-    def api_url(self) -> str:
-        return str(json.loads((self.state_dir / "service.json").read_text("utf-8"))["api_url"])
-
-    def ask(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        answer = httpx.post(f"{self.api_url}/{path}", json=body, timeout=30)
-        found: list[dict[str, Any]] = answer.raise_for_status().json()
-        return found
-
-    def file(self, path: Path) -> FileRecord | None:
-        try:
-            with Catalogue(f"sqlite:///{self.folder / 'catalogue.db'}") as catalogue:
-                return catalogue.file(path)
-        except CatalogueError:
-            return None
-
-    def wait_until_settled(self, *paths: Path) -> dict[Path, FileRecord]:
-        def settled() -> dict[Path, FileRecord] | None:
-            files = {path: file for path in paths if (file := self.file(path)) and file.state.is_settled}
-            return files if len(files) == len(paths) else None
-
-        found: dict[Path, FileRecord] = self.wait_for(settled, f"the fates of {[path.name for path in paths]}")
-        return found
-
-    def wait_for(self, look: Callable[[], Any], what: str) -> Any:
-        deadline_s = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline_s:
-            if found := look():
-                return found
-            assert self.process is None or self.process.poll() is None, self.logs()
-            time.sleep(0.1)
-        raise AssertionError(f"waited in vain for {what}\n{self.logs()}")
-
-    def logs(self) -> str:
-        files = [self.folder / "up.log", *(self.state_dir / "logs").glob("*.log")]
-        return "\n".join(f"== {file.name}\n{file.read_text('utf-8', 'replace')[-3000:]}" for file in files)
-
-    def find_processes(self, part: str) -> list[psutil.Process]:
-        found = []
-        for process in find_marked(str(self.state_dir)):
-            with contextlib.suppress(psutil.Error):
-                if any(part in word for word in process.cmdline()):
-                    found.append(process)
-        return found
-
-    def store_of(self, path: Path, run_id: str) -> RunPaths:
-        return RunPaths(root=self.folder / "store", recording=path.stem, run_id=run_id)
-
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceLab]:
     """Start a service for the tests of this module: it takes a while."""
-    lab = Lab(tmp_path_factory.mktemp("lab"))
+    lab = ServiceLab(tmp_path_factory.mktemp("lab"))
     # There before anybody looks.
     write_recording(lab.inbox / "early.mp4", 20)
     lab.start()
@@ -172,18 +41,11 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def lab(started: Lab) -> Lab:
+def lab(started: ServiceLab) -> ServiceLab:
     """Return a lab whose service runs, also after a test that stopped it."""
     if not started.is_running:
         started.start()
     return started
-
-
-def write_mouse(path: Path, n_times: int = 1) -> Path:
-    """Write the face of a real mouse, n times over; its bytes differ with its name."""
-    looped = ("-stream_loop", str(n_times - 1), "-i", MOUSE, "-c", "copy", "-metadata", f"comment={path.name}")
-    run_ffmpeg(*looped, path)
-    return path
 
 
 def copy_slowly(source: Path, target: Path, n_pieces: int = 24) -> float:
@@ -200,7 +62,7 @@ def copy_slowly(source: Path, target: Path, n_pieces: int = 24) -> float:
     return max(pauses_s)
 
 
-def test_a_recording_that_was_there_before_the_start_is_processed(lab: Lab) -> None:
+def test_a_recording_that_was_there_before_the_start_is_processed(lab: ServiceLab) -> None:
     files = lab.wait_until_settled(lab.inbox / "early.mp4")
     assert files[lab.inbox / "early.mp4"].state is Fate.FINISHED
 
@@ -217,7 +79,7 @@ VICTIMS = {
 RESTING = ("cluster", "prefect")
 
 
-def test_kill_9_of_any_one_process_is_survived(lab: Lab, tmp_path: Path) -> None:
+def test_kill_9_of_any_one_process_is_survived(lab: ServiceLab, tmp_path: Path) -> None:
     n_frames: dict[Path, int] = {}
     for name, command in VICTIMS.items():
         # The run has to be long enough for the process to be found.
@@ -237,7 +99,7 @@ def test_kill_9_of_any_one_process_is_survived(lab: Lab, tmp_path: Path) -> None
         assert len(list((lab.folder / "store" / target.stem).iterdir())) == 1, "once, and nothing half made"
 
 
-def test_a_recording_that_is_copied_slowly_is_taken_up_once_and_whole(lab: Lab, tmp_path: Path) -> None:
+def test_a_recording_that_is_copied_slowly_is_taken_up_once_and_whole(lab: ServiceLab, tmp_path: Path) -> None:
     for number in itertools.count():
         target = lab.inbox / f"slow{number}.mp4"
         if copy_slowly(write_mouse(tmp_path / target.name), target) < SETTLE_S / 2:
@@ -252,7 +114,7 @@ def test_a_recording_that_is_copied_slowly_is_taken_up_once_and_whole(lab: Lab, 
     assert states == [Fate.WAITING, Fate.QUEUED, Fate.RUNNING, Fate.RUNNING, Fate.FINISHED]
 
 
-def test_renamed_and_nested_recordings_are_found_and_what_is_not_meant_is_left(lab: Lab, tmp_path: Path) -> None:
+def test_renamed_and_nested_recordings_are_found_and_what_is_not_meant_is_left(lab: ServiceLab, tmp_path: Path) -> None:
     part = write_recording(tmp_path / "whole.mp4", 21)
     arriving = lab.inbox / "renamed.mp4.part"
     shutil.copy(part, arriving)
@@ -268,7 +130,7 @@ def test_renamed_and_nested_recordings_are_found_and_what_is_not_meant_is_left(l
     assert lab.file(lab.inbox / "notes.txt") is None
 
 
-def test_a_bad_file_is_quarantined_and_harms_no_other(lab: Lab, tmp_path: Path) -> None:
+def test_a_bad_file_is_quarantined_and_harms_no_other(lab: ServiceLab, tmp_path: Path) -> None:
     bad = lab.inbox / "bad.mp4"
     bad.write_text("this is a text", "utf-8")
     good = lab.inbox / "good.mp4"
@@ -283,7 +145,7 @@ def test_a_bad_file_is_quarantined_and_harms_no_other(lab: Lab, tmp_path: Path) 
     lab.wait_for(lambda: (file := lab.file(bad)) and file.state is Fate.FINISHED, "the whole file in its place")
 
 
-def test_the_nightly_deployment_gets_scheduled_runs(lab: Lab) -> None:
+def test_the_nightly_deployment_gets_scheduled_runs(lab: ServiceLab) -> None:
     scheduled = {
         "flows": {"name": {"any_": ["reconcile-inboxes"]}},
         "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
@@ -291,7 +153,7 @@ def test_the_nightly_deployment_gets_scheduled_runs(lab: Lab) -> None:
     assert lab.wait_for(lambda: lab.ask("flow_runs/filter", scheduled), "a run that cron scheduled")
 
 
-def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: Lab, tmp_path: Path) -> None:
+def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: ServiceLab, tmp_path: Path) -> None:
     for name in ("prefect.yaml", "flows", "tasks", "facehog_core"):
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
@@ -325,7 +187,7 @@ def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: Lab, tmp_pat
     assert lab.wait_for(lambda: lab.ask("flow_runs/filter", by_deployment), "a run that cron scheduled")
 
 
-def test_everything_listens_on_loopback_alone(lab: Lab) -> None:
+def test_everything_listens_on_loopback_alone(lab: ServiceLab) -> None:
     listening = [
         connection.laddr.ip
         for process in find_marked(str(lab.state_dir))
@@ -336,7 +198,7 @@ def test_everything_listens_on_loopback_alone(lab: Lab) -> None:
     assert set(listening) <= {"127.0.0.1", "::1"}
 
 
-def test_a_second_service_for_the_folder_is_refused_in_words(lab: Lab) -> None:
+def test_a_second_service_for_the_folder_is_refused_in_words(lab: ServiceLab) -> None:
     command = [sys.executable, "-m", "deployments.cli", "up"]
     second = subprocess.run(command, cwd=lab.folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert second.returncode == 1
@@ -344,7 +206,7 @@ def test_a_second_service_for_the_folder_is_refused_in_words(lab: Lab) -> None:
 
 
 def test_after_kill_9_of_everything_a_run_goes_on_from_its_finished_chunks_and_sigterm_stops_it_all(
-    lab: Lab, tmp_path: Path
+    lab: ServiceLab, tmp_path: Path
 ) -> None:
     target = write_mouse(tmp_path / "long.mp4", 6).rename(lab.inbox / "long.mp4")
 
@@ -382,7 +244,7 @@ def test_after_kill_9_of_everything_a_run_goes_on_from_its_finished_chunks_and_s
     _check_that_sigterm_leaves_no_process(lab)
 
 
-def _check_that_sigterm_leaves_no_process(lab: Lab) -> None:
+def _check_that_sigterm_leaves_no_process(lab: ServiceLab) -> None:
     family = find_marked(str(lab.state_dir))
     assert len(family) >= 6, "server, scheduler, two workers, runner, sensor"
     assert lab.stop() == 0

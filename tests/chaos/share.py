@@ -1,0 +1,218 @@
+"""A share to break: a folder seen through a file system of its own, as a lab's share is.
+
+It is mounted by FUSE (Linux, as root), read-only, and served by a process of its own: while that is stopped (SIGSTOP),
+each look at the share hangs, as on a network that is gone; once it is killed, each look fails; and no events come for
+what is written into the folder behind it, as from another machine. Run as a program it serves: `share.py FOLDER MOUNT`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# Of linux/fuse.h, version 7.31.
+LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE = 1, 2, 3, 14, 15, 17, 18
+FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR, INTERRUPT, BATCH_FORGET = 25, 26, 27, 28, 29, 36, 42
+UNANSWERED = (FORGET, INTERRUPT, BATCH_FORGET)
+HEAD = struct.Struct("<IIQQIIIHH")
+ANSWER = struct.Struct("<IiQ")
+ATTRIBUTES = struct.Struct("<QQQQQQIIIIIIIIII")
+READING = struct.Struct("<QQI")
+MOST_BYTES = 1 << 20
+DETACH = 2  # MNT_DETACH
+ROOT = 1
+
+
+def can_mount() -> bool:
+    """Say whether a share can be mounted here."""
+    return sys.platform == "linux" and Path("/dev/fuse").exists() and os.geteuid() == 0
+
+
+class Share:
+    """A folder, and the place where others see it.
+
+    Parameters
+    ----------
+    folder : Path
+        What is written here comes from another machine, as it were.
+    mount : Path
+        An empty folder.
+    """
+
+    def __init__(self, folder: Path, mount: Path) -> None:
+        self.folder, self.mount = folder, mount
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def attach(self) -> None:
+        """Mount the share."""
+        command = [sys.executable, __file__, str(self.folder), str(self.mount)]
+        self._server = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self._server.stdout
+        assert self._server.stdout.readline() == b"mounted\n"
+
+    def detach(self) -> None:
+        """Take the mount away, whoever reads from it: an empty folder is left. What hangs there fails."""
+        unmount(self.mount)
+        self.kill()
+
+    def kill(self) -> None:
+        """Let each look at the share fail from now on."""
+        if self._server:
+            self._server.kill()
+            self._server.wait()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let each look at the share wait until the end of the context."""
+        assert self._server
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
+
+
+def mount_tmpfs(target: Path, size_bytes: int) -> None:
+    """Mount a file system in memory that holds no more than so many bytes."""
+    _check(_libc().mount(b"tmpfs", os.fsencode(target), b"tmpfs", 0, f"size={size_bytes}".encode()), target)
+
+
+def unmount(target: Path) -> None:
+    """Take a mount away, also one that is in use; nothing happens where there is none."""
+    _libc().umount2(os.fsencode(target), DETACH)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(status: int, target: Path) -> None:
+    if status:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(target))
+
+
+class Server:
+    """Answers the kernel's questions about a folder, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        # The first question of all is about nothing.
+        self._paths = {0: folder, ROOT: folder}
+        self._nodes = {folder: ROOT}
+        self._answers: dict[int, Callable[[Path, bytes], bytes]] = {
+            INIT: self._begin,
+            LOOKUP: self._look_up,
+            GETATTR: self._describe,
+            OPEN: self._open,
+            OPENDIR: self._open,
+            READ: self._read,
+            READDIR: self._list,
+            STATFS: self._measure,
+            RELEASE: self._do_nothing,
+            RELEASEDIR: self._do_nothing,
+            FLUSH: self._do_nothing,
+        }
+
+    def serve(self, channel: int) -> None:
+        """Answer until the share is taken away."""
+        while True:
+            try:
+                question = os.read(channel, MOST_BYTES + 4096)
+            except OSError as error:
+                if error.errno == errno.ENODEV:
+                    return
+                raise
+            _, operation, number, node, *_ = HEAD.unpack_from(question)
+            if operation in UNANSWERED:
+                continue
+            told, status = b"", 0
+            try:
+                answer = self._answers.get(operation)
+                if answer is None:
+                    status = -errno.ENOSYS
+                else:
+                    told = answer(self._paths[node], question[HEAD.size :])
+            except OSError as error:
+                status = -(error.errno or errno.EIO)
+            os.write(channel, ANSWER.pack(ANSWER.size + len(told), status, number) + told)
+
+    def _begin(self, _path: Path, body: bytes) -> bytes:
+        _, _, readahead, _ = struct.unpack_from("<IIII", body)
+        return struct.pack("<IIIIHHIIHHI28x", 7, 31, readahead, 0, 0, 0, MOST_BYTES, 1, 0, 0, 0)
+
+    def _look_up(self, folder: Path, body: bytes) -> bytes:
+        path = folder / os.fsdecode(body.rstrip(b"\0"))
+        described = self._attributes(path)
+        node = self._nodes.setdefault(path, len(self._nodes) + 1)
+        self._paths[node] = path
+        # Nothing is kept by the kernel: each look asks here.
+        return struct.pack("<QQQQII", node, 0, 0, 0, 0, 0) + described
+
+    def _describe(self, path: Path, _body: bytes) -> bytes:
+        return struct.pack("<QII", 0, 0, 0) + self._attributes(path)
+
+    def _attributes(self, path: Path) -> bytes:
+        found = path.lstat()
+        times_ns = (found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns)
+        return ATTRIBUTES.pack(
+            found.st_ino,
+            found.st_size,
+            found.st_blocks,
+            *(time_ns // 10**9 for time_ns in times_ns),
+            *(time_ns % 10**9 for time_ns in times_ns),
+            found.st_mode,
+            found.st_nlink,
+            found.st_uid,
+            found.st_gid,
+            0,
+            4096,
+            0,
+        )
+
+    def _open(self, path: Path, _body: bytes) -> bytes:
+        path.lstat()
+        return struct.pack("<QII", 0, 0, 0)
+
+    def _read(self, path: Path, body: bytes) -> bytes:
+        _, start, n_bytes = READING.unpack_from(body)
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(n_bytes)
+
+    def _list(self, path: Path, body: bytes) -> bytes:
+        _, start, n_bytes = READING.unpack_from(body)
+        told = b""
+        for number, name in enumerate(sorted(os.listdir(os.fsencode(path)))[start:], start=start + 1):  # noqa: PTH208
+            entry = struct.pack("<QQII", number, number, len(name), 0) + name
+            entry += bytes(-len(entry) % 8)
+            if len(told) + len(entry) > n_bytes:
+                break
+            told += entry
+        return told
+
+    def _measure(self, _path: Path, _body: bytes) -> bytes:
+        return struct.pack("<QQQQQIIII24x", 1 << 20, 1 << 19, 1 << 19, 1 << 20, 1 << 19, 4096, 255, 4096, 0)
+
+    def _do_nothing(self, _path: Path, _body: bytes) -> bytes:
+        return b""
+
+
+def main() -> None:
+    """Mount a folder and serve it."""
+    folder, mount = map(Path, sys.argv[1:])
+    channel = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={channel},rootmode=40000,user_id=0,group_id=0,allow_other"
+    _check(_libc().mount(b"share", os.fsencode(mount), b"fuse.share", 0, options.encode()), mount)
+    print("mounted", flush=True)
+    Server(folder).serve(channel)
+
+
+if __name__ == "__main__":
+    main()
