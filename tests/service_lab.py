@@ -23,7 +23,7 @@ from facehog_core.catalogue import FileRecord
 from facehog_core.errors import CatalogueError
 from facehog_core.store import RunPaths
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 MOUSE = REPOSITORY / "deployments" / "recordings" / "aind_bvt_clip.mp4"
 N_MOUSE = 501  # frames
 # Far longer than anything here takes: no verdict hangs on the machine's speed.
@@ -45,6 +45,16 @@ n_workers = 2
 [sensor]
 interval_s = 1
 """
+
+# The processes of a service, and what is in the command of each.
+VICTIMS = {
+    "cluster": "deployments.cluster",
+    "prefect": "server",
+    "sensor": "deployments.sensor",
+    "flow": "deployments.flow_host",
+    "runner": "deployments.runner",
+    "worker": "multiprocessing.spawn",
+}
 
 
 class ServiceLab:

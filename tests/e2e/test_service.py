@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from barcode import write_recording
-from service_lab import N_MOUSE, PATIENCE_S, REPOSITORY, SETTLE_S, ServiceLab, write_mouse
+from service_lab import N_MOUSE, PATIENCE_S, REPOSITORY, SETTLE_S, VICTIMS, ServiceLab, write_mouse
 
 from deployments.environment import describe_environment
 from deployments.processes import find_marked
@@ -67,14 +67,6 @@ def test_a_recording_that_was_there_before_the_start_is_processed(lab: ServiceLa
     assert files[lab.inbox / "early.mp4"].state is Fate.FINISHED
 
 
-VICTIMS = {
-    "cluster": "deployments.cluster",
-    "prefect": "server",
-    "sensor": "deployments.sensor",
-    "flow": "deployments.flow_host",
-    "runner": "deployments.runner",
-    "worker": "multiprocessing.spawn",
-}
 # A recording that loses one of these rests for half a minute: meanwhile the others are killed.
 RESTING = ("cluster", "prefect")
 
