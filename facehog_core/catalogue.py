@@ -1,47 +1,27 @@
 """The catalogue: which files were seen, what became of each, and what was made of it by what.
 
-Every write is one short transaction that takes SQLite's write lock at its beginning, so at any moment one
-process writes and the others wait their turn; readers see the state before or after. Tasks on Dask workers
-never open it: what they find out comes back to the flow in receipts.
+Tasks on Dask workers never open it: what they find out comes back to the flow in receipts.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import ColumnElement, Engine, create_engine, event, func, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DatabaseError
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from .database import Database
 from .errors import CatalogueError
-from .filesystems import is_network, name_filesystem
-from .locks import hold
+from .migrate import make_ready
 from .provenance import RunRecord, now
-from .schema import UPGRADES, VERSION, Base, Event, Fate, File, Output, Recording, Run
+from .queries import find_records
+from .rows import read_record, write_run
+from .schema import Event, Fate, File, Run
 from .source import Signature
-
-# How long a process waits for another one's write, seconds. A write takes milliseconds.
-LOCK_TIMEOUT_S = 60
-# What a run's row and its record have in common.
-RUN_COLUMNS = (
-    "state",
-    "reason",
-    "changed_at",
-    "attempt",
-    "recipe",
-    "software",
-    "host",
-    "started_at",
-    "finished_at",
-    "flow_run_id",
-    "warnings",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,70 +86,19 @@ class Catalogue:
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
-        self._engine = _make_engine(url, create=create)
-        try:
-            if create:
-                self._create()
-            self._upgrade()
-            self._check()
-        except (DatabaseError, OSError) as error:
-            raise CatalogueError(
-                self.location,
-                f"the catalogue cannot be opened: {getattr(error, 'orig', error)}",
-                "Check the folder and its rights.",
-            ) from error
-
-    def _create(self) -> None:
-        Path(self.location).parent.mkdir(parents=True, exist_ok=True)
-        # Turning to WAL is the one write that does not wait for its turn ("database is locked").
-        with hold(self.location, "creation"):
-            if self._read_version() == 0 and self._is_empty():
-                with self._engine.connect() as connection:
-                    connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-                with self._begin("IMMEDIATE") as session:
-                    Base.metadata.create_all(session.connection())
-                    session.execute(text(f"PRAGMA user_version = {VERSION}"))
-
-    def _upgrade(self) -> None:
-        if self._read_version() not in UPGRADES:
-            return
-        with hold(self.location, "creation"), self._begin("IMMEDIATE") as session:
-            # Looked at again: whoever held the lock before may have done it.
-            found = int(session.scalar(text("PRAGMA user_version")) or 0)
-            for version in range(found, VERSION):
-                for statement in UPGRADES[version]:
-                    session.execute(text(statement))
-            session.execute(text(f"PRAGMA user_version = {VERSION}"))
-
-    def _check(self) -> None:
-        found = self._read_version()
-        if found == 0:
-            raise CatalogueError(
-                self.location, "this is no catalogue of facehog", "Set `catalogue` to a file of its own."
-            )
-        if found != VERSION:
-            raise CatalogueError(
-                self.location,
-                f"this is a catalogue of version {found}; this facehog reads version {VERSION}",
-                "Use the facehog that made it, or another file.",
-            )
-
-    def _read_version(self) -> int:
-        with self._begin() as session:
-            return int(session.scalar(text("PRAGMA user_version")) or 0)
-
-    def _is_empty(self) -> bool:
-        with self._begin() as session:
-            return not session.scalar(text("SELECT count(*) FROM sqlite_master"))
+        self._database = Database(url, create=create)
+        if create and (path := self._database.path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        make_ready(self._database, create=create)
 
     @property
     def location(self) -> str:
-        """Where the catalogue is, for messages."""
-        return self._engine.url.database or str(self._engine.url)
+        """Where the catalogue is: what locks are named after."""
+        return self._database.name
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Catalogue:
         return self
@@ -218,24 +147,25 @@ class Catalogue:
         bool
             Whether it was recorded.
         """
-        with self._begin("IMMEDIATE") as session:
-            file = session.scalar(select(File).where(File.path == str(path)))
+        with self._database.write() as session:
+            file = _find_file(session, path)
             if only_from is not None and not _is_as_seen(file, only_from):
                 return False
             moment = now()
             if file is None:
-                file = File(path=str(path), first_seen_at=moment, attempt=0)
+                file = File(path=str(path), name=path.name, first_seen_at=moment, attempt=0)
                 session.add(file)
             elif file.run and file.run.state == Fate.RUNNING:
                 # The run of a file that does not run does not run either, though it could not say so itself.
                 file.run.state, file.run.reason, file.run.changed_at = state, reason, moment
             looks_different = signature is not None and _look(file, signature)
             if forget_run or looks_different:
-                file.run_id = None
+                file.run = None
             file.attempt = file.attempt if attempt is None else attempt
             file.flow_run_id = flow_run_id or file.flow_run_id
-            file.run_id = run_id or file.run_id
-            _turn(file, state, reason, moment)
+            if run_id is not None:
+                file.run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
+            _turn(session, file, state, reason, moment)
             file.not_before = not_before
             return True
 
@@ -247,44 +177,38 @@ class Catalogue:
         record : RunRecord
             Needs `run_id`, `digest` and `started_at`.
         """
-        with self._begin("IMMEDIATE") as session:
-            if session.get(Recording, record.digest) is None:
-                session.add(Recording(digest=record.digest, name=record.path.name, size_bytes=record.size_bytes))
-            session.flush()
-            run = session.get(Run, record.run_id) or Run(run_id=record.run_id, digest=record.digest, stream={})
-            session.add(run)
-            for name in RUN_COLUMNS:
-                setattr(run, name, getattr(record, name))
-            # A run that failed before it read anything keeps what was read of the recording before.
-            run.stream = record.stream or run.stream
-            run.path = str(record.path)
-            run.output = _output(record)
-            session.flush()
-            file = session.scalar(select(File).where(File.path == run.path)) or _file_of(record)
-            session.add(file)
-            file.run_id = record.run_id
-            _turn(file, Fate(record.state), record.reason, record.changed_at)
+        with self._database.write() as session:
+            file = _find_file(session, record.path) or _file_of(record)
+            step = _turn(session, file, Fate(record.state), record.reason, record.changed_at)
+            file.run = write_run(session, record, file)
+            if step:
+                step.run = file.run
 
     # -- what everybody asks ------------------------------------------------------------------------------
 
     def files(self) -> dict[Path, FileRecord]:
         """Return every file that was ever seen."""
-        with self._begin() as session:
-            return {Path(file.path): _file_record(file) for file in session.scalars(select(File))}
+        with self._database.read() as session:
+            rows = session.execute(select(File, Run.run_id).outerjoin(File.run))
+            return {Path(file.path): _file_record(file, run_id) for file, run_id in rows}
 
     def file(self, path: Path) -> FileRecord | None:
         """Return what is known of one path, or None."""
-        with self._begin() as session:
-            found = session.scalar(select(File).where(File.path == str(path)))
-            return _file_record(found) if found else None
+        with self._database.read() as session:
+            found = _find_file(session, path)
+            return _file_record(found, found.run.run_id if found.run else None) if found else None
 
     def story(self, path: Path) -> list[StoryEvent]:
         """Return the story of one path, oldest first; empty if it was never seen."""
-        query = select(Event).join(File).where(File.path == str(path)).order_by(Event.id)
-        with self._begin() as session:
-            return [
-                StoryEvent(at=step.at, state=Fate(step.state), reason=step.reason) for step in session.scalars(query)
-            ]
+        with self._database.read() as session:
+            steps = session.scalars(select(Event).join(Event.file).where(File.path == str(path)).order_by(Event.id))
+            return [_story_event(step) for step in steps]
+
+    def history(self, run_id: str) -> list[StoryEvent]:
+        """Return what became of one run, oldest first; empty if nothing was noted."""
+        with self._database.read() as session:
+            steps = session.scalars(select(Event).join(Event.run).where(Run.run_id == run_id).order_by(Event.id))
+            return [_story_event(step) for step in steps]
 
     def find(self, filters: Mapping[str, str] | None = None) -> list[RunRecord]:
         """Find files and runs.
@@ -306,16 +230,8 @@ class Catalogue:
         CatalogueError
             If a filter is not known or its value cannot be read.
         """
-        with self._begin() as session:
-            files = select(File).outerjoin(File.run).where(*_conditions(File, filters or {}))
-            files = files.options(joinedload(File.run).joinedload(Run.recording)).options(
-                joinedload(File.run).joinedload(Run.output)
-            )
-            runs = select(Run).where(*_conditions(Run, filters or {})).where(~_is_current(Run))
-            runs = runs.options(joinedload(Run.recording), joinedload(Run.output))
-            found = [_run_record(file, file.run) for file in session.scalars(files)]
-            found += [_run_record(None, run) for run in session.scalars(runs)]
-        return sorted(found, key=lambda record: record.changed_at, reverse=True)
+        with self._database.read() as session:
+            return find_records(session, filters or {})
 
     def run(self, run_id: str) -> RunRecord:
         """Return one run by its name or the beginning of it.
@@ -325,12 +241,12 @@ class Catalogue:
         CatalogueError
             If there is none, or more than one.
         """
-        with self._begin() as session:
+        with self._database.read() as session:
             found = session.scalars(select(Run).where(Run.run_id.startswith(run_id, autoescape=True))).all()
             if len(found) == 1:
-                return _run_record(None, found[0])
+                return read_record(found[0].file, found[0], is_turn_of_file=False)
         raise CatalogueError(
-            self.location,
+            self._database.name,
             f"{'no run' if not found else f'{len(found)} runs'} of the catalogue "
             f"{'begins' if not found else 'begin'} with {run_id!r}",
             "See `facehog find` for the runs that there are.",
@@ -338,47 +254,12 @@ class Catalogue:
 
     def knows_run(self, run_id: str) -> bool:
         """Say whether the catalogue has a row of the run."""
-        with self._begin() as session:
-            return session.get(Run, run_id) is not None
-
-    @contextmanager
-    def _begin(self, mode: str = "DEFERRED") -> Iterator[Session]:
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql(f"BEGIN {mode}")
-            with Session(connection) as session, session.begin():
-                yield session
-            connection.commit()
+        with self._database.read() as session:
+            return session.scalar(select(Run.id).where(Run.run_id == run_id)) is not None
 
 
-def _make_engine(url: str, *, create: bool) -> Engine:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise CatalogueError(url, "this is no database URL", "Write it as sqlite:///catalogue.db.") from error
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        raise CatalogueError(url, "the catalogue must be a SQLite file", "Write it as sqlite:///catalogue.db.")
-    path = Path(str(parsed.database))
-    if not create and not path.exists():
-        raise CatalogueError(
-            path,
-            "there is no catalogue yet",
-            "`facehog up` and `facehog process` make it when they first run.",
-        )
-    if is_network(kind := name_filesystem(path)):
-        raise CatalogueError(
-            path,
-            f"it would live on a network file system ({kind}), where SQLite's locks cannot be trusted",
-            "Set `catalogue` to a folder on a disk of this machine.",
-        )
-    engine = create_engine(parsed, connect_args={"timeout": LOCK_TIMEOUT_S})
-    event.listen(engine, "connect", _set_up_connection)
-    return engine
-
-
-def _set_up_connection(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA foreign_keys = ON")
-    # What was recorded is on the disk when the call returns, also after a power cut.
-    connection.execute("PRAGMA synchronous = FULL")
+def _find_file(session: Session, path: Path) -> File | None:
+    return session.scalar(select(File).where(File.path == str(path)))
 
 
 def _is_as_seen(file: File | None, seen: FileRecord | Literal["unseen"]) -> bool:
@@ -398,6 +279,7 @@ def _file_of(record: RunRecord) -> File:
     """Make the row of a file that is known from its store alone."""
     return File(
         path=str(record.path),
+        name=record.path.name,
         size_bytes=record.size_bytes,
         mtime_ns=record.stream.get("mtime_ns", 0),
         inode="0",
@@ -407,102 +289,18 @@ def _file_of(record: RunRecord) -> File:
     )
 
 
-def _turn(file: File, state: Fate, reason: str, moment: datetime) -> None:
+def _turn(session: Session, file: File, state: Fate, reason: str, moment: datetime) -> Event | None:
     """Put a file into a state, and add the step to its story unless nothing is new."""
-    if (file.state, file.reason) != (state, reason):
-        file.events.append(Event(at=moment, state=state, reason=reason))
+    is_news = (file.state, file.reason) != (state, reason)
     file.state, file.reason, file.changed_at, file.not_before = state, reason, moment, None
-
-
-def _output(record: RunRecord) -> Output | None:
-    if record.store is None:
+    if not is_news:
         return None
-    return Output(
-        run_id=record.run_id,
-        store=str(record.store),
-        size_bytes=record.store_size_bytes,
-        n_frames=record.n_frames,
-        n_corrupt=record.n_corrupt,
-        n_dropped=record.n_dropped,
-        grey=record.grey,
-        arrays=record.arrays,
-        timing=record.timing,
-    )
+    step = Event(file=file, run=file.run, at=moment, state=state, reason=reason)
+    session.add(step)
+    return step
 
 
-def _is_current(run: type[Run]) -> ColumnElement[bool]:
-    return select(File.id).where(File.run_id == run.run_id).exists()
-
-
-def _conditions(table: type[File] | type[Run], filters: Mapping[str, str]) -> list[ColumnElement[bool]]:
-    return [_condition(table, name, value) for name, value in filters.items()]
-
-
-def _condition(table: type[File] | type[Run], name: str, value: str) -> ColumnElement[bool]:
-    match name:
-        case "state":
-            return table.state.in_([_read_fate(part) for part in value.split(",")])
-        case "path":
-            return table.path.op("GLOB")(value)
-        case "name":
-            return _name(table).op("GLOB")(value)
-        case "run":
-            return table.run_id.startswith(value, autoescape=True)
-        case "digest":
-            return Run.digest.startswith(value, autoescape=True)
-        case "since":
-            return table.changed_at >= _read_moment(name, value, of_day=time.min)
-        case "until":
-            return table.changed_at <= _read_moment(name, value, of_day=time.max)
-        case "warnings":
-            # A file that no run has taken up has none.
-            return (func.coalesce(func.json_array_length(Run.warnings), 0) > 0) == _read_yes_or_no(name, value)
-    raise CatalogueError(
-        name, f"there is no filter {name!r}", "Choose from state, name, path, run, digest, since, until, warnings."
-    )
-
-
-def _name(table: type[File] | type[Run]) -> ColumnElement[str]:
-    """Return the last part of a path: SQLite has no function for it, and ``*`` would match folders too."""
-    folder = func.rtrim(table.path, func.replace(table.path, os.sep, ""))
-    return func.substr(table.path, func.length(folder) + 1)
-
-
-def _read_fate(text: str) -> Fate:
-    try:
-        return Fate(text.strip())
-    except ValueError as error:
-        raise CatalogueError("state", f"there is no state {text!r}", f"Choose from {', '.join(Fate)}.") from error
-
-
-def _read_yes_or_no(name: str, text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise CatalogueError(name, f"{text!r} is neither yes nor no", f"Write it as {name}=yes or {name}=no.")
-    return text == "yes"
-
-
-def _read_moment(name: str, text: str, of_day: time) -> datetime:
-    """Read a moment; of a day alone it is the beginning or the end."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise CatalogueError(
-            name, f"{text!r} is no date", "Write it as 2026-11-21 or 2026-11-21T08:00 (UTC)."
-        ) from error
-    if _is_day(text):
-        moment = datetime.combine(moment, of_day)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _is_day(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _file_record(file: File) -> FileRecord:
+def _file_record(file: File, run_id: str | None) -> FileRecord:
     return FileRecord(
         path=Path(file.path),
         signature=Signature(size_bytes=file.size_bytes, mtime_ns=file.mtime_ns, inode=int(file.inode)),
@@ -510,39 +308,10 @@ def _file_record(file: File) -> FileRecord:
         reason=file.reason,
         attempt=file.attempt,
         flow_run_id=file.flow_run_id,
-        run_id=file.run_id,
+        run_id=run_id,
         not_before=file.not_before,
     )
 
 
-def _run_record(file: File | None, run: Run | None) -> RunRecord:
-    """Join what is known: the file's own fate comes before that of the run which it came to."""
-    told = file or run
-    assert told is not None
-    output = run.output if run else None
-    return RunRecord(
-        path=Path(told.path),
-        state=told.state,
-        reason=told.reason,
-        changed_at=told.changed_at,
-        size_bytes=file.size_bytes if file else run.recording.size_bytes if run else 0,
-        run_id=run.run_id if run else None,
-        digest=run.digest if run else None,
-        stream=run.stream if run else {},
-        recipe=run.recipe if run else {},
-        software=run.software if run else {},
-        host=run.host if run else {},
-        attempt=told.attempt,
-        started_at=run.started_at if run else None,
-        finished_at=run.finished_at if run else None,
-        n_frames=output.n_frames if output else None,
-        n_corrupt=output.n_corrupt if output else None,
-        n_dropped=output.n_dropped if output else None,
-        grey=output.grey if output else [],
-        store=Path(output.store) if output else None,
-        store_size_bytes=output.size_bytes if output else None,
-        arrays=output.arrays if output else {},
-        timing=output.timing if output else {},
-        warnings=run.warnings if run else [],
-        flow_run_id=told.flow_run_id,
-    )
+def _story_event(step: Event) -> StoryEvent:
+    return StoryEvent(at=step.at, state=Fate(step.state), reason=step.reason)

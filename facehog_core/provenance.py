@@ -103,6 +103,8 @@ class RunRecord:
         Size of its arrays on disk.
     arrays : dict of str to dict
         Shape, dims and dtype of its arrays.
+    shards : list of dict
+        The digest of the values in each span of frames: ``start``, ``stop``, ``digest``.
     timing : dict
         Where the frames' times come from, and their gaps: `facehog_core.timing.Times.as_dict`.
     warnings : list of str
@@ -132,6 +134,7 @@ class RunRecord:
     store: Path | None = None
     store_size_bytes: int | None = None
     arrays: dict[str, Any] = field(default_factory=dict)
+    shards: list[dict[str, Any]] = field(default_factory=list)
     timing: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     flow_run_id: str | None = None

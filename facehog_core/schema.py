@@ -1,8 +1,12 @@
-"""The tables of the catalogue."""
+"""The tables of the catalogue.
+
+Rows that are searched are narrow: what is only shown (`recipe`, stream, arrays, shards) is kept beside them, and what
+many runs share (parameters, software, host) once.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -13,28 +17,18 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    Index,
     Integer,
+    MetaData,
+    String,
     TypeDecorator,
+    UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-VERSION = 3
-# What turns the tables of a version into those of the next.
-UPGRADES = {
-    1: (
-        "ALTER TABLE runs ADD COLUMN warnings JSON DEFAULT '[]' NOT NULL",
-        "ALTER TABLE outputs ADD COLUMN n_dropped BIGINT",
-        "ALTER TABLE outputs ADD COLUMN timing JSON DEFAULT '{}' NOT NULL",
-    ),
-    2: (
-        "ALTER TABLE runs ADD COLUMN stream JSON DEFAULT '{}' NOT NULL",
-        "UPDATE runs SET stream = (SELECT stream FROM recordings WHERE recordings.digest = runs.digest)",
-        *(
-            f"ALTER TABLE recordings DROP COLUMN {name}"
-            for name in ("codec", "width", "height", "n_frames", "duration_s", "stream")
-        ),
-    ),
-}
+#: The revision that these tables have; `facehog_core.migrations` leads to it from each earlier one.
+REVISION = "0004"
 
 
 class Fate(StrEnum):
@@ -69,103 +63,252 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-class Base(DeclarativeBase):
-    """Maps the types that the tables use."""
+# As SQLite, PostgreSQL is to compare text byte by byte: the same answers, and its indexes then serve beginnings, too.
+TEXT = String().with_variant(String(collation="C"), "postgresql")
 
-    type_annotation_map = {datetime: Moment, dict[str, Any]: JSON, list[Any]: JSON, int: BigInteger}  # noqa: RUF012
+
+class Base(DeclarativeBase):
+    """Maps the types that the tables use, and names what constrains them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012
+        datetime: Moment,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        int: BigInteger,
+        str: TEXT,
+    }
 
 
 _FATES = ", ".join(f"'{fate}'" for fate in Fate)
 
 
-class Recording(Base):
-    """A recording's content, whatever files hold it."""
-
-    __tablename__ = "recordings"
-
-    digest: Mapped[str] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    size_bytes: Mapped[int]
-    runs: Mapped[list[Run]] = relationship(back_populates="recording")
+def _key() -> Mapped[int]:
+    return mapped_column(Integer, primary_key=True)
 
 
-class Run(Base):
-    """A recipe on a recording's content. Attempts share a row: their story is in the events of the file."""
-
-    __tablename__ = "runs"
-    __table_args__ = (CheckConstraint(f"state IN ({_FATES})", name="state_is_a_fate"),)
-
-    run_id: Mapped[str] = mapped_column(primary_key=True)
-    digest: Mapped[str] = mapped_column(ForeignKey("recordings.digest"), index=True)
-    path: Mapped[str]
-    state: Mapped[str] = mapped_column(index=True)
-    reason: Mapped[str]
-    changed_at: Mapped[datetime]
-    attempt: Mapped[int]
-    recipe: Mapped[dict[str, Any]]
-    software: Mapped[dict[str, Any]]
-    host: Mapped[dict[str, Any]]
-    started_at: Mapped[datetime]
-    finished_at: Mapped[datetime | None]
-    flow_run_id: Mapped[str | None]
-    warnings: Mapped[list[Any]] = mapped_column(server_default="[]")
-    # Of the recording, as this run read it: a file may have several streams. Empty where it could not be read.
-    stream: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    recording: Mapped[Recording] = relationship(back_populates="runs")
-    output: Mapped[Output | None] = relationship(back_populates="run", cascade="all, delete-orphan")
+def _at_least_0(*names: str) -> list[CheckConstraint]:
+    return [CheckConstraint(f"{name} >= 0", name=f"{name}_is_at_least_0") for name in names]
 
 
-class Output(Base):
-    """The store that a finished run left."""
+def _alone(given: str, other: str) -> Index:
+    where = text(f"{other} IS NULL")
+    return Index(f"uq_sessions_{given}_alone", given, unique=True, sqlite_where=where, postgresql_where=where)
 
-    __tablename__ = "outputs"
 
-    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
-    store: Mapped[str]
-    size_bytes: Mapped[int]
-    n_frames: Mapped[int]
-    n_corrupt: Mapped[int]
-    # Null where frames are not timed by a clock, or the store was made before they were counted.
-    n_dropped: Mapped[int | None]
-    grey: Mapped[list[Any]]
-    arrays: Mapped[dict[str, Any]]
-    timing: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    run: Mapped[Run] = relationship(back_populates="output")
+class Subject(Base):
+    """A mouse."""
+
+    __tablename__ = "subjects"
+    __table_args__ = (CheckConstraint("name <> ''", name="name_is_given"),)
+
+    id: Mapped[int] = _key()
+    name: Mapped[str] = mapped_column(unique=True)
+
+
+class Sitting(Base):
+    """A session: the recordings of one subject on one day, as far as either is known."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        CheckConstraint("subject_id IS NOT NULL OR date IS NOT NULL", name="something_is_known"),
+        UniqueConstraint("subject_id", "date"),
+        # Null equals nothing, so these two are said apart.
+        *(
+            Index(
+                f"uq_sessions_{given}_alone", given, unique=True, sqlite_where=text(said), postgresql_where=text(said)
+            )
+            for given, said in (("subject_id", "date IS NULL"), ("date", "subject_id IS NULL"))
+        ),
+    )
+
+    id: Mapped[int] = _key()
+    subject_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("subjects.id"))
+    date: Mapped[date | None]
+    subject: Mapped[Subject | None] = relationship()
 
 
 class File(Base):
     """A path that was ever seen in an inbox or given by hand, and its fate."""
 
     __tablename__ = "files"
-    __table_args__ = (CheckConstraint(f"state IN ({_FATES})", name="state_is_a_fate"),)
+    __table_args__ = (
+        CheckConstraint(f"state IN ({_FATES})", name="state_is_a_fate"),
+        *_at_least_0("size_bytes", "attempt"),
+        Index(None, "state", "changed_at"),
+    )
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[int] = _key()
     path: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str] = mapped_column(index=True)
+    session_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("sessions.id"), index=True)
+    plane: Mapped[str | None]
+    camera: Mapped[str | None]
     size_bytes: Mapped[int]
     mtime_ns: Mapped[int]
     # Windows has inodes beyond the 63 bits of SQLite's integers.
     inode: Mapped[str]
-    state: Mapped[str] = mapped_column(index=True)
+    state: Mapped[str]
     reason: Mapped[str]
     first_seen_at: Mapped[datetime]
-    changed_at: Mapped[datetime]
+    changed_at: Mapped[datetime] = mapped_column(index=True)
     attempt: Mapped[int]
     flow_run_id: Mapped[str | None]
-    run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.run_id"), index=True)
+    run_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("runs.id"), index=True)
     # A waiting file whose run was given back is not taken up earlier.
     not_before: Mapped[datetime | None]
-    run: Mapped[Run | None] = relationship()
-    events: Mapped[list[Event]] = relationship(back_populates="file")
+    session: Mapped[Sitting | None] = relationship()
+    run: Mapped[Run | None] = relationship(foreign_keys=run_id, post_update=True)
 
 
 class Event(Base):
-    """A step in a file's story."""
+    """A step in a file's story, and in that of the run which it had come to by then."""
 
     __tablename__ = "events"
+    __table_args__ = (CheckConstraint(f"state IN ({_FATES})", name="state_is_a_fate"),)
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[int] = _key()
     file_id: Mapped[int] = mapped_column(Integer, ForeignKey("files.id"), index=True)
+    run_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("runs.id"), index=True)
     at: Mapped[datetime]
     state: Mapped[str]
     reason: Mapped[str]
-    file: Mapped[File] = relationship(back_populates="events")
+    file: Mapped[File] = relationship()
+    run: Mapped[Run | None] = relationship()
+
+
+class Recording(Base):
+    """A recording's content, whatever files hold it."""
+
+    __tablename__ = "recordings"
+    __table_args__ = (*_at_least_0("size_bytes"),)
+
+    id: Mapped[int] = _key()
+    digest: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    size_bytes: Mapped[int]
+
+
+class Parameters(Base):
+    """What is done to a recording, as it was written down; `digest` is that in the names of runs."""
+
+    __tablename__ = "parameters"
+
+    id: Mapped[int] = _key()
+    content: Mapped[str] = mapped_column(unique=True)
+    digest: Mapped[str] = mapped_column(index=True)
+    # x,y,width,height; null for the whole frame.
+    crop: Mapped[str | None]
+    grey: Mapped[str]
+    recipe: Mapped[dict[str, Any]]
+
+
+class Software(Base):
+    """The versions of everything that shapes a stored number."""
+
+    __tablename__ = "software"
+
+    id: Mapped[int] = _key()
+    content: Mapped[str] = mapped_column(unique=True)
+    facehog: Mapped[str | None]
+    versions: Mapped[dict[str, Any]]
+
+
+class Host(Base):
+    """A machine, and what ran there without a say in the numbers."""
+
+    __tablename__ = "hosts"
+
+    id: Mapped[int] = _key()
+    content: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str | None]
+    facts: Mapped[dict[str, Any]]
+
+
+class Run(Base):
+    """A recipe on a recording's content. Attempts share a row: their story is in the events of the file."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        CheckConstraint(f"state IN ({_FATES})", name="state_is_a_fate"),
+        CheckConstraint("state <> 'finished' OR n_frames IS NOT NULL", name="what_is_finished_has_frames"),
+        CheckConstraint("n_corrupt <= n_frames", name="no_more_are_corrupt_than_there_are"),
+        *_at_least_0("attempt", "n_frames", "n_corrupt", "n_dropped", "n_warnings"),
+        Index(None, "state", "changed_at"),
+    )
+
+    id: Mapped[int] = _key()
+    run_id: Mapped[str] = mapped_column(unique=True)
+    # The one that it read: others may hold the same bytes.
+    file_id: Mapped[int] = mapped_column(Integer, ForeignKey("files.id"), index=True)
+    recording_id: Mapped[int] = mapped_column(Integer, ForeignKey("recordings.id"), index=True)
+    parameters_id: Mapped[int] = mapped_column(Integer, ForeignKey("parameters.id"), index=True)
+    software_id: Mapped[int] = mapped_column(Integer, ForeignKey("software.id"))
+    host_id: Mapped[int] = mapped_column(Integer, ForeignKey("hosts.id"))
+    state: Mapped[str]
+    reason: Mapped[str]
+    changed_at: Mapped[datetime] = mapped_column(index=True)
+    attempt: Mapped[int]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    flow_run_id: Mapped[str | None]
+    n_frames: Mapped[int | None]
+    n_corrupt: Mapped[int | None]
+    # Null where frames are not timed by a clock, or the store was made before they were counted.
+    n_dropped: Mapped[int | None]
+    # As many as there are rows of them: whoever lists a thousand runs is not to count them anew.
+    n_warnings: Mapped[int]
+    # Of the stream that it read; null where it could not be read.
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    duration_s: Mapped[float | None]
+    file: Mapped[File] = relationship(foreign_keys=file_id)
+    recording: Mapped[Recording] = relationship()
+    parameters: Mapped[Parameters] = relationship()
+    software: Mapped[Software] = relationship()
+    host: Mapped[Host] = relationship()
+    details: Mapped[Details] = relationship(cascade="all, delete-orphan")
+    output: Mapped[Output | None] = relationship(cascade="all, delete-orphan")
+    warnings: Mapped[list[RunWarning]] = relationship(cascade="all, delete-orphan", order_by="RunWarning.number")
+
+
+class Details(Base):
+    """What a run read of its recording: a file may have several streams. Empty where it could not be read."""
+
+    __tablename__ = "details"
+
+    run_id: Mapped[int] = mapped_column(Integer, ForeignKey("runs.id"), primary_key=True)
+    stream: Mapped[dict[str, Any]]
+
+
+class Output(Base):
+    """The store that a finished run left."""
+
+    __tablename__ = "outputs"
+    __table_args__ = (*_at_least_0("size_bytes"),)
+
+    run_id: Mapped[int] = mapped_column(Integer, ForeignKey("runs.id"), primary_key=True)
+    store: Mapped[str]
+    size_bytes: Mapped[int]
+    grey: Mapped[list[Any]]
+    arrays: Mapped[dict[str, Any]]
+    timing: Mapped[dict[str, Any]]
+    shards: Mapped[list[Any]]
+
+
+class RunWarning(Base):
+    """What whoever uses the results of a run must know."""
+
+    __tablename__ = "warnings"
+
+    run_id: Mapped[int] = mapped_column(Integer, ForeignKey("runs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    text: Mapped[str]

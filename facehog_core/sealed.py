@@ -169,6 +169,7 @@ def _read_record(path: Path, group: zarr.Group) -> RunRecord:
         store=path,
         store_size_bytes=sum(size for shard in shards for size, _ in shard.files.values()),
         arrays={name: _describe_array(array) for name, array in group.arrays()},
+        shards=[{"start": shard.start, "stop": shard.stop, "digest": shard.digest} for shard in shards],
         timing=told.get("timing", {}),
         warnings=warnings,
         flow_run_id=told["flow_run_id"],

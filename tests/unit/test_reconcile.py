@@ -360,6 +360,7 @@ def refuse_because(rig: Rig, path: Path, state: Fate, run_id: str, reason: str, 
             digest="0" * 32,
             recipe=recipe.as_dict(),
             started_at=now(),
+            n_frames=1 if state is Fate.FINISHED else None,
         )
     )
 

@@ -1,0 +1,163 @@
+"""The database of the catalogue: a SQLite file of this machine, or PostgreSQL for more than one machine.
+
+Every write is one short transaction that takes its turn at the beginning: at any moment one process writes and the
+others wait; readers see the state before or after, and the same one for as long as they look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from .errors import CatalogueError
+from .filesystems import is_network, name_filesystem
+
+# How long a process waits for another one's write, seconds. A write takes milliseconds.
+LOCK_TIMEOUT_S = 60
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+# Any number will do that nothing else in the database takes: "facehog" in ASCII.
+_TURN = int.from_bytes(b"facehog", "big")
+_WRITE_IT_AS = "Write it as sqlite:///catalogue.db, or postgresql://user@host/name."
+
+
+class Database:
+    """Where the catalogue's tables are.
+
+    Parameters
+    ----------
+    url : str
+        ``sqlite:////absolute/path/catalogue.db`` or ``postgresql://user:password@host:port/name``.
+    create : bool, optional
+        Whether a SQLite file is made if it is not there.
+
+    Raises
+    ------
+    CatalogueError
+        If the URL is none of these, the file is not there, or lives on a network file system, where SQLite's locks
+        cannot be trusted.
+    """
+
+    def __init__(self, url: str, *, create: bool = False) -> None:
+        self.url = _read_url(url)
+        if path := self.path:
+            _check_file(path, create=create)
+        self._engine = _make_engine(self.url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a SQLite file."""
+        return self.url.get_backend_name() == SQLITE
+
+    @property
+    def path(self) -> Path | None:
+        """The file, of SQLite."""
+        return Path(str(self.url.database)) if self.is_sqlite else None
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: without a password."""
+        return str(self.path or self.url)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Yield a connection without a transaction; what the database says of itself becomes an error in words."""
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except DatabaseError as error:
+            raise self._explain(error) from error
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Yield a session that sees one state of the database, whatever is written meanwhile."""
+        with self.connect() as connection:
+            if not self.is_sqlite:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with self._within(connection, "DEFERRED") as session:
+                yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Yield a session that alone may write; what it wrote is kept if the context ends well."""
+        with self.connect() as connection, self._within(connection, "IMMEDIATE") as session:
+            if not self.is_sqlite:
+                session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
+                session.execute(text(f"SELECT pg_advisory_xact_lock({_TURN})"))
+            yield session
+
+    @contextmanager
+    def _within(self, connection: Connection, mode: str) -> Iterator[Session]:
+        if self.is_sqlite:
+            # Python's driver would begin later, with the first change, and then may be told that it is too late.
+            connection.exec_driver_sql(f"BEGIN {mode}")
+        with Session(connection, autoflush=False) as session, session.begin():
+            yield session
+        connection.commit()
+
+    def _explain(self, error: DatabaseError) -> CatalogueError:
+        said = str(error.orig).strip() or type(error.orig).__name__
+        if "locked" in said or "lock timeout" in said:
+            fact = f"another process has kept the catalogue to itself for more than {LOCK_TIMEOUT_S} s"
+            return CatalogueError(self.name, fact, "Try again; see `facehog doctor` if it stays so.")
+        remedy = "Check the folder and its rights." if self.is_sqlite else "Check that the server is up, and the URL."
+        return CatalogueError(self.name, f"the catalogue cannot be opened: {said}", remedy)
+
+
+def _read_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise CatalogueError(url, "this is no database URL", _WRITE_IT_AS) from error
+    match parsed.get_backend_name(), parsed.database:
+        case "sqlite", str(name) if name and name != ":memory:":
+            return parsed
+        case "postgresql", str(name) if name:
+            return parsed.set(drivername="postgresql+psycopg")
+    raise CatalogueError(str(parsed), "the catalogue must be a SQLite file, or a database of PostgreSQL", _WRITE_IT_AS)
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    if not create and not path.exists():
+        raise CatalogueError(
+            path,
+            "there is no catalogue yet",
+            "`facehog up` and `facehog process` make it when they first run.",
+        )
+    if is_network(kind := name_filesystem(path)):
+        raise CatalogueError(
+            path,
+            f"it would live on a network file system ({kind}), where SQLite's locks cannot be trusted",
+            "Set `catalogue` to a folder on a disk of this machine.",
+        )
+
+
+def _make_engine(url: URL) -> Engine:
+    if url.get_backend_name() == SQLITE:
+        engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_S})
+        event.listen(engine, "connect", _set_up_connection)
+        return engine
+    try:
+        return create_engine(url, pool_pre_ping=True)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise CatalogueError(
+            str(url), "there is no driver for PostgreSQL", "Install it: pip install 'facehog[postgresql]'."
+        ) from error
+
+
+def _set_up_connection(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    # What was recorded is on the disk when the call returns, also after a power cut.
+    connection.execute("PRAGMA synchronous = FULL")

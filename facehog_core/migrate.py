@@ -1,0 +1,138 @@
+"""Bring the tables of a catalogue to the version of this facehog: made anew, or upgraded with all that is in them."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from .database import Database
+from .errors import CatalogueError
+from .locks import hold
+from .schema import REVISION, Base
+
+log = logging.getLogger(__name__)
+
+# Facehogs that knew no revisions numbered their tables in SQLite itself, and still look there.
+_NUMBERED = ("0001", "0002", "0003")
+# As Alembic would make it.
+_VERSION_TABLE = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
+
+
+def make_ready(database: Database, *, create: bool = False) -> None:
+    """See that the tables are those of this facehog.
+
+    Parameters
+    ----------
+    database : Database
+    create : bool, optional
+        Whether they are made if there are none.
+
+    Raises
+    ------
+    CatalogueError
+        If there are none, the database holds something else, or was made by a newer facehog.
+    """
+    with database.connect() as connection:
+        found = find_revision(connection)
+        is_empty = not inspect(connection).get_table_names() if found is None else False
+    if found is None and not (create and is_empty):
+        raise CatalogueError(
+            database.name, "this is no catalogue of facehog", "Set `catalogue` to a database of its own."
+        )
+    if found is not None and found > REVISION:
+        raise CatalogueError(
+            database.name,
+            f"this is a catalogue of version {int(found)}; this facehog reads version {int(REVISION)}",
+            "Use the facehog that made it, or another file.",
+        )
+    if found != REVISION:
+        _change(database)
+
+
+def find_revision(connection: Connection) -> str | None:
+    """Return the revision of the tables; None if there are none of facehog."""
+    if inspect(connection).has_table("alembic_version"):
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return None if found is None else str(found)
+    if connection.dialect.name != "sqlite":
+        return None
+    number = int(connection.exec_driver_sql("PRAGMA user_version").scalar() or 0)
+    return f"{number:04}" if number else None
+
+
+def _change(database: Database) -> None:
+    """Make or upgrade the tables, unless whoever had its turn before has done so."""
+    if (path := database.path) is None:
+        with database.write() as session:
+            _change_within(session)
+        return
+    with hold(str(path), "creation"):
+        with database.connect() as connection:
+            found = find_revision(connection)
+            if found is None:
+                # The one write that does not wait for its turn ("database is locked").
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        if found is not None and found != REVISION:
+            _back_up(path, found)
+        try:
+            with database.write() as session:
+                _change_within(session)
+        except IntegrityError as error:
+            raise CatalogueError(
+                path,
+                f"what is in it cannot be brought to version {int(REVISION)}: {error.orig}",
+                "It is as it was: use the facehog that made it, and mend the row.",
+            ) from error
+
+
+def _change_within(session: Session) -> None:
+    connection = session.connection()
+    found = find_revision(connection)
+    if found is None:
+        Base.metadata.create_all(connection)
+        connection.execute(text(_VERSION_TABLE))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": REVISION})
+    elif found != REVISION:
+        _upgrade(connection, found)
+    if connection.dialect.name == "sqlite":
+        # For facehogs that look for no revision: they refuse what is newer than they are.
+        connection.exec_driver_sql(f"PRAGMA user_version = {int(REVISION)}")
+
+
+def _upgrade(connection: Connection, found: str) -> None:
+    # Here and not above: Alembic takes longer to import than most questions to answer.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "facehog_core:migrations")
+    config.attributes["connection"] = connection
+    if found in _NUMBERED and not inspect(connection).has_table("alembic_version"):
+        command.stamp(config, found)
+    log.info("the catalogue's tables are of version %s and are brought to %s", found, REVISION)
+    command.upgrade(config, "head")
+
+
+def _back_up(path: Path, found: str) -> None:
+    """Copy the catalogue as it is before it is changed; other processes may be reading it."""
+    copy = path.with_name(f"{path.name}.version-{int(found)}.{datetime.now():%Y%m%dT%H%M%S}.backup")
+    copy_sqlite(path, copy)
+    log.info("the catalogue as it was is kept in %s", copy)
+
+
+def copy_sqlite(path: Path, copy: Path) -> None:
+    """Copy a SQLite file as one state of it, whoever uses it; a file that is there is written over."""
+    partial = copy.with_name(f"{copy.name}.partial")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as target:
+        source.backup(target)
+    partial.replace(copy)

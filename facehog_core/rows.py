@@ -1,0 +1,146 @@
+"""Between what the catalogue's rows hold and the records that others see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import xxhash
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from .provenance import RunRecord
+from .schema import Details, File, Host, Output, Parameters, Recording, Run, RunWarning, Software
+
+# What a run's row and its record have in common.
+_SAME = (
+    *("state", "reason", "changed_at", "attempt", "started_at", "finished_at", "flow_run_id"),
+    *("n_frames", "n_corrupt", "n_dropped"),
+)
+_OF_STREAM = ("width", "height", "duration_s")
+
+Shared = TypeVar("Shared", Parameters, Software, Host)
+
+
+def write_run(session: Session, record: RunRecord, file: File) -> Run:
+    """Make the row of a run say what its record does, with all that belongs to it."""
+    assert record.run_id is not None
+    assert record.digest is not None
+    run = session.scalar(select(Run).where(Run.run_id == record.run_id))
+    if run is None:
+        run = Run(run_id=record.run_id, details=Details(stream={}))
+    for name in _SAME:
+        setattr(run, name, getattr(record, name))
+    # A run that failed before it read anything keeps what was read of the recording before.
+    if record.stream:
+        run.details.stream = record.stream
+        for name in _OF_STREAM:
+            setattr(run, name, record.stream.get(name))
+    run.file = file
+    run.recording = _find_recording(session, record)
+    run.parameters = _find_parameters(session, record)
+    run.software = _find_shared(
+        session, Software, record.software, facehog=record.software.get("facehog"), versions=record.software
+    )
+    run.host = _find_shared(session, Host, record.host, name=record.host.get("name"), facts=record.host)
+    run.output = _output_of(record)
+    run.n_warnings = len(record.warnings)
+    session.add(run)
+    if [warning.text for warning in run.warnings] != record.warnings:
+        run.warnings.clear()
+        # The old ones go before the new ones come, which have their numbers.
+        session.flush()
+        run.warnings += [RunWarning(number=number, text=text) for number, text in enumerate(record.warnings)]
+    session.flush()
+    return run
+
+
+def _find_recording(session: Session, record: RunRecord) -> Recording:
+    found = session.scalar(select(Recording).where(Recording.digest == record.digest))
+    return found or Recording(digest=record.digest, name=record.path.name, size_bytes=record.size_bytes)
+
+
+def _find_parameters(session: Session, record: RunRecord) -> Parameters:
+    digest, crop = str(record.run_id).partition("-")[2], record.recipe.get("crop")
+    return _find_shared(
+        session,
+        Parameters,
+        [digest, record.recipe],
+        digest=digest,
+        crop=None if crop is None else ",".join(map(str, crop)),
+        grey=record.recipe.get("grey", "rgb"),
+        recipe=record.recipe,
+    )
+
+
+def _find_shared(session: Session, table: type[Shared], told: Any, **values: Any) -> Shared:
+    """Return the row of what many runs share, made if it is not there."""
+    content = xxhash.xxh3_128_hexdigest(json.dumps(told, sort_keys=True, separators=(",", ":")).encode())
+    return session.scalar(select(table).where(table.content == content)) or table(content=content, **values)
+
+
+def _output_of(record: RunRecord) -> Output | None:
+    if record.store is None:
+        return None
+    return Output(
+        store=str(record.store),
+        size_bytes=record.store_size_bytes,
+        grey=record.grey,
+        arrays=record.arrays,
+        timing=record.timing,
+        shards=record.shards,
+    )
+
+
+def read_record(file: File, run: Run | None, *, is_turn_of_file: bool) -> RunRecord:
+    """Join what is known of a file and a run.
+
+    Parameters
+    ----------
+    file : File
+    run : Run or None
+    is_turn_of_file : bool
+        Whether it is the file's own fate that is told, and not that of the run.
+    """
+    told = file if is_turn_of_file or run is None else run
+    known: Mapping[str, Any] = {} if run is None else _told_of_run(run)
+    return RunRecord(
+        path=Path(file.path),
+        state=told.state,
+        reason=told.reason,
+        changed_at=told.changed_at,
+        size_bytes=file.size_bytes if is_turn_of_file or run is None else run.recording.size_bytes,
+        attempt=told.attempt,
+        flow_run_id=told.flow_run_id,
+        **known,
+    )
+
+
+def _told_of_run(run: Run) -> dict[str, Any]:
+    output = run.output
+    told = {
+        "run_id": run.run_id,
+        "digest": run.recording.digest,
+        "stream": run.details.stream,
+        "recipe": run.parameters.recipe,
+        "software": run.software.versions,
+        "host": run.host.facts,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "n_frames": run.n_frames,
+        "n_corrupt": run.n_corrupt,
+        "n_dropped": run.n_dropped,
+        "warnings": [warning.text for warning in run.warnings],
+    }
+    if output is None:
+        return told
+    return told | {
+        "grey": output.grey,
+        "store": Path(output.store),
+        "store_size_bytes": output.size_bytes,
+        "arrays": output.arrays,
+        "timing": output.timing,
+        "shards": output.shards,
+    }

@@ -1,0 +1,161 @@
+"""Catalogues of every version that there was: brought to this one, with all that is in them."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.errors import CatalogueError
+from facehog_core.locks import hold
+from facehog_core.schema import REVISION
+
+CATALOGUES = Path(__file__).parents[1] / "catalogues"
+OLD_VERSIONS = sorted(int(file.stem[1:]) for file in CATALOGUES.glob("v*.sql"))
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'catalogue.db'}"
+
+
+def path_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def make_old(path: Path, version: int) -> None:
+    """Make a catalogue as facehog wrote it when its tables were of an older version."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((CATALOGUES / f"v{version}.sql").read_text("utf-8"))
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+@pytest.fixture(params=OLD_VERSIONS)
+def old(url: str, request: pytest.FixtureRequest) -> str:
+    make_old(path_of(url), request.param)
+    return url
+
+
+def tables_of(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        statements = [said for (said,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+    return {" ".join(re.sub(r"([(),])", r" \1 ", said).split()) for said in statements}
+
+
+def rows_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    with closing(sqlite3.connect(path)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+
+
+def answers_of(catalogue: Catalogue) -> dict[str, Any]:
+    """Return all that a catalogue says, as it was asked when the answers of the old ones were written down."""
+    files = catalogue.files()
+    found = [record.as_dict() for record in catalogue.find()]
+    for record in found:
+        # Was not recorded then.
+        assert record.pop("shards") == []
+    return {
+        "found": sorted(found, key=lambda record: (record["path"], str(record["run_id"]))),
+        "files": {
+            str(path): [
+                *(file.signature.size_bytes, file.signature.mtime_ns, file.signature.inode, file.state, file.reason),
+                *(file.attempt, file.flow_run_id, file.run_id, file.not_before and file.not_before.isoformat()),
+            ]
+            for path, file in files.items()
+        },
+        "stories": {
+            str(path): [[step.at.isoformat(), step.state, step.reason] for step in catalogue.story(path)]
+            for path in files
+        },
+    }
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("version", OLD_VERSIONS)
+def test_a_catalogue_of_an_older_version_answers_as_it_did(url: str, version: int, create: bool) -> None:
+    make_old(path_of(url), version)
+    expected = json.loads((CATALOGUES / f"v{version}.json").read_text("utf-8"))
+    expected["found"].sort(key=lambda record: (record["path"], str(record["run_id"])))
+    with Catalogue(url, create=create) as catalogue:
+        assert answers_of(catalogue) == expected
+
+
+def test_a_catalogue_that_is_brought_here_has_the_tables_of_a_new_one(old: str, tmp_path: Path) -> None:
+    new = tmp_path / "new.db"
+    Catalogue(f"sqlite:///{new}", create=True).close()
+    assert tables_of(path_of(old)) != tables_of(new)
+    Catalogue(old).close()
+    assert tables_of(path_of(old)) == tables_of(new)
+    with closing(sqlite3.connect(path_of(old))) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_the_catalogue_as_it_was_is_kept_in_a_backup(old: str) -> None:
+    before = rows_of(path_of(old))
+    Catalogue(old).close()
+    (backup,) = path_of(old).parent.glob("catalogue.db.version-*.backup")
+    assert rows_of(backup) == before
+    Catalogue(old).close()
+    assert list(path_of(old).parent.glob("*.backup")) == [backup]
+
+
+def test_processes_can_bring_it_here_at_the_same_time(old: str) -> None:
+    # Whoever waited for the lock finds the work done.
+    with hold(str(path_of(old)), "creation"):
+        openers = [threading.Thread(target=lambda: Catalogue(old).close()) for _ in range(3)]
+        for opener in openers:
+            opener.start()
+    for opener in openers:
+        opener.join(timeout=60)
+    Catalogue(old).close()
+    assert rows_of(path_of(old))["alembic_version"] == [(REVISION,)]
+
+
+def test_a_step_that_fails_leaves_the_catalogue_as_it_was(old: str) -> None:
+    def say_that_corrupt_are(n_frames: int) -> None:
+        with closing(sqlite3.connect(path_of(old))) as connection, connection:
+            connection.execute("UPDATE outputs SET n_corrupt = ?", [n_frames])
+
+    say_that_corrupt_are(301)
+    before = tables_of(path_of(old)), rows_of(path_of(old))
+    with pytest.raises(CatalogueError, match=r"cannot be brought to version .*no_more_are_corrupt.* It is as it was"):
+        Catalogue(old)
+    assert (tables_of(path_of(old)), rows_of(path_of(old))) == before
+    say_that_corrupt_are(2)
+    Catalogue(old).close()
+
+
+def test_every_version_that_there_was_is_tried_and_leads_here() -> None:
+    config = Config()
+    config.set_main_option("script_location", "facehog_core:migrations")
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [REVISION]
+    assert [int(script.revision) for script in scripts.walk_revisions()] == [*reversed([*OLD_VERSIONS, int(REVISION)])]
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_catalogue_of_a_newer_facehog_is_refused(url: str, create: bool) -> None:
+    Catalogue(url, create=True).close()
+    with closing(sqlite3.connect(path_of(url))) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0999'")
+
+    with pytest.raises(CatalogueError, match=f"of version 999; this facehog reads version {int(REVISION)}"):
+        Catalogue(url, create=create)
+
+
+def test_an_older_facehog_sees_that_a_catalogue_is_newer_than_it_knows(old: str) -> None:
+    Catalogue(old).close()
+    with closing(sqlite3.connect(path_of(old))) as connection:
+        # It looks there, and refuses any number that is not its own.
+        assert connection.execute("PRAGMA user_version").fetchone() == (int(REVISION),)
