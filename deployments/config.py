@@ -17,7 +17,7 @@ from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox
 from flows.cluster import Cluster
 
-from .tables import DaskConfig, HogConfig, InboxConfig, PrefectConfig, SensorConfig
+from .tables import DaskConfig, HealthConfig, HogConfig, InboxConfig, PrefectConfig, SensorConfig
 
 ENV_PREFIX = "FACEHOG_"
 SQLITE = "sqlite:///"
@@ -41,6 +41,7 @@ class Config(BaseSettings):
     dask: DaskConfig = Field(DaskConfig(), description="a table, written [dask]")
     prefect: PrefectConfig = Field(PrefectConfig(), description="a table, written [prefect]")
     sensor: SensorConfig = Field(SensorConfig(), description="a table, written [sensor]")
+    health: HealthConfig = Field(HealthConfig(), description="a table, written [health]")
     # The folder of the configuration file, which relative paths start from.
     home: Path
 
@@ -93,6 +94,11 @@ class Config(BaseSettings):
     def state_dir(self) -> Path:
         """Folder of what facehog needs for itself: Prefect's database, logs, the running service's addresses."""
         return self.home / ".facehog"
+
+    @property
+    def catalogue_file(self) -> Path:
+        """The catalogue's file."""
+        return Path(self.catalogue.removeprefix(SQLITE))
 
     def inboxes(self) -> list[Inbox]:
         """Return the inboxes as the core knows them."""

@@ -148,3 +148,9 @@ class SensorConfig(_Table):
     """How inboxes are watched."""
 
     interval_s: float = Field(10, gt=0, allow_inf_nan=False, description="a number of seconds above 0")
+
+
+class HealthConfig(_Table):
+    """Where `facehog up` answers how it is: on this machine alone."""
+
+    port: int = Field(0, ge=0, le=65535, description="a whole number from 0 (a free port) to 65535")

@@ -56,4 +56,7 @@ runner = true                                # false: a worker of yours runs the
 
 [sensor]
 interval_s = 10                              # seconds between two looks at the inboxes
+
+[health]
+port = 0                                     # of http://127.0.0.1:PORT/health; 0: a free one, as `facehog status` says
 """
