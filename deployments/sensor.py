@@ -170,7 +170,7 @@ def main() -> None:
     given = parser.parse_args()
     start_log()
     config = load_config(given.config)
-    with Catalogue(config.catalogue, create=True) as catalogue:
+    with Catalogue(config.catalogue, create=True, identify=config.identify) as catalogue:
         launcher = make_launcher(config, given.scheduler, bell_beside(given.ready_file))
         sensor = Sensor(config.inboxes(), catalogue, launcher, config.sensor.interval_s)
         for number in (signal.SIGTERM, signal.SIGINT):
