@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from facehog_core.choices import choose
+from facehog_core.choices import choose, identify
 from facehog_core.crop import Crop
+from facehog_core.names import Identity, NamePattern
 from facehog_core.params import HogParams
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox
@@ -130,6 +131,11 @@ class Config(BaseSettings):
         """
         inbox = next((inbox for inbox in self.inboxes() if path.is_relative_to(inbox.path)), self.inboxes()[0])
         return replace(inbox.recipe_for(path), **changes)
+
+    def identify(self, path: Path) -> Identity:
+        """Say who was recorded and when; outside of every inbox as in the first one."""
+        box = self.find_inbox(path) or self.inbox[0]
+        return identify(path, NamePattern(text=box.name_pattern))
 
     def find_inbox(self, path: Path) -> InboxConfig | None:
         """Return the inbox that holds a path, or None."""

@@ -187,7 +187,7 @@ def main() -> None:
     given = parser.parse_args()
     start_log()
     config = load_config(given.config)
-    with Catalogue(config.catalogue, create=True) as catalogue:
+    with Catalogue(config.catalogue, create=True, identify=config.identify) as catalogue:
         launcher = make_launcher(config, given.scheduler, bell_beside(given.ready_file))
         inboxes, interval_s = config.inboxes(), config.sensor.interval_s
         sensor = Sensor(inboxes, catalogue, launcher, interval_s, partial(_tell, given.ready_file))
