@@ -10,7 +10,7 @@ import typer
 
 from facehog_core.errors import FacehogError
 
-from .commands import ask, check, operate, process, service
+from .commands import ask, check, export, operate, process, service
 from .commands.common import FAILED, status_of
 from .display import console, print_error
 
@@ -33,6 +33,7 @@ for command in (
     ask.show,
     ask.why,
     check.verify,
+    export.export,
     service.doctor,
 ):
     app.command()(command)

@@ -115,6 +115,10 @@ class DiskFullError(StoreError):
     """There is no space for the store."""
 
 
+class ExportError(FacehogError):
+    """A run cannot be exported: a library is missing, a file is in the way, or the form cannot hold it."""
+
+
 class CatalogueError(FacehogError):
     """The catalogue cannot be opened, or does not know what is asked for."""
 

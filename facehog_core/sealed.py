@@ -107,6 +107,31 @@ def check_metadata(path: Path) -> None:
         raise StoreError(path, f"{METADATA} is not as it was sealed", _REMEDY)
 
 
+def check_present(path: Path, group: zarr.Group) -> None:
+    """Check that a sealed store has all of its files, in their sizes; none is read.
+
+    zarr takes a file that is missing for one of fill values, and would give NaN without a word.
+
+    Raises
+    ------
+    StoreError
+        If not.
+    """
+    laid_out: Any = group.attrs.get("files", {})
+    parts = (read_files(laid_out), *(shard.files for shard in read_shards(group)))
+    wrong = [name for part in parts for name, (size, _) in part.items() if _size_of(path / name) != size]
+    if wrong:
+        more = f" and {len(wrong) - 1} more files" if len(wrong) > 1 else ""
+        raise StoreError(path, f"{wrong[0]}{more}: missing, or not of the size that was written", _REMEDY)
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def digest_metadata(metadata: Mapping[str, Any]) -> str:
     """Return the xxh3_128 of all that the root's metadata says, but for this digest itself."""
     attributes = {key: value for key, value in metadata["attributes"].items() if key != "metadata_digest"}

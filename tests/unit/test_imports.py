@@ -48,7 +48,10 @@ CORE_ORDER = (
     {"catalogue"},
     {"decode", "layout", "receipts", "synthetic", "reconcile"},
     {"store", "sealed", "reader", "warning"},
-    {"session", "extract", "verify"},
+    {"session", "extract", "verify", "blocks", "session_facts"},
+    {"exporting", "export_times"},
+    {"export_csv", "export_mat", "export_npz", "export_nwb", "export_parquet"},
+    {"export"},
     {"__init__"},
 )
 
