@@ -19,8 +19,9 @@ from typing import Any
 import httpx
 
 from deployments.processes import end_processes, find_marked
-from facehog_core.catalogue import Catalogue, FileRecord
+from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError
+from facehog_core.files import FileRecord
 from facehog_core.schema import Fate
 
 SETTLE_S = 0.5

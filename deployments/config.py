@@ -12,10 +12,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from facehog_core.choices import choose, identify
 from facehog_core.crop import Crop
+from facehog_core.inbox import Inbox
 from facehog_core.names import Identity, NamePattern
 from facehog_core.params import HogParams
 from facehog_core.recipe import Recipe
-from facehog_core.reconcile import Inbox
 from flows.cluster import Cluster
 
 from .tables import DaskConfig, HealthConfig, HogConfig, InboxConfig, PrefectConfig, SensorConfig
@@ -110,6 +110,8 @@ class Config(BaseSettings):
                 settle_s=box.settle_s,
                 recipe=self._recipe(box),
                 crops=[(pattern, Crop.from_sequence(crop)) for pattern, crop in box.crops.items()],
+                depth=box.depth,
+                priority=box.priority,
             )
             for box in self.inbox
         ]

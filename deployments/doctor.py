@@ -22,8 +22,8 @@ from facehog_core.choices import find_orphans
 from facehog_core.cores import count_cores
 from facehog_core.errors import CatalogueError
 from facehog_core.filesystems import is_network, name_filesystem
-from facehog_core.intake import scan_inbox
 from facehog_core.provenance import PACKAGES, describe_host, describe_software
+from facehog_core.scan import scan_inbox
 from flows.cluster import LOOPBACK
 
 from .config import Config
@@ -113,7 +113,7 @@ def _examine_software() -> Iterator[Finding]:
 def _examine_inbox(inbox: InboxConfig) -> Iterator[Finding]:
     subject = f"inbox {inbox.path}"
     try:
-        found = scan_inbox(inbox.path, inbox.patterns)
+        found = scan_inbox(inbox.path, inbox.patterns).paths
     except OSError as error:
         yield Finding(
             verdict="bad",

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from facehog_core.catalogue import Catalogue, FileRecord
+from facehog_core.catalogue import Catalogue
+from facehog_core.files import FileRecord
 from facehog_core.locks import is_held
 from facehog_core.schema import Fate
 

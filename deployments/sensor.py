@@ -8,45 +8,36 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from watchdog.events import (
-    EVENT_TYPE_CLOSED_NO_WRITE,
-    EVENT_TYPE_MODIFIED,
-    EVENT_TYPE_OPENED,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
-
 from facehog_core.catalogue import Catalogue
-from facehog_core.filesystems import is_network, name_filesystem
-from facehog_core.intake import Looks, is_temporary_name
-from facehog_core.reconcile import Inbox, Launcher, reconcile
+from facehog_core.inbox import Inbox
+from facehog_core.reconcile import Due, Launcher, take_up
 from facehog_core.schema import Fate
-from facehog_core.sequence import is_still_name
 from flows.outage import is_outage
 
 from .beats import beat
 from .config_file import load_config
 from .runner import bell_beside, make_launcher, start_log
+from .watcher import Watcher
 
 log = logging.getLogger(__name__)
 
-# After an event, so that a burst of them makes one look; seconds.
-GATHER_S = 0.2
-# Reading a file, as facehog itself does, is no news; nor is that it grows, which a camera's does all day.
-_NO_NEWS = (EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE, EVENT_TYPE_MODIFIED)
+# Between two looks at what waits for its turn, when nobody wakes the sensor; seconds.
+TICK_S = 0.5
+# How long a watcher may take to end, seconds: one whose share does not answer never does.
+PARTING_S = 2.0
+# Runs that wait at Prefect for each that may go on: it takes one a second, mostly, and is asked every tick.
+QUEUED_PER_RUN = 5
+_PREFECT = "Prefect"
 
 
 class Sensor:
-    """Looks at inboxes again and again.
+    """Watches inboxes, and asks for runs of what is due in them, those that have waited longest first.
 
     Parameters
     ----------
@@ -55,9 +46,11 @@ class Sensor:
     launcher : Launcher
         Whoever runs what is asked for.
     interval_s : float
-        Between two looks, in seconds, when nothing wakes it.
+        Between two looks at an inbox, in seconds, when nothing wakes it.
+    most_queued : int
+        Runs that may wait to begin at the same time; others wait in the catalogue.
     on_look : callable, optional
-        Called after each look, with what is wrong with inboxes, by their paths.
+        Called again and again, with what is wrong with inboxes, by their paths.
     """
 
     def __init__(
@@ -66,112 +59,86 @@ class Sensor:
         catalogue: Catalogue,
         launcher: Launcher,
         interval_s: float,
+        most_queued: int,
         on_look: Callable[[dict[str, str]], None] = lambda _: None,
     ) -> None:
-        self._inboxes = inboxes
         self._catalogue = catalogue
         self._launcher = launcher
         self._interval_s = interval_s
+        self._most_queued = most_queued
         self._on_look = on_look
-        self._looks = {inbox.path: Looks(inbox.settle_s) for inbox in inboxes}
-        self._troubles: dict[Path, str] = {}
+        self._watchers = [Watcher(inbox, catalogue, launcher, interval_s, self._be_woken) for inbox in inboxes]
+        self._waiting: dict[Watcher, list[Due]] = {}
+        self._troubles: dict[str, str] = {}
         self._wake = threading.Event()
-        self._stopped = threading.Event()
+        self._stopped = False
 
     def run(self) -> None:
-        """Look at the inboxes until `stop` is called."""
-        events = _Events(self._wake.set)
+        """Watch the inboxes until `stop` is called."""
+        for watcher in self._watchers:
+            watcher.start()
         try:
-            while not self._stopped.is_set():
+            while not self._stopped:
+                self._wake.wait(TICK_S)
                 self._wake.clear()
-                for inbox in self._inboxes:
-                    self._look(inbox)
-                    events.watch(inbox.path)
-                self._on_look({str(inbox): trouble for inbox, trouble in self._troubles.items()})
-                if self._wake.wait(self._pause_s()):
-                    self._stopped.wait(GATHER_S)
+                self._tick()
         finally:
-            events.stop()
+            for watcher in self._watchers:
+                watcher.stop()
+            for watcher in self._watchers:
+                watcher.join(PARTING_S)
 
     def stop(self) -> None:
-        """Make `run` return after the look that it is at."""
-        self._stopped.set()
+        """Make `run` return soon."""
+        # No event: a signal handler may interrupt whoever waits for that with its lock in hand.
+        self._stopped = True
+
+    def _be_woken(self) -> None:
         self._wake.set()
 
-    def _look(self, inbox: Inbox) -> None:
+    def _tick(self) -> None:
+        troubles, is_news = {}, False
+        for watcher in self._watchers:
+            if watcher.failure:
+                raise watcher.failure
+            if (dues := watcher.take_dues()) is not None:
+                self._waiting[watcher] = dues
+                is_news = True
+            if trouble := watcher.trouble:
+                troubles[str(watcher.inbox.path)] = trouble
+                # Runs of recordings that cannot be read would keep others from theirs. The next look finds them anew.
+                self._waiting.pop(watcher, None)
         try:
-            reconcile(inbox, self._catalogue, self._looks[inbox.path], self._launcher, time.monotonic())
-        except OSError as error:
-            self._note_trouble(inbox.path, f"cannot be looked at: {error.strerror or error}")
+            if any(self._waiting.values()) and (is_news or self._has_room()):
+                self._take_up()
         except Exception as error:
             if not is_outage(error):
                 raise
-            self._note_trouble(inbox.path, f"Prefect does not take runs: {type(error).__name__}: {error}")
-        else:
-            self._note_trouble(inbox.path, None)
+            troubles[_PREFECT] = f"does not take runs: {type(error).__name__}: {error}"
+        self._tell(troubles)
+        self._on_look(dict(troubles))
 
-    def _note_trouble(self, inbox: Path, trouble: str | None) -> None:
-        """Log what is wrong with an inbox once, and once that it is over."""
-        before = self._troubles.get(inbox)
-        if trouble == before:
-            return
-        if trouble is None:
-            del self._troubles[inbox]
-            log.info("%s: is well again", inbox)
-        else:
-            self._troubles[inbox] = trouble
-            log.warning("%s: %s; tries again every %g s", inbox, trouble, self._interval_s)
+    def _has_room(self) -> bool:
+        return self._catalogue.count(Fate.QUEUED) < self._most_queued
 
-    def _pause_s(self) -> float:
-        """Return how long to sleep: less where a file waits to have stood still for long enough."""
-        if any(file.state is Fate.WAITING for file in self._catalogue.files().values()):
-            settles_s = min(inbox.settle_s for inbox in self._inboxes)
-            return min(self._interval_s, max(settles_s / 4, GATHER_S))
-        return self._interval_s
+    def _take_up(self) -> None:
+        """Ask for runs of what waits, as far as there is room."""
+        dues = [due for waiting in self._waiting.values() for due in waiting]
+        _, rest = take_up(dues, self._catalogue, self._launcher, self._most_queued)
+        left = {due.file.path: due for due in rest}
+        self._waiting = {
+            watcher: [left[due.file.path] for due in waiting if due.file.path in left]
+            for watcher, waiting in self._waiting.items()
+        }
 
-
-def _is_part(path: str) -> bool:
-    """Say whether a path is part of what is still to become a recording: one image of a folder, or a copy's beginning.
-
-    A camera makes thousands of images, and whoever copies them as many temporary files: not each is worth a look.
-    """
-    name = Path(path).name
-    return is_still_name(name) or is_temporary_name(name)
-
-
-class _Events(FileSystemEventHandler):
-    """Calls back when something happens in a folder on a local disk.
-
-    On network file systems the system tells of our own changes alone: there the looks have to do.
-    """
-
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self._callback = callback
-        self._observer = Observer()
-        self._observer.start()
-        self._watched: dict[Path, int] = {}
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type not in _NO_NEWS and not _is_part(os.fsdecode(event.dest_path or event.src_path)):
-            self._callback()
-
-    def watch(self, folder: Path) -> None:
-        """Watch a folder, anew if it has been removed and made again in the meantime."""
-        try:
-            inode = folder.stat().st_ino
-            if self._watched.get(folder) == inode or is_network(name_filesystem(folder)):
-                return
-            self._observer.unschedule_all()
-            self._watched[folder] = inode
-            for known in self._watched:
-                self._observer.schedule(self, str(known), recursive=True)
-        except OSError as error:
-            self._watched.pop(folder, None)
-            log.debug("%s: no events: %s", folder, error)
-
-    def stop(self) -> None:
-        self._observer.stop()
-        self._observer.join()
+    def _tell(self, troubles: dict[str, str]) -> None:
+        """Log each trouble once, and once that it is over."""
+        for what, trouble in troubles.items():
+            if self._troubles.get(what) != trouble:
+                log.warning("%s: %s; tries again every %g s", what, trouble, self._interval_s)
+        for what in self._troubles.keys() - troubles.keys():
+            log.info("%s: is well again", what)
+        self._troubles = troubles
 
 
 def _tell(file: Path, troubles: dict[str, str]) -> None:
@@ -190,7 +157,8 @@ def main() -> None:
     with Catalogue(config.catalogue, create=True, identify=config.identify) as catalogue:
         launcher = make_launcher(config, given.scheduler, bell_beside(given.ready_file))
         inboxes, interval_s = config.inboxes(), config.sensor.interval_s
-        sensor = Sensor(inboxes, catalogue, launcher, interval_s, partial(_tell, given.ready_file))
+        most_queued, tell = QUEUED_PER_RUN * config.prefect.max_runs, partial(_tell, given.ready_file)
+        sensor = Sensor(inboxes, catalogue, launcher, interval_s, most_queued, tell)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sensor.stop())
         beat(given.ready_file)

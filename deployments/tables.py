@@ -26,7 +26,7 @@ from facehog_core.recipe import Recipe
 from facehog_core.rounding import ALL_BITS
 from facehog_core.timestamps import UNITS, TimestampsSource
 
-PATTERNS = ("*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.h264")
+PATTERNS = ("*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.m2ts", "*.flv", "*.h264")
 
 # What stands in each field's description completes the sentence "<key> must be ...".
 
@@ -111,7 +111,9 @@ class InboxConfig(RecordingConfig):
 
     path: Path = Field(description="a folder")
     patterns: tuple[str, ...] = Field(PATTERNS, min_length=1, description='a list of names such as ["*.mp4", "*.mkv"]')
+    depth: int | None = Field(None, ge=0, description="a whole number from 0 (no sub-folders) on")
     settle_s: float = Field(10, ge=0, allow_inf_nan=False, description="a number of seconds from 0 on")
+    priority: int = Field(0, description="a whole number, such as 1 or -1")
     name_pattern: Annotated[str, AfterValidator(_check_name_pattern)] = Field(
         DEFAULT_PATTERN,
         description="a regular expression with named groups subject, date (or year, month and day), plane and camera",

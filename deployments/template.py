@@ -13,9 +13,11 @@ images = false                               # write HOG pictures too (large; th
 
 [[inbox]]                                    # repeat this table for each folder in which recordings land
 path = "inbox"
-patterns = ["*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.h264"]
+patterns = ["*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.m2ts", "*.flv", "*.h264"]
 # Add "*.png", "*.jpg" or "*.tif", and each sub-folder of numbered images is a recording too.
 settle_s = 10                                # seconds that a file or folder must stand still before it is taken up
+# depth = 1                                  # levels of sub-folders that are searched; left out: all
+priority = 0                                 # recordings of the inbox with the highest number come first
 # crop = [53, 22, 916, 475]                  # x, y, width, height in pixels; left out: the whole frame
 grey = "rgb"                                 # the grey of RGB, as in 2020; "luma": Y as it is stored
 downsample = 1                               # 2: the mean of 2 x 2 pixels of the crop is one pixel

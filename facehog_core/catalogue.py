@@ -6,17 +6,18 @@ Tasks on Dask workers never open it: what they find out comes back to the flow i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from .choices import identify
 from .database import Database
 from .errors import CatalogueError
+from .files import FileRecord, Glance, glance_at
 from .migrate import make_ready
 from .names import Identity
 from .provenance import RunRecord, now
@@ -24,40 +25,6 @@ from .queries import find_records
 from .rows import find_session, identity_of, read_record, write_run
 from .schema import Event, Fate, File, Run, Sitting
 from .source import Signature
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord:
-    """What the catalogue knows of a path.
-
-    Parameters
-    ----------
-    path : Path
-    signature : Signature
-        Size, time and inode when it was last looked at.
-    state : Fate
-    reason : str
-    attempt : int
-        How often a run was asked for.
-    flow_run_id : str or None
-        The latest of these, by Prefect's name.
-    run_id : str or None
-        The run that it came to.
-    not_before : datetime or None
-        When a waiting file may be taken up again (UTC), if its run was given back.
-    identity : Identity
-        Who was recorded and when.
-    """
-
-    path: Path
-    signature: Signature
-    state: Fate
-    reason: str
-    attempt: int
-    flow_run_id: str | None
-    run_id: str | None
-    not_before: datetime | None = None
-    identity: Identity = field(default_factory=Identity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +96,7 @@ class Catalogue:
         run_id: str | None = None,
         not_before: datetime | None = None,
         forget_run: bool = False,
+        identity: Identity | None = None,
         only_from: FileRecord | Literal["unseen"] | None = None,
     ) -> bool:
         """Record what becomes of a file, and add it to the file's story.
@@ -147,6 +115,8 @@ class Catalogue:
             When a waiting file may be taken up again, at the earliest.
         forget_run : bool, optional
             The run that it came to does not count any more; nor does it where the file looks different.
+        identity : Identity, optional
+            Who was recorded and when. Whoever must not wait for a share asks `identify_queued` before.
         only_from : FileRecord or "unseen", optional
             Do nothing unless the file is still in this state, by the same flow run, or is still not known:
             whoever looked and then decided must not overwrite what another process found out in between.
@@ -156,7 +126,7 @@ class Catalogue:
         bool
             Whether it was recorded.
         """
-        identity = self._identify_news(path, state, signature)
+        identity = identity or self._identify_news(path, state, signature)
         with self._database.write() as session:
             file = _find_file(session, path)
             if only_from is not None and not _is_as_seen(file, only_from):
@@ -188,6 +158,10 @@ class Catalogue:
             return (self._identify or identify)(path)
         is_news = state is Fate.QUEUED or signature not in (None, known.signature)
         return self._identify(path) if self._identify and is_news else None
+
+    def identify_queued(self, path: Path) -> Identity | None:
+        """Say who was recorded, as it is noted of a file that is queued; None if nobody told how."""
+        return self._identify(path) if self._identify else None
 
     def identify_all(self) -> int:
         """Read anew, for every file that was ever seen, who was recorded and when.
@@ -223,6 +197,12 @@ class Catalogue:
             if step:
                 step.run = file.run
 
+    def renumber(self, inodes: Mapping[str, int]) -> None:
+        """Note new inodes of files that are what they were: their file system was mounted anew."""
+        with self._database.write() as session:
+            for path, inode in inodes.items():
+                session.execute(update(File).where(File.path == path).values(inode=str(inode)))
+
     # -- what everybody asks ------------------------------------------------------------------------------
 
     def files(self) -> dict[Path, FileRecord]:
@@ -231,6 +211,20 @@ class Catalogue:
             known = joinedload(File.session).joinedload(Sitting.subject)
             rows = session.execute(select(File, Run.run_id).outerjoin(File.run).options(known))
             return {Path(file.path): _file_record(file, run_id) for file, run_id in rows}
+
+    def glance(self, under: Path) -> dict[str, Glance]:
+        """Return the files below a folder by their paths as texts, those that were seen first first."""
+        with self._database.read() as session:
+            return glance_at(session, under)
+
+    def stamp(self) -> int:
+        """Return a number that is another one whenever anybody has written since; asking costs next to nothing."""
+        return self._database.stamp()
+
+    def count(self, state: Fate) -> int:
+        """Return how many files are in a state."""
+        with self._database.read() as session:
+            return session.scalar(select(func.count()).select_from(File).where(File.state == state)) or 0
 
     def file(self, path: Path) -> FileRecord | None:
         """Return what is known of one path, or None."""
@@ -310,9 +304,13 @@ def _is_as_seen(file: File | None, seen: FileRecord | Literal["unseen"]) -> bool
 
 def _look(file: File, signature: Signature) -> bool:
     """Note what a file looks like, and say whether that is news."""
-    before = file.size_bytes, file.mtime_ns, file.inode
+    is_news = file.size_bytes is None or not _signature_of(file).is_like(signature)
     file.size_bytes, file.mtime_ns, file.inode = signature.size_bytes, signature.mtime_ns, str(signature.inode)
-    return before != (file.size_bytes, file.mtime_ns, file.inode)
+    return is_news
+
+
+def _signature_of(file: File) -> Signature:
+    return Signature(size_bytes=file.size_bytes, mtime_ns=file.mtime_ns, inode=int(file.inode))
 
 
 def _identify_file(session: Session, file: File, identity: Identity) -> None:
@@ -348,7 +346,7 @@ def _turn(session: Session, file: File, state: Fate, reason: str, moment: dateti
 def _file_record(file: File, run_id: str | None) -> FileRecord:
     return FileRecord(
         path=Path(file.path),
-        signature=Signature(size_bytes=file.size_bytes, mtime_ns=file.mtime_ns, inode=int(file.inode)),
+        signature=_signature_of(file),
         state=Fate(file.state),
         reason=file.reason,
         attempt=file.attempt,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import stat
 import tomllib
@@ -19,7 +20,7 @@ from typing import Any
 from .crop import Crop
 from .disk import lies_with_the_file
 from .errors import ConfigError
-from .intake import SIDECAR, is_temporary_name
+from .intake import SIDECARS, is_temporary_name
 from .mask import MUST_BE, read_masks
 from .names import IDENTITY_KEYS, Identity, NamePattern
 from .recipe import GREYS, Recipe
@@ -116,15 +117,43 @@ def _choose_frames(frames: Selection, values: Mapping[str, Any]) -> Selection:
             return replace(frames, step=step)
 
 
+def sidecars_of(path: Path) -> list[Path]:
+    """Return where a recording's own choices may be: ``m12.mp4.facehog.toml`` comes before ``m12.facehog.toml``.
+
+    The first is for ``m12.mp4`` alone, the second for ``m12.mkv`` beside it too.
+    """
+    names = dict.fromkeys((path.name, name_recording(path)))
+    return [path.with_name(f"{name}{suffix}") for name in names for suffix in SIDECARS]
+
+
 def find_sidecar(path: Path) -> Path:
-    """Return where a recording's own choices are, if it has any."""
-    return path.with_name(f"{name_recording(path)}{SIDECAR}")
+    """Return where a recording's own choices are, or would be if it had any.
+
+    Raises
+    ------
+    OSError
+        If the disk or share fails.
+    """
+    found = sidecars_of(path)
+    return next(filter(_is_there, found), found[-len(SIDECARS)])
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return False
+        if not lies_with_the_file(error):
+            raise
+    return True
 
 
 def find_orphans(root: Path, recordings: Iterable[Path]) -> list[Path]:
     """Return the files under a folder that are named like a recording's own choices, but are none's."""
-    sidecars = (path for path in root.rglob("*") if path.name.lower().endswith(SIDECAR))
-    return sorted({path for path in sidecars if not is_temporary_name(path.name)} - set(map(find_sidecar, recordings)))
+    sidecars = {path for path in root.rglob("*") if path.name.lower().endswith(SIDECARS)}
+    claimed = {sidecar for path in recordings for sidecar in sidecars_of(path)}
+    return sorted(path for path in sidecars - claimed if not is_temporary_name(path.name))
 
 
 def choose_by_sidecar(recipe: Recipe, path: Path) -> Recipe:
@@ -184,18 +213,23 @@ def identify(path: Path, pattern: NamePattern | None = None) -> Identity:
 
 
 def _read(sidecar: Path) -> dict[str, Any]:
+    kind = "JSON" if sidecar.name.lower().endswith(".json") else "TOML"
     try:
         status = sidecar.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
             raise ConfigError(sidecar, "it cannot be read: it is no short file", "Mend it, or remove it.")
         # Notepad begins a file with a mark of its own.
-        return tomllib.loads(sidecar.read_text("utf-8-sig"))
+        text = sidecar.read_text("utf-8-sig")
+        values = json.loads(text) if kind == "JSON" else tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         # No UTF-8 and no TOML, but also numbers of thousands of digits, and thousands of brackets.
-        raise ConfigError(sidecar, f"this is not TOML: {error}", "Mend the line that is named.") from error
+        raise ConfigError(sidecar, f"this is not {kind}: {error}", "Mend the line that is named.") from error
     except OSError as error:
         if error.errno in _NO_FILE:
             return {}
         if not lies_with_the_file(error):
             raise
         raise ConfigError(sidecar, f"it cannot be read: {error.strerror}", "Check the file and its rights.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(sidecar, "it holds no keys", 'Write it as {"every": 10}.')
+    return values

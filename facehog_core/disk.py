@@ -12,16 +12,18 @@ from uuid import uuid4
 import xxhash
 
 from .errors import DiskFullError
+from .source import open_file
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_LIES_WITH_THE_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+# Not regular: a named pipe, say (see `facehog_core.source.open_file`).
+_LIES_WITH_THE_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG)
 _HASH_BUFFER_BYTES = 2**22
 
 
 def measure_file(path: Path) -> tuple[int, str]:
     """Return a file's size in bytes and the xxh3_128 of its content."""
     hasher, size = xxhash.xxh3_128(), 0
-    with path.open("rb", buffering=0) as file:
+    with open_file(path) as file:
         while block := file.read(_HASH_BUFFER_BYTES):
             hasher.update(block)
             size += len(block)

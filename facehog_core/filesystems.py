@@ -12,10 +12,15 @@ import psutil
 NETWORK = frozenset(
     {
         "nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afpfs", "afs", "webdav", "davfs",
-        "9p", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "orangefs", "ncpfs", "remote",
-        "fuse.sshfs", "fuse.davfs2", "fuse.rclone", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs",
+        "9p", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "orangefs", "ncpfs", "pvfs2", "panfs", "gfs2", "ocfs2",
+        "wekafs", "virtiofs", "vboxsf", "prl_fs", "drvfs", "remote",
+        "fuse.sshfs", "fuse.davfs2", "fuse.davfs", "fuse.rclone", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs",
+        "fuse.gcsfuse", "fuse.juicefs", "fuse.mfs", "fuse.vmhgfs-fuse", "fuse.smbnetfs", "fuse.curlftpfs",
+        "fuse.gvfsd-fuse", "fuse.seaweedfs", "fuse.goofys",
     }
 )  # fmt: skip
+# Those that are no share, but give a file another inode each time that it is looked up, or mounted.
+_WITHOUT_INODES = frozenset({"vfat", "msdos", "exfat", "fat32", "fuse", "macfuse"})
 
 
 def name_filesystem(path: str | os.PathLike[str]) -> str:
@@ -46,3 +51,11 @@ def name_filesystem(path: str | os.PathLike[str]) -> str:
 def is_network(kind: str) -> bool:
     """Say whether a kind of file system is shared over a network."""
     return kind in NETWORK
+
+
+def keeps_inodes(kind: str) -> bool:
+    """Say whether a file has the same inode as long as it is there, also when its disk is mounted anew.
+
+    Of shares one cannot know: clients of SMB and FUSE make numbers up, and NFS servers restore from backups.
+    """
+    return not (is_network(kind) or kind in _WITHOUT_INODES or kind.startswith("fuse."))

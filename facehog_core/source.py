@@ -5,10 +5,12 @@ A source is known by its looks (sizes, times and inodes, found without reading i
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import xxhash
@@ -39,12 +41,19 @@ class Signature:
     mtime_ns : int
         Time of last change; of the image that changed last.
     inode : int
-        The file's; a digest of names, sizes, times and inodes of a folder's images.
+        The file's; a digest of names, sizes, times and inodes of a folder's images. 0 where it is not known, or means
+        nothing.
     """
 
     size_bytes: int
     mtime_ns: int
     inode: int
+
+    def is_like(self, other: Signature) -> bool:
+        """Say whether nothing tells the two apart."""
+        if (self.size_bytes, self.mtime_ns) != (other.size_bytes, other.mtime_ns):
+            return False
+        return self.inode == other.inode or not (self.inode and other.inode)
 
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> Signature:
@@ -197,11 +206,31 @@ def digest_file(path: str | os.PathLike[str]) -> str:
     return content.hexdigest()
 
 
+def open_file(path: str | os.PathLike[str]) -> FileIO:
+    """Open a file to read it; a named pipe is refused, since nobody may ever write to its other end.
+
+    Raises
+    ------
+    OSError
+        If it is no regular file, or cannot be opened.
+    """
+    # Else whoever opens a pipe waits for its other end. Windows has neither, but takes line ends for others.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(mode := os.fstat(handle).st_mode):
+            number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+            raise OSError(number, "it is no regular file", os.fspath(path))
+        return FileIO(handle)
+    except BaseException:
+        os.close(handle)
+        raise
+
+
 def _read_into(content: xxhash.xxh3_128, path: Path) -> int:
     """Add a file's content to a digest in small pieces, and return its length in bytes."""
     buffer = memoryview(bytearray(_HASH_BUFFER_BYTES))
     total = 0
-    with path.open("rb", buffering=0) as file:
+    with open_file(path) as file:
         while n_bytes := file.readinto(buffer):
             content.update(buffer[:n_bytes])
             total += n_bytes

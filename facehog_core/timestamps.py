@@ -12,7 +12,7 @@ import string
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from io import TextIOWrapper
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .disk import lies_with_the_file, measure_file
 from .errors import ChangedError, TimestampsError
-from .source import name_recording
+from .source import name_recording, open_file
 
 UNITS = {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 10**6), "ns": Fraction(1, 10**9)}
 # What a pattern may name of a recording.
@@ -222,7 +222,7 @@ def _gather(numbers: Iterable[tuple[int, int]]) -> tuple[list[int], int]:
 
 def _read_numbers(path: Path, column: str | int | None) -> Iterator[tuple[int, int]]:
     """Yield each number as a whole one and the power of ten that it is to be multiplied with."""
-    with path.open("rb") as binary:
+    with BufferedReader(open_file(path)) as binary:
         bom = binary.read(2)
         binary.seek(0)
         encoding = "utf-16" if bom in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"

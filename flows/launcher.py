@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
-from facehog_core.catalogue import FileRecord
+from facehog_core.files import FileRecord
 from facehog_core.locks import is_held
 from facehog_core.provenance import now
 from facehog_core.reconcile import Life, RunRequest

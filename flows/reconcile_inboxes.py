@@ -11,9 +11,10 @@ from prefect.cache_policies import NO_CACHE
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
-from facehog_core.intake import Looks
+from facehog_core.inbox import Inbox
+from facehog_core.lookout import Lookout
 from facehog_core.recipe import Recipe
-from facehog_core.reconcile import Inbox, reconcile
+from facehog_core.reconcile import take_up
 from flows.cluster import Cluster
 from flows.launcher import PrefectLauncher
 
@@ -27,8 +28,8 @@ def reconcile_inboxes(
     Parameters
     ----------
     inboxes : list of dict
-        Each with path, patterns, settle_s, recipe (`facehog_core.recipe.Recipe.as_dict`) and crops, pairs of a
-        pattern and [x, y, width, height].
+        Each with path, patterns, settle_s, recipe (`facehog_core.recipe.Recipe.as_dict`), crops, pairs of a
+        pattern and [x, y, width, height], depth and priority.
     store : Path
         Folder of all stores.
     catalogue : str
@@ -50,12 +51,13 @@ def reconcile_inboxes(
 @task(task_run_name="reconcile-{inbox.path.name}", cache_policy=NO_CACHE)
 def reconcile_inbox(inbox: Inbox, store: Path, catalogue: str, cluster: Cluster) -> int:
     """Look at one inbox until what stands still in it has been seen to do so."""
-    looks = Looks(inbox.settle_s)
     with Catalogue(catalogue, create=True) as records:
         launcher = PrefectLauncher(store=store, catalogue=catalogue, location=records.location, cluster=cluster)
-        n_asked = reconcile(inbox, records, looks, launcher, time.monotonic())
+        lookout = Lookout(inbox, records)
+        n_asked, _ = take_up(lookout.look(launcher), records, launcher)
         time.sleep(inbox.settle_s)
-        n_asked += reconcile(inbox, records, looks, launcher, time.monotonic())
+        n_settled, _ = take_up(lookout.look(launcher), records, launcher)
+        n_asked += n_settled
     get_run_logger().info("%s: %d runs asked for", inbox.path, n_asked)
     return n_asked
 
@@ -69,6 +71,8 @@ def describe_inbox(inbox: Inbox) -> dict[str, Any]:
         "recipe": inbox.recipe.as_dict(),
         # Pairs: the order counts, and a database need not keep that of a table.
         "crops": [[pattern, crop.as_list()] for pattern, crop in inbox.crops],
+        "depth": inbox.depth,
+        "priority": inbox.priority,
     }
 
 
@@ -79,4 +83,6 @@ def _read_inbox(values: dict[str, Any]) -> Inbox:
         settle_s=values["settle_s"],
         recipe=Recipe.from_dict(values["recipe"]),
         crops=[(pattern, Crop.from_sequence(crop)) for pattern, crop in values.get("crops", [])],
+        depth=values.get("depth"),
+        priority=values.get("priority", 0),
     )

@@ -19,8 +19,8 @@ from recordings import run_ffmpeg
 
 from deployments.processes import find_marked
 from facehog_core import Catalogue
-from facehog_core.catalogue import FileRecord
 from facehog_core.errors import CatalogueError
+from facehog_core.files import FileRecord
 from facehog_core.store import RunPaths
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -11,9 +11,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from facehog_core import Catalogue, Recipe
-from facehog_core.intake import Looks
+from facehog_core.inbox import Inbox
+from facehog_core.lookout import Lookout
 from facehog_core.recipe import name_run
-from facehog_core.reconcile import Inbox, Launcher, reconcile
+from facehog_core.reconcile import Launcher
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
 from facehog_core.source import digest_source
@@ -92,7 +93,7 @@ def test_the_sensor_tells_timestamps_that_were_refused_from_mended_ones(lab: Lab
     def look() -> Fate:
         inbox = Inbox(path=recording.parent, patterns=["*.mp4"], settle_s=0, recipe=BESIDE)
         with Catalogue(lab.catalogue) as catalogue:
-            reconcile(inbox, catalogue, Looks(0), Nobody(), 0)
+            Lookout(inbox, catalogue).look(Nobody())
             return catalogue.files()[recording].state
 
     assert look() is Fate.QUARANTINED

@@ -20,14 +20,15 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from facehog_core import database as database_module
-from facehog_core.catalogue import Catalogue, FileRecord
+from facehog_core.catalogue import Catalogue
 from facehog_core.choices import identify
 from facehog_core.errors import CatalogueError
-from facehog_core.intake import Signature
+from facehog_core.files import FileRecord
 from facehog_core.locks import hold
 from facehog_core.names import Identity
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
+from facehog_core.source import Signature
 
 needs_kill = pytest.mark.skipif(sys.platform == "win32", reason="kills a process as POSIX does")
 

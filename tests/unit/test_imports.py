@@ -14,7 +14,7 @@ FILES = sorted(file for layer in LAYERS for file in (REPOSITORY / layer).glob("*
 
 # What the core must run without, so that a notebook can use all of it.
 ORCHESTRATION = {"prefect", "prefect_dask", "distributed", "watchdog"}
-DATABASE = {"schema", "database", "migrate", "migrations", "rows", "queries", "catalogue"}
+DATABASE = {"schema", "database", "migrate", "migrations", "rows", "files", "queries", "catalogue"}
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
@@ -28,6 +28,7 @@ CORE_ORDER = (
         "rounding",
         "filesystems",
         "intake",
+        "scan",
         "locks",
         "disk",
         "effort",
@@ -42,12 +43,12 @@ CORE_ORDER = (
     {"limits"},
     {"container"},
     {"starts", "hog", "frame_index", "stills", "schema", "synthetic_portrait", "database"},
-    {"completeness", "migrations", "rows"},
+    {"completeness", "migrations", "rows", "files"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "migrate", "queries"},
     {"timing", "view", "choices"},
     {"catalogue"},
-    {"decode", "layout", "receipts", "synthetic", "reconcile"},
-    {"store", "sealed", "reader", "warning"},
+    {"decode", "layout", "receipts", "synthetic", "inbox", "reconcile"},
+    {"store", "sealed", "reader", "warning", "lookout"},
     {"session", "extract", "verify", "blocks", "session_facts"},
     {"exporting", "export_times"},
     {"export_csv", "export_mat", "export_npz", "export_nwb", "export_parquet"},

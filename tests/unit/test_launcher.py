@@ -15,13 +15,13 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 
-from facehog_core.catalogue import FileRecord
-from facehog_core.intake import Signature
+from facehog_core.files import FileRecord
 from facehog_core.locks import hold
 from facehog_core.provenance import now
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Life, RunRequest
 from facehog_core.schema import Fate
+from facehog_core.source import Signature
 from flows import launcher as launcher_module
 from flows.cluster import Cluster
 from flows.launcher import DEPLOYMENT, START_TIMEOUT, PrefectLauncher

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,115 +11,21 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from rig import SETTLE_S, CrashError, DownError, Rig, Run, settle
 
-from facehog_core import reconcile as reconcile_module
-from facehog_core.catalogue import Catalogue, FileRecord
+from facehog_core import inbox as inbox_module
+from facehog_core import lookout as lookout_module
+from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
 from facehog_core.errors import TimestampsError
-from facehog_core.intake import Looks, Signature
+from facehog_core.files import FileRecord, Glance
+from facehog_core.lookout import Lookout
 from facehog_core.provenance import RunRecord, now
 from facehog_core.recipe import Recipe, name_run
-from facehog_core.reconcile import MOST_ATTEMPTS, Inbox, Life, RunRequest, reconcile
+from facehog_core.reconcile import MOST_ATTEMPTS, Life, RunRequest, take_up
 from facehog_core.schema import Fate
+from facehog_core.source import Signature
 from facehog_core.timestamps import TimestampsSource, find_timestamps
-
-SETTLE_S = 10.0
-
-
-class CrashError(Exception):
-    """The sensor is killed."""
-
-
-class DownError(Exception):
-    """Nobody takes runs."""
-
-
-@dataclass
-class Run:
-    request: RunRequest
-    life: Life = Life.ALIVE
-    has_begun: bool = False
-
-
-@dataclass
-class FakeLauncher:
-    """Takes runs as Prefect does: a key that it knows names the run that it has."""
-
-    runs: dict[str, Run] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    n_asked: Counter[str] = field(default_factory=Counter)
-    is_down: bool = False
-    crashes_after: bool = False
-
-    def request(self, request: RunRequest) -> str:
-        if self.is_down:
-            raise DownError
-        self.n_asked[request.key] += 1
-        name = self.names.setdefault(request.key, f"run-{len(self.names)}")
-        self.runs.setdefault(name, Run(request))
-        if self.crashes_after:
-            raise CrashError
-        return name
-
-    def life_of(self, file: FileRecord) -> Life:
-        return self.runs[file.flow_run_id].life if file.flow_run_id in self.runs else Life.DEAD
-
-
-@dataclass
-class Rig:
-    """An inbox, a catalogue, a sensor with a clock of its own, and whoever runs what it asks for."""
-
-    folder: Path
-    catalogue: Catalogue
-    launcher: FakeLauncher = field(default_factory=FakeLauncher)
-    looks: Looks = field(default_factory=lambda: Looks(SETTLE_S))
-    at_s: float = 0.0
-    recipe: Recipe = field(default_factory=Recipe)
-
-    @property
-    def inbox(self) -> Inbox:
-        return Inbox(path=self.folder, patterns=["*.mp4", "*.png"], settle_s=SETTLE_S, recipe=self.recipe)
-
-    def put(self, name: str, content: bytes = b"x") -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        return path
-
-    def look(self, after_s: float = 0.0) -> int:
-        self.at_s += after_s
-        return reconcile(self.inbox, self.catalogue, self.looks, self.launcher, self.at_s)
-
-    def file(self, path: Path) -> FileRecord:
-        found = self.catalogue.file(path)
-        assert found is not None
-        return found
-
-    def restart(self) -> None:
-        """Lose what a sensor that is killed loses."""
-        self.looks = Looks(SETTLE_S)
-
-    # What the flow tells the catalogue, as flows/ledger.py does.
-
-    def begin(self, name: str) -> None:
-        run = self.launcher.runs[name]
-        run.has_begun = True
-        path = run.request.path
-        try:
-            signature = Signature.of(path)
-        except FileNotFoundError:
-            run.life = Life.DEAD
-            self.catalogue.set_fate(path, Fate.FAILED, "cannot be read")
-            return
-        attempt = run.request.attempt
-        self.catalogue.set_fate(
-            path, Fate.RUNNING, "is being read", signature=signature, attempt=attempt, flow_run_id=name
-        )
-
-    def end(self, name: str, state: Fate) -> None:
-        run = self.launcher.runs[name]
-        self.catalogue.set_fate(run.request.path, state, "the run's last word")
-        run.life = Life.DEAD
 
 
 @pytest.fixture
@@ -128,11 +33,6 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     (tmp_path / "inbox").mkdir()
     with Catalogue(f"sqlite:///{tmp_path / 'catalogue.db'}", create=True) as catalogue:
         yield Rig(folder=tmp_path / "inbox", catalogue=catalogue)
-
-
-def settle(rig: Rig) -> int:
-    rig.look()
-    return rig.look(after_s=SETTLE_S)
 
 
 # -- step by step -----------------------------------------------------------------------------------------
@@ -472,7 +372,7 @@ def test_a_run_that_was_given_back_is_asked_for_again_when_its_time_has_come(
     rig.catalogue.set_fate(path, Fate.WAITING, "the disk is full", attempt=0, not_before=later)
 
     assert [rig.look(after_s=60) for _ in range(3)] == [0, 0, 0]
-    monkeypatch.setattr(reconcile_module, "now", lambda: later)
+    monkeypatch.setattr(lookout_module, "now", lambda: later)
     assert rig.look() == 1
     assert rig.file(path).attempt == 1
 
@@ -481,8 +381,9 @@ def test_the_recipe_is_that_of_the_name_and_of_the_file_beside_the_recording(rig
     inbox = replace(rig.inbox, crops=[("*M12*", Crop(x=1, y=1, width=40, height=40))])
     paths = [rig.put("day/m12.mp4"), rig.put("m13.mp4")]
     rig.put("m13.facehog.toml", b"grey = 'luma'")
-    for at_s in (0, SETTLE_S):
-        reconcile(inbox, rig.catalogue, rig.looks, rig.launcher, at_s)
+    lookout = Lookout(inbox, rig.catalogue, lambda: rig.at_s)
+    for rig.at_s in (0.0, SETTLE_S):
+        take_up(lookout.look(rig.launcher), rig.catalogue, rig.launcher)
 
     asked = {run.request.path: run.request.recipe for run in rig.launcher.runs.values()}
     assert asked == dict(zip(paths, [Recipe(crop=inbox.crops[0][1]), Recipe(grey="luma")], strict=True))
@@ -539,7 +440,7 @@ def test_a_name_that_is_too_long_for_a_file_beside_it_is_taken_up(rig: Rig) -> N
 
 def test_what_nobody_thought_of_beside_a_recording_is_its_fate_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     odd, good = rig.put("a.mp4"), rig.put("b.mp4")
-    choose = reconcile_module.choose_by_sidecar
+    choose = inbox_module.choose_by_sidecar
 
     def stumble(recipe: Recipe, path: Path) -> Recipe:
         if path == odd:
@@ -547,7 +448,7 @@ def test_what_nobody_thought_of_beside_a_recording_is_its_fate_alone(rig: Rig, m
         return choose(recipe, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(reconcile_module, "choose_by_sidecar", stumble)
+        patched.setattr(inbox_module, "choose_by_sidecar", stumble)
         assert settle(rig) == 1
     assert (rig.file(odd).state, rig.file(good).state) == (Fate.QUARANTINED, Fate.QUEUED)
     assert "a.facehog.toml: RuntimeError: nobody thought of this" in rig.file(odd).reason
@@ -559,7 +460,7 @@ def test_a_disk_that_fails_under_one_file_keeps_that_recording_waiting_and_no_ot
 ) -> None:
     odd, good, refused = rig.put("a.mp4"), rig.put("b.mp4"), rig.put("c.mp4")
     rig.put("c.facehog.toml", b"crop = 1")
-    choose = reconcile_module.choose_by_sidecar
+    choose = inbox_module.choose_by_sidecar
 
     def fail(recipe: Recipe, path: Path) -> Recipe:
         if path != good:
@@ -569,7 +470,7 @@ def test_a_disk_that_fails_under_one_file_keeps_that_recording_waiting_and_no_ot
     rig.look()
     rig.catalogue.set_fate(refused, Fate.QUARANTINED, "refused")
     with monkeypatch.context() as patched:
-        patched.setattr(reconcile_module, "choose_by_sidecar", fail)
+        patched.setattr(inbox_module, "choose_by_sidecar", fail)
         assert rig.look(after_s=SETTLE_S) == 1
         assert (rig.file(odd).state, rig.file(good).state) == (Fate.WAITING, Fate.QUEUED)
         assert os.strerror(5) in rig.file(odd).reason
@@ -625,14 +526,14 @@ def test_a_run_that_ends_while_the_inbox_is_looked_at_is_not_asked_for_again(rig
 
 def test_a_run_by_hand_that_begins_while_the_inbox_is_looked_at_goes_on(rig: Rig) -> None:
     path = rig.put("m12.mp4")
-    files = rig.catalogue.files
+    glance = rig.catalogue.glance
 
-    def files_then_run() -> dict[Path, FileRecord]:
-        known = files()
+    def glance_then_run(under: Path) -> dict[str, Glance]:
+        known = glance(under)
         rig.catalogue.set_fate(path, Fate.RUNNING, "by hand", signature=Signature.of(path), flow_run_id="hand")
         return known
 
-    rig.catalogue.files = files_then_run  # type: ignore[method-assign]
+    rig.catalogue.glance = glance_then_run  # type: ignore[method-assign]
     rig.look()
 
     assert rig.file(path).state is Fate.RUNNING
@@ -694,8 +595,9 @@ def test_nothing_is_concluded_from_an_inbox_that_cannot_be_listed(rig: Rig) -> N
 
     assert rig.catalogue.files() == before
     away.rename(rig.folder)
-    assert rig.look() == 2
+    assert rig.look() == 1, "that of the run that died; what waits must stand still anew, now that it can be seen"
     assert rig.file(path).attempt == 2
+    assert rig.look(after_s=SETTLE_S) == 1
 
 
 def test_files_outside_of_the_inbox_are_left_alone(rig: Rig) -> None:

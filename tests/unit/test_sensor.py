@@ -1,46 +1,234 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 
 import pytest
-from watchdog.events import FileCreatedEvent, FileMovedEvent, FileSystemEvent
+from share import Share, can_mount, mount_tmpfs, unmount
 
-from deployments.sensor import _Events
+from deployments import sensor as sensor_module
+from deployments import watcher
+from deployments.sensor import Sensor
+from deployments.watcher import SILENT
+from facehog_core.catalogue import Catalogue
+from facehog_core.files import FileRecord
+from facehog_core.inbox import Inbox
+from facehog_core.recipe import Recipe
+from facehog_core.reconcile import Life, RunRequest
+from facehog_core.schema import Fate
+from facehog_core.source import Signature
+
+needs_mounts = pytest.mark.skipif(not can_mount(), reason="mounts a share: on Linux, as root, with FUSE")
+# Never waited for where all is well.
+PATIENCE_S = 60
+
+
+@dataclass
+class Asked:
+    """Takes runs, and never begins one."""
+
+    paths: list[str] = field(default_factory=list)
+
+    def request(self, request: RunRequest) -> str:
+        self.paths.append(request.path.name)
+        return f"run-{len(self.paths)}"
+
+    def life_of(self, file: FileRecord) -> Life:
+        return Life.ALIVE
+
+
+@dataclass
+class Lab:
+    """Inboxes that a sensor watches."""
+
+    folder: Path
+    catalogue: Catalogue
+    launcher: Asked = field(default_factory=Asked)
+    troubles: dict[str, str] = field(default_factory=dict)
+    n_looks: int = 0
+    most_queued: int = 100
+    priorities: dict[str, int] = field(default_factory=dict)
+
+    def put(self, name: str) -> Path:
+        path = self.folder / name
+        path.write_bytes(b"x")
+        return path
+
+    def note(self, troubles: dict[str, str]) -> None:
+        self.troubles = {Path(inbox).name: trouble for inbox, trouble in troubles.items()}
+        self.n_looks += 1
+
+    @contextmanager
+    def watched(self, *names: str) -> Iterator[Sensor]:
+        inboxes = [
+            Inbox(
+                path=self.folder / name,
+                patterns=["*.mp4"],
+                settle_s=0.05,
+                recipe=Recipe(),
+                priority=self.priorities.get(name, 0),
+            )
+            for name in names
+        ]
+        sensor = Sensor(inboxes, self.catalogue, self.launcher, 0.05, self.most_queued, self.note)
+        thread = threading.Thread(target=sensor.run)
+        thread.start()
+        try:
+            yield sensor
+        finally:
+            sensor.stop()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
 
 
 @pytest.fixture
-def woken() -> Iterator[tuple[_Events, Event]]:
-    """Return what takes the system's events, and whether it has called."""
-    called = Event()
-    events = _Events(called.set)
-    yield events, called
-    events.stop()
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    monkeypatch.setattr(watcher, "ANSWER_S", 0.3)
+    for name in ("rig 1", "rig 2"):
+        (tmp_path / name).mkdir()
+    with Catalogue(f"sqlite:///{tmp_path / 'catalogue.db'}", create=True) as catalogue:
+        yield Lab(tmp_path, catalogue)
 
 
-@pytest.mark.parametrize(
-    ("event", "is_news"),
-    [
-        (FileCreatedEvent("inbox/m12.mp4"), True),
-        (FileMovedEvent("inbox/m12.mp4.part", "inbox/m12.mp4"), True),
-        (FileCreatedEvent("inbox/m12.mp4.part"), False),
-        (FileCreatedEvent("inbox/m12/img00001.png"), False),
-        (FileMovedEvent("inbox/m12/.img00001.png.Xy12", "inbox/m12/img00001.png"), False),
-    ],
-)
-def test_a_recording_that_lands_wakes_the_sensor_and_one_of_many_images_does_not(
-    woken: tuple[_Events, Event], event: FileSystemEvent, is_news: bool
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until_s, f"waited for {what}"
+        time.sleep(0.02)
+
+
+def count(caplog: pytest.LogCaptureFixture, text: str) -> int:
+    return sum(text in record.getMessage() for record in caplog.records)
+
+
+@pytest.fixture
+def share(lab: Lab) -> Iterator[Share]:
+    """Mount a share at rig 1; what other machines write to it lies in another folder."""
+    (lab.folder / "server").mkdir()
+    share = Share(lab.folder / "server", lab.folder / "rig 1")
+    share.attach()
+    yield share
+    share.detach()
+
+
+@needs_mounts
+def test_a_share_that_hangs_keeps_no_other_inbox_waiting_is_told_once_and_goes_on_when_it_is_back(
+    lab: Lab, share: Share, caplog: pytest.LogCaptureFixture
 ) -> None:
-    events, called = woken
-    events.on_any_event(event)
-    assert called.is_set() is is_news
+    caplog.set_level(logging.INFO)
+    lab.put("server/before.mp4")
+    with lab.watched("rig 1", "rig 2"):
+        wait_for(lambda: lab.launcher.paths == ["before.mp4"], "the first recording")
+        with share.hanging():
+            wait_for(lambda: lab.troubles.get("rig 1") == SILENT, "the word that the share hangs")
+            lab.put("server/hidden.mp4")
+            lab.put("rig 2/meanwhile.mp4")
+            wait_for(lambda: "meanwhile.mp4" in lab.launcher.paths, "the other inbox")
+            n_looks = lab.n_looks
+            wait_for(lambda: lab.n_looks > n_looks + 3, "a sensor that goes on")
+        wait_for(lambda: "rig 1" not in lab.troubles, "the share to be well again")
+        wait_for(lambda: "hidden.mp4" in lab.launcher.paths, "what had landed there")
+
+    assert lab.launcher.paths == ["before.mp4", "meanwhile.mp4", "hidden.mp4"]
+    assert count(caplog, SILENT) == count(caplog, "is well again") == 1
 
 
-def test_a_folder_that_is_moved_into_an_inbox_wakes_the_sensor(tmp_path: Path, woken: tuple[_Events, Event]) -> None:
-    events, called = woken
-    (tmp_path / "inbox").mkdir()
-    (tmp_path / "m12").mkdir()
-    events.watch(tmp_path / "inbox")
-    (tmp_path / "m12").rename(tmp_path / "inbox" / "m12")
-    assert called.wait(60)
+@needs_mounts
+def test_a_sensor_can_be_stopped_while_a_share_hangs(lab: Lab, share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensor_module, "PARTING_S", 0.1)
+    with lab.watched("rig 1"):
+        wait_for(lambda: lab.n_looks, "a look")
+        hang = share.hanging()
+        hang.__enter__()
+        wait_for(lambda: lab.troubles.get("rig 1") == SILENT, "the word that the share hangs")
+    hang.__exit__(None, None, None)
+
+
+@needs_mounts
+def test_a_share_that_fails_is_told_once_and_what_waits_stands_still_anew(
+    lab: Lab, share: Share, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.put("server/before.mp4")
+    with lab.watched("rig 1"):
+        wait_for(lambda: lab.launcher.paths == ["before.mp4"], "the first recording")
+        share.kill()
+        wait_for(lambda: "cannot be looked at" in lab.troubles.get("rig 1", ""), "the word that the share fails")
+        n_looks = lab.n_looks
+        wait_for(lambda: lab.n_looks > n_looks + 3, "some looks")
+        unmount(share.mount)
+        share.attach()
+        lab.put("server/after.mp4")
+        wait_for(lambda: "after.mp4" in lab.launcher.paths, "the next recording")
+
+    assert lab.launcher.paths == ["before.mp4", "after.mp4"]
+    assert count(caplog, "Transport endpoint is not connected") == 1
+
+
+@needs_mounts
+def test_a_share_that_goes_and_comes_back_forgets_nothing_and_starts_nothing(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    share = lab.folder / "rig 1"
+    names = [f"{number}.mp4" for number in range(5)]
+    mount_tmpfs(share, 2**20)
+    for name in names:
+        lab.put(f"rig 1/{name}")
+    with lab.watched("rig 1"):
+        wait_for(lambda: len(lab.launcher.paths) == 5, "five runs")
+        for name in names:
+            lab.catalogue.set_fate(share / name, Fate.FINISHED, "5 frames are described")
+        before = lab.catalogue.files()
+        unmount(share)
+        wait_for(lambda: "is its share mounted?" in lab.troubles.get("rig 1", ""), "the word that it is empty")
+        # What is there again has other inodes; times and sizes are the same.
+        later = lab.folder / "later"
+        later.mkdir()
+        mount_tmpfs(later, 2**20)
+        for name, file in reversed(list(zip(names, before.values(), strict=True))):
+            os.utime(lab.put(f"later/{name}"), ns=(0, file.signature.mtime_ns))
+        subprocess.run(["mount", "--move", later, share], check=True)
+        wait_for(lambda: not lab.troubles, "the share to be well again")
+        lab.put("rig 1/new.mp4")
+        wait_for(lambda: "new.mp4" in lab.launcher.paths, "a new recording")
+        after = lab.catalogue.files()
+    unmount(share)
+
+    assert lab.launcher.paths == [*names, "new.mp4"]
+    assert [after[path].state for path in before] == [Fate.FINISHED] * 5
+    assert [after[path].signature.inode for path in before] != [file.signature.inode for file in before.values()]
+    assert count(caplog, "is its share mounted?") == count(caplog, "is well again") == 1
+
+
+def test_what_does_not_fit_into_the_queue_waits_and_the_rig_that_matters_more_comes_first(lab: Lab) -> None:
+    lab.most_queued, lab.priorities = 2, {"rig 2": 1}
+    # The whole backlog stands still before the first run is asked for.
+    for path in [lab.put(f"rig 1/{number}.mp4") for number in range(3)]:
+        lab.catalogue.set_fate(path, Fate.QUEUED, "by hand", signature=Signature.of(path))
+    with lab.watched("rig 1", "rig 2"):
+        paths = [lab.put(f"rig 1/{number}.mp4") for number in range(5, 8)] + [lab.put("rig 2/urgent.mp4")]
+
+        def all_wait() -> bool:
+            files = lab.catalogue.files()
+            return all(path in files and files[path].reason.startswith("has settled; waits") for path in paths)
+
+        wait_for(all_wait, "all to wait for their turn")
+        assert lab.launcher.paths == []
+        for number in range(3):
+            lab.catalogue.set_fate(lab.folder / f"rig 1/{number}.mp4", Fate.FINISHED, "is done")
+        wait_for(lambda: len(lab.launcher.paths) == 2, "as many as there is room for")
+        time.sleep(0.2)
+        assert lab.launcher.paths == ["urgent.mp4", "5.mp4"]
+
+
+def _look(path: Path):
+    from facehog_core.source import Signature
+
+    return Signature.of(path)

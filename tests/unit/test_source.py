@@ -19,6 +19,7 @@ from facehog_core.source import (
     digest_source,
     list_images,
     name_recording,
+    open_file,
 )
 
 
@@ -175,3 +176,20 @@ def test_an_image_that_is_gone_while_the_folder_is_listed_is_left_out(
     monkeypatch.setattr(os, "scandir", lambda _: entries)
     assert list_images(folder) == kept
     assert all(isinstance(image, ImageFile) for image in kept)
+
+
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+
+
+@needs_pipes
+def test_a_named_pipe_is_no_file_and_nobody_waits_for_its_other_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "m12.mp4"
+    os.mkfifo(pipe)
+    for read in (digest_file, digest_source, open_file):
+        with pytest.raises(OSError, match="it is no regular file"):
+            read(pipe)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=tmp_path.name):
+        open_file(tmp_path)

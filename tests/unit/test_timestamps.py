@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import pickle
 from decimal import Decimal
 from fractions import Fraction
@@ -356,3 +357,10 @@ def test_an_unreadable_file_lays_nothing_out(tmp_path: Path) -> None:
     with pytest.raises(TimestampsError, match="line 3: 'x' is no number"):
         run(tmp_path, Recipe(timestamps=TimestampsSource(file="{stem}.csv")))
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_in_place_of_timestamps_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m12.csv")
+    with pytest.raises(TimestampsError, match="the timestamps cannot be read: it is no regular file"):
+        find_timestamps(tmp_path / "m12.mp4", TimestampsSource(file="{stem}.csv"))

@@ -1,0 +1,98 @@
+"""What the catalogue knows of a file, as the sensor asks for it: of one closely, and of ten thousand at a glance."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from .names import Identity
+from .schema import Fate, File, Run
+from .source import Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """What the catalogue knows of a path.
+
+    Parameters
+    ----------
+    path : Path
+    signature : Signature
+        Size, time and inode when it was last looked at.
+    state : Fate
+    reason : str
+    attempt : int
+        How often a run was asked for.
+    flow_run_id : str or None
+        The latest of these, by Prefect's name.
+    run_id : str or None
+        The run that it came to.
+    not_before : datetime or None
+        When a waiting file may be taken up again (UTC), if its run was given back.
+    identity : Identity
+        Who was recorded and when.
+    """
+
+    path: Path
+    signature: Signature
+    state: Fate
+    reason: str
+    attempt: int
+    flow_run_id: str | None
+    run_id: str | None
+    not_before: datetime | None = None
+    identity: Identity = field(default_factory=Identity)
+
+
+class Glance(NamedTuple):
+    """The same as a row has it: of 10,000 of them hardly one is looked at closer."""
+
+    path: str
+    id: int
+    size_bytes: int
+    mtime_ns: int
+    inode: str
+    state: str
+    reason: str
+    attempt: int
+    flow_run_id: str | None
+    run_id: str | None
+    not_before: datetime | None
+
+    def is_like(self, signature: Signature) -> bool:
+        """Say whether nothing tells the file from what it was."""
+        if self.size_bytes != signature.size_bytes or self.mtime_ns != signature.mtime_ns:
+            return False
+        inode = int(self.inode)
+        return inode == signature.inode or not (inode and signature.inode)
+
+    @property
+    def record(self) -> FileRecord:
+        """The same as a record, but for who was recorded."""
+        return FileRecord(
+            path=Path(self.path),
+            signature=Signature(size_bytes=self.size_bytes, mtime_ns=self.mtime_ns, inode=int(self.inode)),
+            state=Fate(self.state),
+            reason=self.reason,
+            attempt=self.attempt,
+            flow_run_id=self.flow_run_id,
+            run_id=self.run_id,
+            not_before=self.not_before,
+        )
+
+
+_OF_FILE = [getattr(File, name) for name in Glance._fields if name not in ("run_id", "not_before")]
+
+
+def glance_at(session: Session, under: Path) -> dict[str, Glance]:
+    """Return the files below a folder by their paths, those that were seen first first."""
+    prefix = str(under).rstrip(os.sep) + os.sep
+    query = select(*_OF_FILE, Run.run_id, File.not_before).outerjoin(File.run)
+    query = query.where(func.substr(File.path, 1, len(prefix)) == prefix).order_by(File.id)
+    return {row[0]: Glance._make(row) for row in session.execute(query)}

@@ -1,0 +1,72 @@
+"""An inbox: where recordings land, and what is done to them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from .choices import choose_by_sidecar, find_sidecar
+from .crop import Crop
+from .errors import ConfigError, FacehogError
+from .recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """A folder in which recordings land, and what is done to them.
+
+    Parameters
+    ----------
+    path : Path
+    patterns : sequence of str
+        Names of recordings, such as ``*.mp4``.
+    settle_s : float
+        How long a file must stand still before it is taken up, in seconds.
+    recipe : Recipe
+        What is done to a recording of which nothing else is said.
+    crops : sequence of (str, Crop), optional
+        Names of recordings, such as ``*m12*``, and the crop of those: the first that matches counts.
+    depth : int, optional
+        Levels of sub-folders that are searched; all if left out.
+    priority : int, optional
+        Of two recordings that wait, the one of the inbox with the higher number comes first.
+    """
+
+    path: Path
+    patterns: Sequence[str]
+    settle_s: float
+    recipe: Recipe
+    crops: Sequence[tuple[str, Crop]] = ()
+    depth: int | None = None
+    priority: int = 0
+
+    def recipe_by_name(self, path: Path) -> Recipe:
+        """Return what is done to one recording where no file beside it says anything."""
+        name = path.name.lower()
+        matching = (crop for pattern, crop in self.crops if fnmatchcase(name, pattern.lower()))
+        return replace(self.recipe, crop=next(matching, self.recipe.crop))
+
+    def recipe_for(self, path: Path) -> Recipe:
+        """Return what is done to one recording: by its name, and by the file beside it.
+
+        Raises
+        ------
+        ConfigError
+            If the file beside it is wrong, or holds what nobody thought of: that is this recording's fate alone.
+        OSError
+            If the disk or share fails.
+        """
+        try:
+            return choose_by_sidecar(self.recipe_by_name(path), path)
+        except (FacehogError, OSError):
+            raise
+        except Exception as error:
+            log.debug("%s: what is to be done to it cannot be read", path, exc_info=True)
+            raise ConfigError(
+                find_sidecar(path), f"{type(error).__name__}: {error}", "Mend it, or remove it."
+            ) from error
