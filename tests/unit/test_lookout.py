@@ -13,6 +13,7 @@ from facehog_core import lookout as lookout_module
 from facehog_core.catalogue import Catalogue
 from facehog_core.inbox import Inbox
 from facehog_core.lookout import FEWEST_RENUMBERED, Lookout
+from facehog_core.names import Identity
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import take_up
 from facehog_core.scan import Scan
@@ -250,6 +251,28 @@ def test_the_inbox_with_the_higher_priority_comes_first(rig: Rig) -> None:
     assert n_asked == 2
     assert [run.request.path.name for run in rig.launcher.runs.values()] == ["c.mp4", "a.mp4"]
     assert [due.file.path.name for due in rest] == ["b.mp4"]
+
+
+def test_whoever_asks_for_runs_looks_at_no_share(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    asked: list[Path] = []
+
+    def identify(path: Path) -> Identity:
+        asked.append(path)
+        return Identity(subject="CSE020")
+
+    with Catalogue(f"sqlite:///{tmp_path / 'catalogue.db'}", create=True, identify=identify) as catalogue:
+        rig = Rig(folder=tmp_path / "inbox", catalogue=catalogue)
+        path = rig.put("a.mp4")
+        rig.look()
+        rig.at_s += SETTLE_S
+        dues = rig.lookout.look(rig.launcher)
+        asked.clear()
+        # The share hangs from here on.
+        path.unlink()
+        assert take_up(dues, catalogue, rig.launcher)[0] == 1
+        assert asked == []
+        assert rig.file(path).identity.subject == "CSE020"
 
 
 def test_a_sidecar_with_the_whole_name_is_for_that_file_alone(rig: Rig) -> None:
