@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels
+from . import gradient_sums, kernels
 from .params import BLOCK_NORMS, HogParams
 
 _STORED_LEVELS = np.arange(256.0)
@@ -107,8 +107,8 @@ def compute_histograms(
     # negative, since a sum of more magnitudes in the same order is never smaller.
     from_border = np.zeros((*shape[:2], params.orientations + 1))
     for first, borders in _passes(params.orientations):
-        borders_of_pass = from_border[..., first : min(first + kernels.BINS_PER_PASS, params.orientations)]
-        kernels.cumulative_histograms(frame, brightness, borders, *params.pixels_per_cell, borders_of_pass)
+        borders_of_pass = from_border[..., first : min(first + gradient_sums.BINS_PER_PASS, params.orientations)]
+        gradient_sums.cumulative_histograms(frame, brightness, borders, *params.pixels_per_cell, borders_of_pass)
     kernels.differences(from_border, out)
     return out
 
@@ -153,7 +153,7 @@ def normalise_blocks(histograms: NDArray[np.float32], params: HogParams) -> NDAr
 @functools.cache
 def _passes(orientations: int) -> tuple[tuple[int, tuple[float, ...]], ...]:
     """Cut the borders of bins into passes of the kernel: the first of each, and all of them."""
-    step = kernels.BINS_PER_PASS
+    step = gradient_sums.BINS_PER_PASS
     # A pass is always as long: nothing lies beyond -inf.
-    borders = [*kernels.bin_borders(orientations).tolist(), *[-math.inf] * step]
+    borders = [*gradient_sums.bin_borders(orientations).tolist(), *[-math.inf] * step]
     return tuple((first, tuple(borders[first : first + step])) for first in range(0, orientations, step))

@@ -24,6 +24,7 @@ CORE_ORDER = (
         "chunking",
         "cores",
         "kernels",
+        "gradient_sums",
         "provenance",
         "rounding",
         "filesystems",
