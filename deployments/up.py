@@ -189,7 +189,7 @@ def _list_services(config: Config, config_file: Path | None, paths: ServicePaths
     services = []
     if server.is_ours:
         port = server.api_url.rsplit(":", 1)[1].removesuffix("/api")
-        command = [*python, "prefect", "server", "start", "--host", LOOPBACK, "--port", port]
+        command = [*python, "deployments.prefect_server", "server", "start", "--host", LOOPBACK, "--port", port]
         services.append(Service(SERVER, command, lambda: ask_server(server.api_url), start_timeout_s=180))
     scheduler = []
     if config.dask.scheduler is None:
