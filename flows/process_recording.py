@@ -7,14 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.futures import as_completed
 from prefect.states import Completed, Failed
@@ -46,8 +44,17 @@ from tasks.seal import seal
 from tasks.short import describe_short
 
 
-# Its result is not kept; where it would be is said, since otherwise Prefect asks its server for that several times.
-@flow(name="process-recording", persist_result=False, result_storage=Path("results"))
+def _name_flow_run() -> str:
+    return Path(runtime.flow_run.parameters["path"]).name
+
+
+@flow(
+    name="process-recording",
+    flow_run_name=_name_flow_run,
+    # It is not kept. Where it would be is said nevertheless: otherwise each run asks Prefect's server for that thrice.
+    persist_result=False,
+    result_storage=Path("results"),
+)
 def process_recording(
     path: Path,
     store: Path,
@@ -83,7 +90,6 @@ def process_recording(
         Quarantined where the file is refused for what it is.
     """
     hide_tracebacks()
-    _name_flow_run(path.name)
     chosen = Recipe.from_dict(recipe) if recipe else Recipe()
     said = None if identity is None else Identity.from_dict(identity)
     identify = None if said is None else lambda _: said
@@ -117,12 +123,6 @@ def process_recording(
     if record.warnings:
         return Completed(name="CompletedWithWarnings", message=" ".join([f"{message}.", *record.warnings]))
     return Completed(message=message)
-
-
-def _name_flow_run(name: str) -> None:
-    """Name the run after its recording, unless whoever asked for it has done so."""
-    if runtime.flow_run.name != name:
-        _show(lambda: get_client(sync_client=True).set_flow_run_name(UUID(runtime.flow_run.id), name))
 
 
 # What is around a recording and no fault of it: cluster, Prefect's server, share, disk. Dask gives up every task that
