@@ -26,6 +26,7 @@ for command in (
     service.init,
     service.up,
     operate.status,
+    operate.stop,
     service.demo,
     process.process,
     check.probe,

@@ -1,4 +1,4 @@
-"""See how the service is."""
+"""See how the service is, and stop it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from ..display import console, print_json, print_pairs, tell_time
+from ..service_paths import ServicePaths
 from .common import DONE, FAILED, ConfigOption, JsonOption, configure
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     else:
         _print_health(health)
     raise typer.Exit(DONE if health.is_well else FAILED)
+
+
+def stop(config: ConfigOption = None) -> None:
+    """Stop the service within 15 s. Recordings that are being described go on from what is done when it is up again."""
+    from ..stop import stop_service
+
+    loaded, _ = configure(config)
+    console.print(stop_service(ServicePaths(state_dir=loaded.state_dir)), markup=False)
 
 
 def _print_health(health: Health) -> None:
