@@ -27,6 +27,7 @@ for command in (
     service.up,
     operate.status,
     operate.stop,
+    operate.service,
     service.demo,
     process.process,
     check.probe,

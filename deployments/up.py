@@ -35,6 +35,7 @@ from .questions import AskCluster, AskRunner, ask_server
 from .release import release_runs
 from .service_paths import ServicePaths
 from .stop import listening_to_stop
+from .systemd import GOES_ON, READY, STOPPING, VARIABLES, notify
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ CLUSTER = "dask-cluster"
 # A process whose last beat is older than this stands still, seconds. A look at a slow share may take minutes.
 MOST_BEAT_S = 300.0
 # SIGHUP: the terminal was closed. SIGBREAK: Windows' Ctrl-Break.
-STOPPING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
+SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 # Of the user's environment, what would give our own server another database than ours.
 _OTHER_LOG = "DASK_LOGGING__DISTRIBUTED"
 _NOT_OURS = ("PREFECT_HOME", "PREFECT_PROFILE", "PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE")
@@ -69,7 +70,7 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
     """
     if stop is None:
         stop = threading.Event()
-        for name in STOPPING:
+        for name in SIGNALS:
             if number := getattr(signal, name, None):
                 signal.signal(number, lambda *_: stop.set())
     paths = ServicePaths(state_dir=config.state_dir)
@@ -87,6 +88,7 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
             family.run(stop)
         finally:
             log.info("stops")
+            notify(STOPPING)
             paths.addresses.unlink(missing_ok=True)
             family.stop()
             log.info("has stopped")
@@ -113,14 +115,15 @@ def _choose_server(config: Config) -> _Server:
 
 
 def _make_environment(server: _Server, paths: ServicePaths) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_OURS)}
+    given = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    inherited = {name: value for name, value in given.items() if not name.startswith(_NOT_OURS)}
     quiet = {
         name: value for name, value in describe_environment(paths.prefect, server.api_url).items() if name != _OTHER_LOG
     }
     return {
         **quiet,
         **describe_logging(paths.state_dir),
-        **(inherited if server.is_ours else os.environ),
+        **(inherited if server.is_ours else given),
         "PREFECT_API_URL": server.api_url,
         MARK: paths.mark,
     }
@@ -156,7 +159,9 @@ class _Family:
             log.info("is up: %s shows the runs. Ctrl-C stops it.", self.server.ui_url)
             for inbox in self.config.inbox:
                 log.info("watches %s", inbox.path)
+            notify(READY)
             while not stop.wait(WATCH_S):
+                notify(GOES_ON)
                 for service in self.services:
                     service.keep_alive(self.environment, self.paths.logs)
                 rotate_all(self.paths.logs)
