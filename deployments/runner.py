@@ -37,6 +37,7 @@ from .beats import beat
 from .config import Config
 from .config_file import load_config
 from .hosts import Host
+from .logs import start_log
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +47,6 @@ POLL_S = 2.0
 BELL_S = 0.05
 # At night, when a rig is idle; in the server's time zone (UTC).
 NIGHTLY = "17 3 * * *"
-
-
-def start_log() -> None:
-    """Log what this process of the service does, a line each, to its standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def bell_beside(ready_file: Path) -> Path:
