@@ -26,6 +26,8 @@ for command in (
     service.init,
     service.up,
     operate.status,
+    operate.stop,
+    operate.service,
     service.demo,
     process.process,
     check.probe,

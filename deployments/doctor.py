@@ -217,7 +217,7 @@ def _find_leftovers(paths: ServicePaths) -> Finding | None:
         verdict="look",
         subject="service",
         fact=f"it was killed, and {len(left)} of its processes go on without it",
-        remedy="`facehog up` ends them, and starts it anew.",
+        remedy="`facehog up` starts it anew, `facehog stop` ends them.",
     )
 
 

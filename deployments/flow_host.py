@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from functools import cache
 from typing import TextIO
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.context import SyncClientContext
 from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.flow_engine import run_flow
 from prefect.logging.loggers import flow_run_logger
@@ -29,10 +31,18 @@ FLOWS = {flow.name: flow for flow in (process_recording, reconcile_inboxes)}
 
 def run(flow_name: str, flow_run_id: UUID) -> None:
     """Run a flow run to its end; the engine tells Prefect's server how it fares, also if it fails."""
-    with get_client(sync_client=True) as client:
-        flow_run = client.read_flow_run(flow_run_id)
+    flow_run = connect().read_flow_run(flow_run_id)
     log = flow_run_logger(flow_run=flow_run)
-    run_flow(FLOWS[flow_name], flow_run=flow_run, error_logger=log, return_type="state")
+    # Of a deployment's run Prefect would watch whether it is suspended, which no flow of ours can be: by a thread and a
+    # connection of its own, for whose end it waits.
+    undeployed = flow_run.model_copy(update={"deployment_id": None})
+    run_flow(FLOWS[flow_name], flow_run=undeployed, error_logger=log, return_type="state")
+
+
+@cache
+def connect() -> SyncPrefectClient:
+    """Return the client of all runs: to make one for each takes 30 ms, and several requests."""
+    return SyncClientContext().__enter__().client
 
 
 def serve(asked: TextIO, answers: TextIO) -> None:

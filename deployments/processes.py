@@ -17,12 +17,13 @@ import psutil
 from facehog_core.errors import ServiceError
 
 from .environment import MARK
+from .logs import rotate
 from .pulse import Condition, Pulse
 
 log = logging.getLogger(__name__)
 
-# How long a process may take to end by itself, seconds; then it is killed.
-STOP_TIMEOUT_S = 5.0
+# How long a process may take to end by itself, seconds; then it is killed. The service has three steps of it.
+STOP_TIMEOUT_S = 4.0
 # Between two starts of a process that keeps dying, seconds: doubled each time, and forgotten after an hour.
 BACK_OFF_S = (1.0, 60.0)
 STEADY_S = 3600.0
@@ -64,7 +65,8 @@ class Service:
         """Start the process; its output is added to its log file."""
         logs.mkdir(parents=True, exist_ok=True)
         self._forget_ready()
-        with (logs / f"{self.name}.log").open("ab") as output:
+        rotate(log_file := logs / f"{self.name}.log")
+        with log_file.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,
                 env=dict(environment),
@@ -132,6 +134,10 @@ class Service:
         """The process as the system knows it."""
         return self._process.pid if self._process else None
 
+    def note_end(self) -> None:
+        """Take note of the process's end, if it has ended."""
+        self._exit_status()
+
     def _exit_status(self) -> int | None:
         return self._process.poll() if self._process else None
 
@@ -147,7 +153,7 @@ class Service:
         elif trouble := self._pulse.why_lost(at_s):
             # It would not hear a polite word.
             end_processes(self._family(), polite_s=0.0)
-            self._exit_status()  # Takes note of its end.
+            self.note_end()
             self._restart_later(trouble, at_s)
 
     def _restart_later(self, trouble: str, at_s: float) -> None:
@@ -172,15 +178,21 @@ class Service:
         except psutil.NoSuchProcess:
             return []
 
-    def stop(self) -> None:
-        """End the process and what it started: first politely, after a while not."""
+    def ask_to_stop(self) -> list[psutil.Process]:
+        """Ask the process to end, which tells what it has started; return all of them."""
         self._stopped.set()
-        if self._process is None or self._process.poll() is not None:
-            return
         family = self._family()
-        self._process.terminate()
-        end_processes(family, ask=False)
-        self._process.wait()
+        if self._process and family:
+            self._process.terminate()
+        return family
+
+
+def stop_services(services: Iterable[Service]) -> None:
+    """End processes, all at the same time, and what they have started: first politely, after a while not."""
+    services = list(services)
+    end_processes([process for service in services for process in service.ask_to_stop()], ask=False)
+    for service in services:
+        service.note_end()
 
 
 def end_processes(processes: Iterable[psutil.Process], *, ask: bool = True, polite_s: float = STOP_TIMEOUT_S) -> None:

@@ -15,11 +15,10 @@ from facehog_core.schema import Fate
 from .config import Config
 
 _FLOWS = ("process-recording", "reconcile-inboxes")
-TIMEOUT_S = 30.0
 
 
-def release_runs(api_url: str, config: Config, *, is_ours: bool) -> None:
-    """Release what a service that was stopped or killed had under way.
+def release_runs(api_url: str, config: Config, *, is_ours: bool, timeout_s: float) -> None:
+    """Release what a service that was stopped or killed had under way: its recordings are given back.
 
     Prefect believes for ever that such runs go on, and keeps their places for them. No process of them is
     left: they were ended with their service. It was not the recordings' fault, so their attempts start anew.
@@ -32,17 +31,24 @@ def release_runs(api_url: str, config: Config, *, is_ours: bool) -> None:
     is_ours : bool
         Whether the server is this service's own. Another one may have runs of other machines, too: of those it has,
         only what the catalogue names is released.
+    timeout_s : float
+        How long the server may take for each answer, in seconds.
+
+    Raises
+    ------
+    httpx.HTTPError
+        If the server does not answer. The recordings are given back nevertheless.
     """
     with Catalogue(config.catalogue, create=True) as catalogue:
         running = [file for file in catalogue.files().values() if file.state is Fate.RUNNING]
         # Of a foreground `facehog process`, which had its own server or this one's database.
         alive = {file.flow_run_id for file in running if is_held(catalogue.location, str(file.path))}
-        with httpx.Client(base_url=f"{api_url}/", timeout=TIMEOUT_S) as client:
-            which = {} if is_ours else {"id": {"any_": [file.flow_run_id for file in running if file.flow_run_id]}}
-            _crash_runs(client, which, alive)
         for file in running:
             if file.flow_run_id not in alive:
                 _release_file(file, config, catalogue)
+    with httpx.Client(base_url=f"{api_url}/", timeout=timeout_s) as client:
+        which = {} if is_ours else {"id": {"any_": [file.flow_run_id for file in running if file.flow_run_id]}}
+        _crash_runs(client, which, alive)
 
 
 def _crash_runs(client: httpx.Client, which: dict[str, Any], alive: Collection[str | None]) -> None:

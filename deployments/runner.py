@@ -37,6 +37,7 @@ from .beats import beat
 from .config import Config
 from .config_file import load_config
 from .hosts import Host
+from .logs import start_log
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +47,6 @@ POLL_S = 2.0
 BELL_S = 0.05
 # At night, when a rig is idle; in the server's time zone (UTC).
 NIGHTLY = "17 3 * * *"
-
-
-def start_log() -> None:
-    """Log what this process of the service does, a line each, to its standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def bell_beside(ready_file: Path) -> Path:
@@ -81,6 +76,8 @@ def make_deployments(config: Config, scheduler: str | None) -> list[RunnerDeploy
             "inbox",
             description="A recording that landed in an inbox.",
             parameters={**parameters, "recipe": inboxes[0].recipe.as_dict()},
+            # The flow checks its parameters itself, and the server takes 20 ms for each run to do so.
+            enforce_parameter_schema=False,
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
         reconcile_inboxes.to_deployment(

@@ -22,7 +22,8 @@ from flows.outage import is_outage
 
 from .beats import beat
 from .config_file import load_config
-from .runner import bell_beside, make_launcher, start_log
+from .logs import start_log
+from .runner import bell_beside, make_launcher
 from .watcher import Watcher
 
 log = logging.getLogger(__name__)

@@ -36,6 +36,16 @@ class ServicePaths:
         return self.state_dir / "service.json"
 
     @property
+    def owner(self) -> Path:
+        """JSON with ``pid`` and ``created_s`` of the `facehog up` that holds the lock."""
+        return self.state_dir / "up.json"
+
+    @property
+    def stop(self) -> Path:
+        """Made by whoever wants the service to stop: Windows has no signal for that."""
+        return self.state_dir / "stop"
+
+    @property
     def logs(self) -> Path:
         """Folder of the processes' output."""
         return self.state_dir / "logs"

@@ -34,5 +34,8 @@ def find_health(config: Config) -> Health:
 
 def _tell_down(paths: ServicePaths) -> str:
     if left := find_marked(paths.mark):
-        return f"facehog was killed, and {len(left)} of its processes go on without it; `facehog up` starts it anew"
+        return (
+            f"facehog was killed, and {len(left)} of its processes go on without it; "
+            "`facehog up` starts it anew, `facehog stop` ends them"
+        )
     return "facehog is not up; `facehog up` starts it"

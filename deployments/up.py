@@ -10,8 +10,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,22 +28,27 @@ from .config import Config
 from .environment import MARK, describe_environment
 from .health import Health, Part, measure_health
 from .health_server import serve_health
-from .processes import Service, end_processes, find_marked
+from .logs import OWN, describe_logging, log_to_file, rotate_all
+from .processes import Service, end_processes, find_marked, stop_services
 from .pulse import Condition
 from .questions import AskCluster, AskRunner, ask_server
 from .release import release_runs
 from .service_paths import ServicePaths
+from .stop import listening_to_stop
+from .systemd import GOES_ON, READY, STOPPING, VARIABLES, notify
 
 log = logging.getLogger(__name__)
 
 # Between two looks at the processes, seconds.
 WATCH_S = 0.5
 SERVER = "prefect-server"
+CLUSTER = "dask-cluster"
 # A process whose last beat is older than this stands still, seconds. A look at a slow share may take minutes.
 MOST_BEAT_S = 300.0
 # SIGHUP: the terminal was closed. SIGBREAK: Windows' Ctrl-Break.
-STOPPING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
+SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 # Of the user's environment, what would give our own server another database than ours.
+_OTHER_LOG = "DASK_LOGGING__DISTRIBUTED"
 _NOT_OURS = ("PREFECT_HOME", "PREFECT_PROFILE", "PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE")
 
 
@@ -65,11 +70,11 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
     """
     if stop is None:
         stop = threading.Event()
-        for name in STOPPING:
+        for name in SIGNALS:
             if number := getattr(signal, name, None):
                 signal.signal(number, lambda *_: stop.set())
     paths = ServicePaths(state_dir=config.state_dir)
-    with paths.alone():
+    with paths.alone(), _logging(paths), listening_to_stop(paths, stop):
         _end_leftovers(config, paths)
         server = _choose_server(config)
         family = _Family(
@@ -83,8 +88,10 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
             family.run(stop)
         finally:
             log.info("stops")
+            notify(STOPPING)
             paths.addresses.unlink(missing_ok=True)
             family.stop()
+            log.info("has stopped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +115,15 @@ def _choose_server(config: Config) -> _Server:
 
 
 def _make_environment(server: _Server, paths: ServicePaths) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_OURS)}
+    given = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    inherited = {name: value for name, value in given.items() if not name.startswith(_NOT_OURS)}
+    quiet = {
+        name: value for name, value in describe_environment(paths.prefect, server.api_url).items() if name != _OTHER_LOG
+    }
     return {
-        **describe_environment(paths.prefect, server.api_url),
-        **(inherited if server.is_ours else os.environ),
+        **quiet,
+        **describe_logging(paths.state_dir),
+        **(inherited if server.is_ours else given),
         "PREFECT_API_URL": server.api_url,
         MARK: paths.mark,
     }
@@ -147,22 +159,30 @@ class _Family:
             log.info("is up: %s shows the runs. Ctrl-C stops it.", self.server.ui_url)
             for inbox in self.config.inbox:
                 log.info("watches %s", inbox.path)
+            notify(READY)
             while not stop.wait(WATCH_S):
+                notify(GOES_ON)
                 for service in self.services:
                     service.keep_alive(self.environment, self.paths.logs)
+                rotate_all(self.paths.logs)
 
-    def _release(self) -> None:
+    def _release(self, timeout_s: float = 30.0) -> None:
         try:
-            release_runs(self.server.api_url, self.config, is_ours=self.server.is_ours)
+            release_runs(self.server.api_url, self.config, is_ours=self.server.is_ours, timeout_s=timeout_s)
         except httpx.HTTPError as error:
             log.warning("Prefect still believes in runs that were stopped: %s: %s", type(error).__name__, error)
 
     def stop(self) -> None:
-        """End all."""
-        for service in reversed(self.services):
-            service.stop()
-        # Runs in progress have processes of their own. What they did is on the disk, and they go on with
-        # it when the service is up again.
+        """End all, within 15 s: first who asks for runs and who runs them, then who computes, last who is told."""
+        servers = [service for service in self.services if service.name == SERVER]
+        clusters = [service for service in self.services if service.name == CLUSTER]
+        stop_services(service for service in self.services if service not in (*servers, *clusters))
+        stop_services(clusters)
+        # Runs in progress had processes of their own. What they did is on the disk, and they go on with it when the
+        # service is up again.
+        if all(service.condition is Condition.WELL for service in servers):
+            self._release(timeout_s=1.0)
+        stop_services(servers)
         end_processes(find_marked(self.paths.mark))
 
     def measure(self) -> Health:
@@ -189,7 +209,7 @@ def _list_services(config: Config, config_file: Path | None, paths: ServicePaths
     services = []
     if server.is_ours:
         port = server.api_url.rsplit(":", 1)[1].removesuffix("/api")
-        command = [*python, "prefect", "server", "start", "--host", LOOPBACK, "--port", port]
+        command = [*python, "deployments.prefect_server", "server", "start", "--host", LOOPBACK, "--port", port]
         services.append(Service(SERVER, command, lambda: ask_server(server.api_url), start_timeout_s=180))
     scheduler = []
     if config.dask.scheduler is None:
@@ -197,7 +217,7 @@ def _list_services(config: Config, config_file: Path | None, paths: ServicePaths
         n_workers = count_cores() if config.dask.n_workers == "auto" else config.dask.n_workers
         command = [*python, "deployments.cluster", "--n-workers", str(n_workers)]
         command += ["--scheduler-file", str(paths.scheduler)]
-        services.append(Service("dask-cluster", command, AskCluster(paths.scheduler), paths.scheduler))
+        services.append(Service(CLUSTER, command, AskCluster(paths.scheduler), paths.scheduler))
     for name in ("runner", "sensor") if config.prefect.runner else ("sensor",):
         ready = paths.ready / name
         command = [*python, f"deployments.{name}", *given, *scheduler, "--ready-file", str(ready)]
@@ -205,6 +225,16 @@ def _list_services(config: Config, config_file: Path | None, paths: ServicePaths
         ask = AskRunner(beats, server.api_url) if name == "runner" else beats.ask
         services.append(Service(name, command, ask, ready))
     return services
+
+
+@contextmanager
+def _logging(paths: ServicePaths) -> Iterator[None]:
+    handler = log_to_file(paths.logs / OWN)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def _end_leftovers(config: Config, paths: ServicePaths) -> None:

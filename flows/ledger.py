@@ -28,8 +28,6 @@ class Ledger:
     Parameters
     ----------
     records : Catalogue
-    url : str
-        Where the catalogue is, for the task that records.
     store : Path
         Folder of all stores.
     path : Path
@@ -47,11 +45,10 @@ class Ledger:
     """
 
     def __init__(
-        self, records: Catalogue, url: str, store: Path, path: Path, recipe: Recipe, attempt: int, flow_run_id: str
+        self, records: Catalogue, store: Path, path: Path, recipe: Recipe, attempt: int, flow_run_id: str
     ) -> None:
         self._records = records
         self._store = store
-        self._url = url
         self._recipe = recipe
         signature = Signature.of(path)
         started_at = now()
@@ -81,7 +78,7 @@ class Ledger:
 
     def begin(self, info: VideoInfo, run_id: str) -> None:
         """Record that the recording is known and its run begins."""
-        self._write(
+        self._note(
             run_id=run_id,
             digest=info.digest,
             size_bytes=info.size_bytes,
@@ -90,6 +87,8 @@ class Ledger:
             if self._recipe.frames.is_whole
             else f"{self._recipe.frames} of {info.n_frames} are being described",
         )
+        # No task of Prefect's: to show that it begins would take longer than to write it.
+        self._records.record(self.record)
 
     def finish(self, store: Path) -> RunRecord:
         """Record what a sealed store says of itself.
@@ -103,7 +102,7 @@ class Ledger:
         made = read_record(store)
         is_own = made.path == self.record.path
         if is_own or not self._records.knows_run(made.run_id):
-            record_provenance(self._url, made)
+            record_provenance(self._records, made)
         if not is_own:
             self._records.set_fate(
                 self.record.path,
@@ -150,13 +149,13 @@ class Ledger:
             with suppress(StoreError, OSError):
                 self.finish(made)
                 return False
-        self._write(state=state, reason=reason, finished_at=now())
+        self._note(state=state, reason=reason, finished_at=now())
+        record_provenance(self._records, self.record)
         return True
 
     def find_made(self, run_id: str) -> Path | None:
         """Look for a run's store, also under the name of another file with the same bytes."""
         return next(self._store.glob(f"*/{run_id}.zarr"), None)
 
-    def _write(self, **news: object) -> None:
+    def _note(self, **news: object) -> None:
         self.record = replace(self.record, **news, changed_at=now())
-        record_provenance(self._url, self.record)

@@ -19,7 +19,7 @@ from prefect.states import Completed, Failed
 from prefect_dask import DaskTaskRunner
 
 from facehog_core.catalogue import Catalogue
-from facehog_core.chunking import ChunkPlan
+from facehog_core.chunking import LEAST_FRAMES_PER_SHARD, ChunkPlan
 from facehog_core.errors import ChangedError, DiskFullError, FacehogError, RecordingRefusedError, ServiceError
 from facehog_core.locks import hold
 from facehog_core.names import Identity
@@ -41,13 +41,20 @@ from tasks.chunk import process_chunk
 from tasks.plan import plan_chunks
 from tasks.probe import probe_recording
 from tasks.seal import seal
+from tasks.short import describe_short
 
 
 def _name_flow_run() -> str:
     return Path(runtime.flow_run.parameters["path"]).name
 
 
-@flow(name="process-recording", flow_run_name=_name_flow_run)
+@flow(
+    name="process-recording",
+    flow_run_name=_name_flow_run,
+    # It is not kept. Where it would be is said nevertheless: otherwise each run asks Prefect's server for that thrice.
+    persist_result=False,
+    result_storage=Path("results"),
+)
 def process_recording(
     path: Path,
     store: Path,
@@ -88,7 +95,7 @@ def process_recording(
     identify = None if said is None else lambda _: said
     with Catalogue(catalogue, create=True, identify=identify) as records, hold(records.location, str(path)):
         try:
-            ledger = Ledger(records, catalogue, store, path, chosen, attempt, str(runtime.flow_run.id))
+            ledger = Ledger(records, store, path, chosen, attempt, str(runtime.flow_run.id))
         except OSError as error:
             return _miss(records, path, f"cannot be read: {error.strerror}")
         try:
@@ -190,21 +197,25 @@ def _make(
     sidecar: TimestampsFile | None,
 ) -> None:
     told = ledger.record
-    given = {"paths": paths, "info": info, "recipe": recipe, "sidecar": sidecar}
-    try:
-        plan = runner.submit(plan_chunks, {**given, "attributes": {"software": told.software}}).result()
-        receipts = _describe(runner, paths, plan, info, recipe)
-    except RecordingRefusedError:
-        discard_partial(paths)
-        raise
-    attributes = {
+    started = {"software": told.software}
+    ended = {
         "host": told.host,
         "attempt": told.attempt,
         "flow_run_id": told.flow_run_id,
         "identity": told.identity.as_dict(),
         "started_at": told.started_at.isoformat(),
-        "finished_at": now().isoformat(),
     }
+    given = {"paths": paths, "info": info, "recipe": recipe, "sidecar": sidecar, "attributes": started}
+    try:
+        if info.n_frames <= LEAST_FRAMES_PER_SHARD:
+            runner.submit(describe_short, {**given, "ended": ended}).result()
+            return
+        plan = runner.submit(plan_chunks, given).result()
+        receipts = _describe(runner, paths, plan, info, recipe)
+    except RecordingRefusedError:
+        discard_partial(paths)
+        raise
+    attributes = {**ended, "finished_at": now().isoformat()}
     runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes}).result()
 
 

@@ -1,4 +1,4 @@
-"""Record a run in the catalogue. Runs in the flow's own process: the catalogue is a file of this machine."""
+"""Record how a run ended. Runs in the flow's own process: the catalogue is a file of this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from facehog_core.provenance import RunRecord
 
 
 @task(task_run_name="record-{record.state}", retries=3, retry_delay_seconds=[1, 5, 20], cache_policy=NO_CACHE)
-def record_provenance(catalogue: str, record: RunRecord) -> None:
+def record_provenance(records: Catalogue, record: RunRecord) -> None:
     """Write what is known of the run, and the fate of its file, in one transaction."""
-    with Catalogue(catalogue, create=True) as records:
-        records.record(record)
+    records.record(record)

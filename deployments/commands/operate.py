@@ -1,16 +1,22 @@
-"""See how the service is."""
+"""See how the service is, stop it, and start it with the machine."""
 
 from __future__ import annotations
 
+import platform
+import sys
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from facehog_core.errors import ConfigError
+
+from ..config_file import FILE_NAME
 from ..display import console, print_json, print_pairs, tell_time
-from .common import DONE, FAILED, ConfigOption, JsonOption, configure
+from ..service_paths import ServicePaths
+from .common import DONE, FAILED, ConfigOption, JsonOption, configure, normalise
 
 if TYPE_CHECKING:
     from ..health import Health, Part
@@ -27,6 +33,35 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     else:
         _print_health(health)
     raise typer.Exit(DONE if health.is_well else FAILED)
+
+
+def stop(config: ConfigOption = None) -> None:
+    """Stop the service within 15 s. Recordings that are being described go on from what is done when it is up again."""
+    from ..stop import stop_service
+
+    loaded, _ = configure(config)
+    console.print(stop_service(ServicePaths(state_dir=loaded.state_dir)), markup=False)
+
+
+def service(
+    config: ConfigOption = None,
+    of_user: Annotated[bool, typer.Option("--user", help="For systemd: your own, and not the machine's.")] = False,
+) -> None:
+    """Print what starts facehog with the machine: a unit for systemd; on macOS an agent; on Windows a command."""
+    from ..units import describe_agent, describe_task, describe_unit
+
+    loaded, found = configure(config)
+    if found is None:
+        raise ConfigError(FILE_NAME, "there is none here", "`facehog init` writes one; or name it: --config FILE.")
+    found = normalise(found)
+    match platform.system():
+        case "Windows":
+            text = describe_task(found)
+        case "Darwin":
+            text = describe_agent(loaded, found)
+        case _:
+            text = describe_unit(loaded, found, of_user=of_user)
+    sys.stdout.write(text)
 
 
 def _print_health(health: Health) -> None:

@@ -13,7 +13,9 @@ from rich.markup import escape
 from facehog_core.errors import ConfigError
 
 from ..config_file import FILE_NAME, load_config
+from ..detach import start_detached
 from ..display import console, print_json
+from ..service_paths import ServicePaths
 from ..template import TEMPLATE
 from .common import DONE, FAILED, ConfigOption, JsonOption, configure
 
@@ -35,10 +37,18 @@ def init(
     console.print("Edit it (the crop above all), then start: facehog up")
 
 
-def up(config: ConfigOption = None) -> None:
+def up(
+    config: ConfigOption = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Go on in the background: `facehog stop` stops it.")] = False,
+) -> None:
     """Watch the inboxes and process what lands: starts Prefect, Dask, runner and sensor until Ctrl-C."""
     from ..up import run_service
 
+    if detach:
+        loaded, found = configure(config)
+        addresses = start_detached(ServicePaths(state_dir=loaded.state_dir), found)
+        console.print(f"facehog is up: {addresses['ui_url']} shows the runs. `facehog stop` stops it.", markup=False)
+        return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     loaded, found = configure(config)

@@ -216,7 +216,7 @@ def test_a_second_service_for_the_folder_is_refused_in_words(lab: ServiceLab) ->
     assert "is up already" in second.stderr
 
 
-def test_after_kill_9_of_everything_a_run_goes_on_from_its_finished_chunks_and_sigterm_stops_it_all(
+def test_after_kill_9_of_everything_a_run_goes_on_from_its_finished_chunks_and_stop_gives_it_back(
     lab: ServiceLab, tmp_path: Path
 ) -> None:
     target = write_mouse(tmp_path / "long.mp4", 6).rename(lab.inbox / "long.mp4")
@@ -252,12 +252,24 @@ def test_after_kill_9_of_everything_a_run_goes_on_from_its_finished_chunks_and_s
     under_way = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
     lab.wait_for(lambda: not lab.ask("flow_runs/filter", under_way), "no run that Prefect believes in")
 
-    _check_that_sigterm_leaves_no_process(lab)
+    again = write_mouse(tmp_path / "again.mp4", 6)
+    _check_that_stop_gives_back_what_runs_and_leaves_no_process(lab, again)
 
 
-def _check_that_sigterm_leaves_no_process(lab: ServiceLab) -> None:
+def _check_that_stop_gives_back_what_runs_and_leaves_no_process(lab: ServiceLab, recording: Path) -> None:
+    target = recording.rename(lab.inbox / recording.name)
+    lab.wait_for(lambda: list((lab.folder / "store" / target.stem).glob("*.partial/receipts/*.json")), "a chunk")
     family = find_marked(str(lab.state_dir))
     assert len(family) >= 6, "server, scheduler, two workers, runner, sensor"
-    assert lab.stop() == 0
+    command = [sys.executable, "-m", "deployments.cli", "stop"]
+    done = subprocess.run(command, cwd=lab.folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.stdout.startswith("facehog has stopped"), done
+    assert lab.process
+    assert lab.process.wait(timeout=PATIENCE_S) == 0
     assert find_marked(str(lab.state_dir)) == []
     assert not any(process.is_running() for process in family)
+    file = lab.file(target)
+    assert file is not None
+    assert (file.state, file.reason) == (Fate.WAITING, "facehog was stopped; goes on with what is not done yet")
+    events = (lab.state_dir / "logs" / "up.log").read_text("utf-8").splitlines()
+    assert json.loads(events[-1])["message"] == "has stopped"

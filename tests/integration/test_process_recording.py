@@ -24,10 +24,13 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from recordings import run_ffmpeg
 from skimage.feature import hog
 
+import facehog_core.extract
 import flows.cluster
 import flows.process_recording
 import tasks.chunk
+import tasks.short
 from facehog_core import Catalogue, Crop, Recipe, open_session
+from facehog_core.chunking import LEAST_FRAMES_PER_SHARD
 from facehog_core.errors import StoreError
 from facehog_core.hog import HogParams
 from facehog_core.names import Identity
@@ -84,13 +87,23 @@ def test_every_step_is_a_task_with_a_state_and_a_name_in_the_ui(lab: Lab, real_c
     runs = task_runs(record.flow_run_id)
     names = {run.name for run in runs}
     assert {f"probe-{real_clip.name}", f"plan-{record.run_id}", f"seal-{record.run_id}"} <= names
-    assert {"record-running", "record-finished"} <= names
+    assert "record-finished" in names
     for step in ("chunk", "compute-hog", "write-zarr"):
         assert {f"{step}-0-250", f"{step}-250-500", f"{step}-500-501"} <= names
     assert all(run.state and run.state.is_completed() for run in runs)
     assert state.state_details.flow_run_id
     with get_client(sync_client=True) as client:
         assert client.read_flow_run(state.state_details.flow_run_id).name == real_clip.name
+
+
+def test_a_short_recording_takes_few_tasks(lab: Lab, tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "short.mp4", LEAST_FRAMES_PER_SHARD)
+    assert lab.process(path).is_completed()
+
+    record = lab.record(path)
+    runs = task_runs(record.flow_run_id)
+    assert {run.name for run in runs} == {"probe-short.mp4", f"describe-{record.run_id}", "record-finished"}
+    assert all(run.state and run.state.is_completed() for run in runs)
 
 
 def test_the_progress_artifact_reaches_its_end_and_a_summary_is_left(lab: Lab, real_clip: Path) -> None:
@@ -284,22 +297,31 @@ def _refuse_span(compute_shard: Any, start: int) -> Any:
     return compute
 
 
-def test_what_may_pass_is_tried_again(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_recording(tmp_path / "shaky.mp4", 5)
-    write_shard = tasks.chunk.write_shard
+@pytest.mark.parametrize(
+    ("n_frames", "module", "task", "name"),
+    [
+        (LEAST_FRAMES_PER_SHARD + 1, tasks.chunk, tasks.chunk.process_chunk, "chunk-0-"),
+        (5, facehog_core.extract, tasks.short.describe_short, "describe-"),
+    ],
+)
+def test_what_may_pass_is_tried_again(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_frames: int, module: Any, task: Any, name: str
+) -> None:
+    path = write_recording(tmp_path / "shaky.mp4", n_frames)
+    write_shard = module.write_shard
     troubles = [OSError("the share is gone for a while")]
 
     def write_at_last(paths: Any, span: Any, hogs: Any) -> Any:
-        if troubles:
+        if troubles and span.start == 0:
             raise troubles.pop()
         return write_shard(paths, span, hogs)
 
-    monkeypatch.setattr(tasks.chunk, "write_shard", write_at_last)
-    monkeypatch.setattr(tasks.chunk.process_chunk, "retry_delay_seconds", 0)
+    monkeypatch.setattr(module, "write_shard", write_at_last)
+    monkeypatch.setattr(task, "retry_delay_seconds", 0)
     assert lab.process(path).is_completed()
 
-    runs = {run.name: run for run in task_runs(lab.record(path).flow_run_id)}
-    assert runs["chunk-0-5"].run_count == 2
+    (run,) = [run for run in task_runs(lab.record(path).flow_run_id) if run.name.startswith(name)]
+    assert run.run_count == 2
 
 
 def test_a_cluster_that_is_not_there_is_waited_for_without_counting_attempts(
@@ -340,7 +362,8 @@ def test_a_recording_does_not_fail_for_what_the_ui_does_not_take(
         raise httpx.ReadTimeout("the server is busy")
 
     monkeypatch.setattr(flows.process_recording, name, time_out)
-    path = write_recording(tmp_path / "unseen.mp4", 5)
+    # Of a shorter one no progress is shown.
+    path = write_recording(tmp_path / "unseen.mp4", LEAST_FRAMES_PER_SHARD + 1)
     assert lab.process(path).is_completed()
     assert lab.record(path).state == Fate.FINISHED
 

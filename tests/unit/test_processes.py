@@ -18,7 +18,7 @@ import pytest
 
 from deployments import processes
 from deployments.environment import MARK
-from deployments.processes import Service, end_processes, find_marked
+from deployments.processes import Service, end_processes, find_marked, stop_services
 from deployments.pulse import Condition
 from facehog_core.errors import ServiceError
 
@@ -72,7 +72,7 @@ def keep(tmp_path: Path) -> Iterator[Callable[..., Kept]]:
 
     yield make
     for kept in made:
-        kept.service.stop()
+        stop_services([kept.service])
     assert find_marked(str(tmp_path)) == []
 
 

@@ -1,0 +1,58 @@
+"""Start a service that goes on when its terminal is closed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from facehog_core.errors import ServiceError
+
+from .service_paths import ServicePaths
+
+LOOK_S = 0.2
+# Of what a service says that does not start, so many characters are shown.
+N_SHOWN = 2000
+
+
+def start_detached(paths: ServicePaths, config_file: Path | None) -> dict[str, str]:
+    """Start `facehog up` in the background, and wait until it is up.
+
+    Parameters
+    ----------
+    paths : ServicePaths
+    config_file : Path or None
+
+    Returns
+    -------
+    dict
+        Its addresses.
+
+    Raises
+    ------
+    ServiceError
+        If one runs already, or it does not start.
+    """
+    with paths.alone():
+        paths.logs.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "deployments.cli", "up", *(["--config", str(config_file)] if config_file else [])]
+    said = paths.logs / "up.out"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=paths.state_dir.parent,
+            start_new_session=os.name != "nt",
+            creationflags=getattr(subprocess, "DETACHED_PROCESS", 0)
+            | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+    while not (addresses := paths.read_addresses()):
+        if process.poll() is not None:
+            why = said.read_text("utf-8", "replace")[-N_SHOWN:].strip()
+            raise ServiceError("facehog up", f"ended with status {process.returncode}: {why}", f"See {paths.logs}.")
+        time.sleep(LOOK_S)
+    return addresses

@@ -1,0 +1,52 @@
+"""Prefect's server, with transactions that wait for their turn.
+
+On SQLite its transactions begin as those of readers. One that goes on to write after another one has written cannot be
+helped by waiting: SQLite ends it ("database is locked"), the server answers 503, and the client sleeps 2, 4, 8 seconds
+or more before it asks again. When many recordings landed at once, sensor, runner and flows slept most of the time.
+Here each transaction that may write begins as a writer's, when the one before it has ended: a matter of milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from prefect.server.database.configurations import AioSqliteConfiguration
+
+# One for each event loop. SQLite has a queue of its own, but whoever waits in it sleeps for up to a tenth of a second.
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+def take_turns() -> None:
+    """Make Prefect's transactions on SQLite writers', one at a time; calling it again changes nothing."""
+    begin = AioSqliteConfiguration.begin_transaction
+    if hasattr(begin, "takes_turns"):
+        return
+
+    @wraps(begin)
+    @asynccontextmanager
+    async def begin_in_turn(
+        self: AioSqliteConfiguration, session: Any, with_for_update: bool = True
+    ) -> AsyncGenerator[Any]:
+        turn = _TURNS.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with turn, begin(self, session, with_for_update=True) as transaction:
+            yield transaction
+
+    begin_in_turn.takes_turns = True  # type: ignore[attr-defined]
+    AioSqliteConfiguration.begin_transaction = begin_in_turn
+
+
+def main() -> None:
+    """Run Prefect's command line: `server start` and its options."""
+    take_turns()
+    from prefect.cli import app
+
+    app()
+
+
+if __name__ == "__main__":
+    main()
