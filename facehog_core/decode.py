@@ -369,8 +369,8 @@ class _Held:
         self._settle(self._index.n_frames)
 
     def _settle(self, stop: int) -> None:
-        lost = [number for number in range(self._n_known, stop) if number not in self._came]
-        self._losses_from = min([self._losses_from, *map(self._position_of, lost)])
+        if lost := [number for number in range(self._n_known, stop) if number not in self._came]:
+            self._losses_from = min(self._losses_from, *map(self._position_of, lost))
         self._coming = {number for number in self._coming if number >= stop}
         self._n_known = max(self._n_known, stop)
 

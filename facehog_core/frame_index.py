@@ -307,7 +307,8 @@ def _list_packets(container: InputContainer, stream: VideoStream, path: str) -> 
 
 def new_parameters(packet: Packet[VideoStream]) -> bytes | None:
     """Return the parameters that a container tells with a packet, where they change."""
-    return bytes(packet.get_sidedata("new_extradata")) if packet.has_sidedata("new_extradata") else None
+    # Asking for one kind by its name takes PyAV far longer, and hardly a packet has any.
+    return next((bytes(data) for data in packet.iter_sidedata() if data.data_type == "new_extradata"), None)
 
 
 def _describe_packets(
