@@ -112,6 +112,7 @@ class Config(BaseSettings):
                 crops=[(pattern, Crop.from_sequence(crop)) for pattern, crop in box.crops.items()],
                 depth=box.depth,
                 priority=box.priority,
+                ready=box.ready,
             )
             for box in self.inbox
         ]

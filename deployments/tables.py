@@ -20,6 +20,7 @@ from pydantic import (
 
 from facehog_core.choices import CHOICES, choose, read_rate
 from facehog_core.crop import Crop
+from facehog_core.inbox import FLAG_MUST_BE, check_flag
 from facehog_core.names import DEFAULT_PATTERN, NamePattern
 from facehog_core.params import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
 from facehog_core.recipe import Recipe
@@ -113,6 +114,7 @@ class InboxConfig(RecordingConfig):
     patterns: tuple[str, ...] = Field(PATTERNS, min_length=1, description='a list of names such as ["*.mp4", "*.mkv"]')
     depth: int | None = Field(None, ge=0, description="a whole number from 0 (no sub-folders) on")
     settle_s: float = Field(10, ge=0, allow_inf_nan=False, description="a number of seconds from 0 on")
+    ready: Annotated[str, AfterValidator(check_flag)] | None = Field(None, description=FLAG_MUST_BE)
     priority: int = Field(0, description="a whole number, such as 1 or -1")
     name_pattern: Annotated[str, AfterValidator(_check_name_pattern)] = Field(
         DEFAULT_PATTERN,

@@ -17,6 +17,7 @@ patterns = ["*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.m2ts", "*.flv", "*.h2
 # Add "*.png", "*.jpg" or "*.tif", and each sub-folder of numbered images is a recording too.
 settle_s = 10                                # seconds that a file or folder must stand still before it is taken up
 # depth = 1                                  # levels of sub-folders that are searched; left out: all
+# ready = "{stem}.done"                      # a recording is taken up once this file lies beside it
 priority = 0                                 # recordings of the inbox with the highest number come first
 # crop = [53, 22, 916, 475]                  # x, y, width, height in pixels; left out: the whole frame
 grey = "rgb"                                 # the grey of RGB, as in 2020; "luma": Y as it is stored
@@ -34,8 +35,9 @@ max_corrupt = 0.05                           # with more damaged or missing fram
 # The time of each frame, one a line, where the rig writes it beside the recording. {stem} is its name without ".mp4";
 # column: a name, or a number from 1 on, and not needed where there is one alone; unit: s, ms, us or ns.
 # timestamps = { file = "{stem}_timestamps.csv", column = "time", unit = "s" }
-# A file m12_cam0.facehog.toml beside m12_cam0.mp4 sets these keys, from crop on, for that recording alone; also
-# subject, session_date, plane and camera. Otherwise these are read from the name, such as 20211105_CSE020_plane1.mp4:
+# A file m12_cam0.facehog.toml (or .json) beside m12_cam0.mp4 sets these keys, from crop on, for that recording alone;
+# also size_bytes, n_frames and digest ("sha256:9f86..."), which are checked, and subject, session_date, plane and
+# camera. Otherwise these four are read from the name, such as 20211105_CSE020_plane1.mp4:
 # name_pattern = '(?P<subject>[^_]+)_(?P<date>\\d{8})_cam(?P<camera>\\d)'    # or year, month and day instead of date
 # [inbox.crops]                              # crops by name, instead of the inbox's; the first that matches counts
 # "*m12*" = [60, 30, 916, 475]

@@ -21,6 +21,7 @@ from .crop import Crop
 from .disk import lies_with_the_file
 from .errors import ConfigError
 from .intake import SIDECARS, is_temporary_name
+from .manifest import MANIFEST_KEYS, Manifest
 from .mask import MUST_BE, read_masks
 from .names import IDENTITY_KEYS, Identity, NamePattern
 from .recipe import GREYS, Recipe
@@ -175,7 +176,7 @@ def choose_by_sidecar(recipe: Recipe, path: Path) -> Recipe:
     """
     sidecar = find_sidecar(path)
     values = _read(sidecar)
-    known = CHOICES | IDENTITY_KEYS
+    known = CHOICES | IDENTITY_KEYS | MANIFEST_KEYS
     for name, value in values.items():
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -185,6 +186,7 @@ def choose_by_sidecar(recipe: Recipe, path: Path) -> Recipe:
             # What is of the one is of no meaning to the other.
             choose(Recipe(), {name: value} if name in CHOICES else {})
             Identity.from_dict({name: value})
+            Manifest.from_dict({name: value})
         except ValueError as error:
             raise ConfigError(sidecar, f"{name} = {value!r} is wrong", f"It must be {known[name]}.") from error
     try:
@@ -210,6 +212,23 @@ def identify(path: Path, pattern: NamePattern | None = None) -> Identity:
     except (ConfigError, ValueError, OSError):
         # Is said when the recording is asked for, and keeps it from being processed.
         return by_name
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read what the file beside a recording says that it must be; nothing, if there is none.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or a value is wrong.
+    OSError
+        If the disk or share fails.
+    """
+    sidecar = find_sidecar(path)
+    try:
+        return Manifest.from_dict(_read(sidecar))
+    except ValueError as error:
+        raise ConfigError(sidecar, str(error), "Mend it, or take the key out.") from error
 
 
 def _read(sidecar: Path) -> dict[str, Any]:

@@ -95,6 +95,10 @@ class TimestampsError(RecordingRefusedError):
     """The timestamps beside the recording cannot be read."""
 
 
+class ManifestError(RecordingRefusedError):
+    """The recording is not what the file beside it says: its size, frames or content."""
+
+
 class ChangedError(FacehogError):
     """The recording changed while it was being read."""
 

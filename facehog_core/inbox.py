@@ -12,8 +12,25 @@ from .choices import choose_by_sidecar, find_sidecar
 from .crop import Crop
 from .errors import ConfigError, FacehogError
 from .recipe import Recipe
+from .source import name_recording
+from .timestamps import is_pattern
 
 log = logging.getLogger(__name__)
+
+FLAG_MUST_BE = "a file name with {stem} or {name} in it, such as '{stem}.done'"
+
+
+def check_flag(text: str) -> str:
+    """Check the name of the file that says that a recording is ready.
+
+    Raises
+    ------
+    ValueError
+        If it is a path, or names none of a recording.
+    """
+    if not is_pattern(text) or text == text.format(stem="", name="") or any(sign in text for sign in "/\\\0"):
+        raise ValueError(f"ready must be {FLAG_MUST_BE}, got {text!r}")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +52,14 @@ class Inbox:
         Levels of sub-folders that are searched; all if left out.
     priority : int, optional
         Of two recordings that wait, the one of the inbox with the higher number comes first.
+    ready : str, optional
+        Name of the file that lies beside a recording once it may be taken up, such as ``{stem}.done``; ``{stem}``
+        stands for the recording's name without its suffix, ``{name}`` for all of it.
+
+    Raises
+    ------
+    ValueError
+        If `ready` is no such name.
     """
 
     path: Path
@@ -44,6 +69,17 @@ class Inbox:
     crops: Sequence[tuple[str, Crop]] = ()
     depth: int | None = None
     priority: int = 0
+    ready: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.ready is not None:
+            check_flag(self.ready)
+
+    def flag_of(self, path: Path) -> Path | None:
+        """Return what must lie beside a recording before it is taken up; None if nothing must."""
+        if self.ready is None:
+            return None
+        return path.parent / self.ready.format(stem=name_recording(path), name=path.name)
 
     def recipe_by_name(self, path: Path) -> Recipe:
         """Return what is done to one recording where no file beside it says anything."""

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Literal
 
 from .catalogue import Catalogue
-from .choices import sidecars_of
-from .errors import ConfigError, TimestampsError
+from .choices import read_manifest, sidecars_of
+from .confirm import tell_missing
+from .errors import ConfigError, ManifestError, TimestampsError
 from .files import FileRecord, Glance
 from .filesystems import keeps_inodes, name_filesystem
 from .inbox import Inbox
 from .intake import Looks
 from .provenance import now
 from .recipe import Recipe, is_run_of, name_run
-from .reconcile import Due, Launcher, Life
+from .reconcile import ITS_TURN, Due, Launcher, Life
 from .scan import Scan, scan_inbox
 from .schema import Fate
 from .source import Signature
@@ -34,7 +35,11 @@ log = logging.getLogger(__name__)
 # So many files, and most of those that are there, do not get new inodes one by one: their disk was mounted anew.
 FEWEST_RENUMBERED = 3
 
+# So many are made ready at a time: of a thousand that landed at once most wait longer than until the next look.
+MOST_DUE = 200
+
 _OTHER_RECIPE = "was refused under other parameters than are set now; is tried again"
+_OTHER_MANIFEST = "was refused for what the file beside it said, which is something else now; is tried again"
 _OTHER_TIMESTAMPS = "was refused for its timestamps, which are others now; is tried again"
 _WRONG_SIDECAR = "what is to be done to it cannot be read: "
 _VANISHED = "is not seen in the inbox any more; it will be taken up when it is back"
@@ -122,9 +127,12 @@ class Lookout:
         ended_s = self._clock()
         known = self._know()
         self._tell(scan, known)
-        settled = self._note(scan, known, began_s, ended_s)
+        settled = sorted(self._note(scan, known, began_s, ended_s), key=lambda glance: glance.id)
         self._note_missing(scan, known)
-        dues = [due for glance in settled if (due := self._prepare(glance, "has settled"))]
+        for glance in settled[MOST_DUE:]:
+            if glance.reason != ITS_TURN:
+                self._wait(glance, ITS_TURN)
+        dues = [due for glance in settled[:MOST_DUE] if (due := self._prepare(glance, "has settled"))]
         under_way = [glance for glance in known.values() if glance.state in _UNDER_WAY]
         return dues + [due for glance in under_way if (due := self._revive(glance, scan, launcher))]
 
@@ -208,7 +216,7 @@ class Lookout:
                 return None
             self.is_settling |= not is_settled
             is_due = glance.not_before is None or now() >= glance.not_before
-            return glance if is_settled and is_due else None
+            return glance if is_settled and is_due and self._is_whole(glance) else None
         self.is_settling = True
         reason = f"must stand still for {self.inbox.settle_s:g} s: it may still be arriving"
         if glance and glance.state != Fate.WAITING:
@@ -245,6 +253,24 @@ class Lookout:
                 beside.append(timestamps.path_for(path))
         return tuple(map(_look_if_there, beside))
 
+    def _is_whole(self, glance: Glance) -> bool:
+        """Say whether all has arrived that was promised; if not, note what is missing."""
+        path = Path(glance.path)
+        self._beat()
+        try:
+            missing = tell_missing(path, read_manifest(path), glance.size_bytes)
+            flag = self.inbox.flag_of(path)
+            if missing is None and flag and not flag.exists():
+                missing = f"waits for {flag.name}, which says that it is ready"
+        except ManifestError as error:
+            self._catalogue.set_fate(path, Fate.QUARANTINED, str(error), only_from=glance.record)
+            return False
+        except (ConfigError, OSError):
+            return True  # Is said where it is asked for.
+        if missing and glance.reason != missing:
+            self._wait(glance, missing)
+        return missing is None
+
     def _find_mended(self, glance: Glance, beside: Sequence[Signature | None]) -> str | None:
         """Say why a file that was refused may fare better now: under a crop that fits, say. None if nothing changed."""
         # Nothing may have changed since the last look, at thousands of files that were refused long ago.
@@ -254,6 +280,8 @@ class Lookout:
         had_wrong_sidecar = file.reason.startswith(_WRONG_SIDECAR)
         try:
             recipe = self.inbox.recipe_for(file.path)
+            if _has_other_manifest(file):
+                return _OTHER_MANIFEST
             if had_wrong_sidecar or (file.run_id is not None and not is_run_of(file.run_id, recipe)):
                 return _OTHER_RECIPE
             return _OTHER_TIMESTAMPS if _has_other_timestamps(file, recipe, self._catalogue) else None
@@ -319,6 +347,14 @@ def _look_if_there(path: Path) -> Signature | None:
         return Signature.of(path)
     except OSError:
         return None  # Whoever reads it says what is wrong with it.
+
+
+def _has_other_manifest(file: FileRecord) -> bool:
+    """Say whether a file was refused for what the file beside it said, and that says something else now."""
+    # As a FacehogError begins: with the name of the file that it is about.
+    if not any(file.reason.startswith(f"{sidecar.name}: it says ") for sidecar in sidecars_of(file.path)):
+        return False
+    return not any(f"it says {claim}, and" in file.reason for claim in read_manifest(file.path).claims)
 
 
 def _has_other_timestamps(file: FileRecord, recipe: Recipe, catalogue: Catalogue) -> bool:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 # asked for again, but not for ever: a file that kills every run would keep the others waiting.
 MOST_ATTEMPTS = 3
 
-_ITS_TURN = "has settled; waits until the runs before it have begun"
+ITS_TURN = "has settled; waits until the runs before it have begun"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +137,10 @@ def take_up(
 
 def _let_wait(due: Due, catalogue: Catalogue) -> Due:
     file = due.file
-    if file.state is not Fate.WAITING or file.reason == _ITS_TURN:
+    if file.state is not Fate.WAITING or file.reason == ITS_TURN:
         return due
-    catalogue.set_fate(file.path, Fate.WAITING, _ITS_TURN, only_from=file)
-    return replace(due, file=replace(file, reason=_ITS_TURN, not_before=None))
+    catalogue.set_fate(file.path, Fate.WAITING, ITS_TURN, only_from=file)
+    return replace(due, file=replace(file, reason=ITS_TURN, not_before=None))
 
 
 def _ask(due: Due, catalogue: Catalogue, launcher: Launcher) -> bool:

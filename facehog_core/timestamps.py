@@ -67,7 +67,7 @@ class TimestampsSource:
             raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {self.unit!r}")
         if not _is_column(self.column):
             raise ValueError(f"column must be a name, or a number from 1 on, got {self.column!r}")
-        if not isinstance(self.file, str) or not self.file or "\0" in self.file or not _is_pattern(self.file):
+        if not isinstance(self.file, str) or not self.file or "\0" in self.file or not is_pattern(self.file):
             raise ValueError(f"file must be a path with {{stem}} or {{name}} in it, or with neither, got {self.file!r}")
 
     def path_for(self, recording: Path) -> Path:
@@ -85,7 +85,8 @@ def _is_column(value: object) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _is_pattern(text: str) -> bool:
+def is_pattern(text: str) -> bool:
+    """Say whether a text names nothing of a recording but its ``{stem}`` and its ``{name}``."""
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError:

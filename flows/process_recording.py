@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
-from facehog_core.source import name_recording
+from facehog_core.source import digest_source, name_recording
 from facehog_core.starts import note_of_probe
 from facehog_core.store import Progress, RunPaths, discard_partial, forget_starts
 from facehog_core.timestamps import TimestampsFile, find_timestamps
@@ -206,17 +207,30 @@ def _make(
         "started_at": told.started_at.isoformat(),
     }
     given = {"paths": paths, "info": info, "recipe": recipe, "sidecar": sidecar, "attributes": started}
-    try:
+    with _tidying_up(paths, info):
         if info.n_frames <= LEAST_FRAMES_PER_SHARD:
             runner.submit(describe_short, {**given, "ended": ended}).result()
             return
         plan = runner.submit(plan_chunks, given).result()
         receipts = _describe(runner, paths, plan, info, recipe)
+        attributes = {**ended, "finished_at": now().isoformat()}
+        runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes}).result()
+
+
+@contextmanager
+def _tidying_up(paths: RunPaths, info: VideoInfo) -> Iterator[None]:
+    """Remove what a run leaves that nobody will go on with."""
+    try:
+        yield
     except RecordingRefusedError:
         discard_partial(paths)
         raise
-    attributes = {**ended, "finished_at": now().isoformat()}
-    runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes}).result()
+    except ChangedError:
+        # A file that was only touched goes on from what is done; what was described of other bytes is of no use.
+        with suppress(OSError):
+            if digest_source(info.path) != info.digest:
+                discard_partial(paths)
+        raise
 
 
 def _describe(

@@ -29,7 +29,7 @@ def reconcile_inboxes(
     ----------
     inboxes : list of dict
         Each with path, patterns, settle_s, recipe (`facehog_core.recipe.Recipe.as_dict`), crops, pairs of a
-        pattern and [x, y, width, height], depth and priority.
+        pattern and [x, y, width, height], depth, priority and ready.
     store : Path
         Folder of all stores.
     catalogue : str
@@ -73,6 +73,7 @@ def describe_inbox(inbox: Inbox) -> dict[str, Any]:
         "crops": [[pattern, crop.as_list()] for pattern, crop in inbox.crops],
         "depth": inbox.depth,
         "priority": inbox.priority,
+        "ready": inbox.ready,
     }
 
 
@@ -85,4 +86,5 @@ def _read_inbox(values: dict[str, Any]) -> Inbox:
         crops=[(pattern, Crop.from_sequence(crop)) for pattern, crop in values.get("crops", [])],
         depth=values.get("depth"),
         priority=values.get("priority", 0),
+        ready=values.get("ready"),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from facehog_core.confirm import check_manifest
 from facehog_core.starts import note_of_probe, noting_start
 from facehog_core.video import VideoInfo, probe
 from tasks.retrying import can_pass
@@ -24,6 +25,7 @@ def probe_recording(path: Path, store: Path, stream: int | None = None) -> Video
     store.mkdir(parents=True, exist_ok=True)
     with noting_start(note_of_probe(store, path), str(path), "reading its index"):
         info, _ = probe(path, stream)
+    check_manifest(info)
     get_run_logger().info(
         "%s: %d frames of %d x %d, %s, %.1f MB",
         path.name,

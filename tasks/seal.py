@@ -8,16 +8,19 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from facehog_core.confirm import publish
 from facehog_core.receipts import ShardReceipt
-from facehog_core.store import RunPaths, seal_store
+from facehog_core.store import RunPaths
+from tasks.retrying import can_pass
 
 
 @task(
     task_run_name="seal-{paths.run_id}",
     retries=2,
     retry_delay_seconds=[5, 30],
+    retry_condition_fn=can_pass,
     cache_policy=NO_CACHE,
 )
 def seal(paths: RunPaths, receipts: list[ShardReceipt], attributes: dict[str, Any]) -> Path:
-    """Check every byte against the receipts and give the store its final name."""
-    return seal_store(paths, receipts, attributes)
+    """Check every byte against the receipts, and the recording against what was probed; then publish the store."""
+    return publish(paths, receipts, attributes)

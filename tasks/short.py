@@ -9,11 +9,12 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from facehog_core.confirm import publish
 from facehog_core.extract import extract_chunk, plan_run
 from facehog_core.provenance import now
 from facehog_core.receipts import check_damage, pace_of
 from facehog_core.recipe import Recipe
-from facehog_core.store import Progress, RunPaths, seal_store
+from facehog_core.store import Progress, RunPaths
 from facehog_core.timestamps import TimestampsFile
 from facehog_core.video import VideoInfo
 from tasks.retrying import can_pass
@@ -45,4 +46,4 @@ def describe_short(
         "%s", Progress(n_done=plan.n_frames, n_frames=plan.n_frames, pace=pace_of(receipts, began_at))
     )
     check_damage(info.path, receipts, plan.n_frames, recipe.max_corrupt)
-    return seal_store(paths, receipts, {**ended, "finished_at": now().isoformat()})
+    return publish(paths, receipts, {**ended, "finished_at": now().isoformat()})

@@ -11,6 +11,7 @@ from rig import SETTLE_S, Rig, settle
 
 from facehog_core import lookout as lookout_module
 from facehog_core.catalogue import Catalogue
+from facehog_core.errors import ManifestError
 from facehog_core.inbox import Inbox
 from facehog_core.lookout import FEWEST_RENUMBERED, Lookout
 from facehog_core.names import Identity
@@ -283,3 +284,75 @@ def test_a_sidecar_with_the_whole_name_is_for_that_file_alone(rig: Rig) -> None:
     asked = {run.request.path: run.request.recipe for run in rig.launcher.runs.values()}
     assert [asked[path].frames.step for path in paths] == [2, 3, 1]
     assert asked[paths[2]] == Recipe()
+
+
+# -- what must be there before it is taken up -------------------------------------------------------------
+
+
+def test_a_recording_waits_for_the_bytes_that_are_promised(rig: Rig) -> None:
+    path = rig.put("m12.mp4", b"x" * 10)
+    rig.put("m12.facehog.toml", b"size_bytes = 20")
+    assert settle(rig) == 0
+    assert rig.file(path).state is Fate.WAITING
+    said = "has 10 of the 20 bytes that m12.facehog.toml names: the rest may still arrive"
+    assert rig.file(path).reason == said
+    assert settle(rig) == 0
+    assert [step.reason for step in rig.catalogue.story(path)].count(said) == 1
+    rig.put("m12.mp4", b"x" * 20)
+    assert settle(rig) == 1
+
+
+def test_a_recording_with_more_bytes_than_are_promised_is_refused_until_one_of_the_two_is_mended(rig: Rig) -> None:
+    path = rig.put("m12.mp4", b"x" * 30)
+    rig.put("m12.facehog.toml", b"size_bytes = 20")
+    assert settle(rig) == 0
+    assert rig.file(path).state is Fate.QUARANTINED
+    assert "it says size_bytes = 20, and m12.mp4 has 30" in rig.file(path).reason
+    rig.restart()
+    assert settle(rig) == settle(rig) == 0
+    assert rig.file(path).state is Fate.QUARANTINED
+    rig.put("m12.facehog.toml", b"size_bytes = 30")
+    assert rig.look() == 0
+    assert "which is something else now" in rig.file(path).reason
+    assert rig.look(after_s=SETTLE_S) == 1
+
+
+@pytest.mark.parametrize("mended", [b"n_frames = 5", b"subject = 'CSE020'", None])
+def test_a_recording_that_a_run_refused_for_what_is_said_of_it_is_tried_again_when_that_is_mended(
+    rig: Rig, mended: bytes | None
+) -> None:
+    path, sidecar = rig.put("m12.mp4"), rig.put("m12.facehog.toml", b"n_frames = 9")
+    settle(rig)
+    error = ManifestError(sidecar, "it says n_frames = 9, and m12.mp4 holds 5", "Copy it again.")
+    rig.catalogue.set_fate(path, Fate.QUARANTINED, str(error), forget_run=True)
+    assert settle(rig) == 0
+    sidecar.unlink() if mended is None else sidecar.write_bytes(mended)
+    assert settle(rig) == 1
+
+
+def test_a_recording_waits_for_its_flag(rig: Rig) -> None:
+    path = rig.put("m12.mp4")
+    inbox = replace(rig.inbox, ready="{stem}.done")
+    lookout = Lookout(inbox, rig.catalogue, lambda: rig.at_s)
+    for rig.at_s in (0.0, SETTLE_S, 10 * SETTLE_S):
+        assert lookout.look(rig.launcher) == []
+    assert rig.file(path).reason == "waits for m12.done, which says that it is ready"
+    rig.put("m12.done", b"")
+    assert len(lookout.look(rig.launcher)) == 1
+
+
+@pytest.mark.parametrize("ready", ["done", "../{stem}", "{stem", "{0}", "{stem.x}", "{name!r}", "a\\{stem}"])
+def test_a_flag_is_a_file_beside_the_recording_and_named_after_it(rig: Rig, ready: str) -> None:
+    with pytest.raises(ValueError, match="ready must be a file name with"):
+        replace(rig.inbox, ready=ready)
+
+
+def test_of_a_thousand_that_land_at_once_some_are_made_ready_and_all_say_that_they_wait(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout_module, "MOST_DUE", 3)
+    paths = [rig.put(f"{number}.mp4") for number in range(5)]
+    rig.look()
+    assert rig.look(after_s=SETTLE_S) == 3
+    assert {rig.file(path).reason for path in paths[3:]} == {"has settled; waits until the runs before it have begun"}
+    assert rig.look() == 2
