@@ -30,7 +30,7 @@ from .heartbeats import without_heartbeats
 LOOK_S = 0.3
 
 
-def process_in_foreground(config: Config, path: Path, recipe: Recipe) -> State[object]:
+def process_in_foreground(config: Config, path: Path, recipe: Recipe, *, force: bool = False) -> State[object]:
     """Run the flow in this process, and show how far it is.
 
     Parameters
@@ -39,6 +39,8 @@ def process_in_foreground(config: Config, path: Path, recipe: Recipe) -> State[o
     path : Path
         The recording.
     recipe : Recipe
+    force : bool, optional
+        Whether all is done anew, as another attempt, where it has been done before.
 
     Returns
     -------
@@ -59,6 +61,8 @@ def process_in_foreground(config: Config, path: Path, recipe: Recipe) -> State[o
                 recipe=recipe.as_dict(),
                 cluster=config.cluster().as_dict(),
                 identity=config.identify(path).as_dict(),
+                force=force,
+                attempt=_next_attempt(config, path) if force else 1,
                 return_state=True,
             )
     except (RuntimeError, httpx.HTTPError, PrefectException) as error:
@@ -66,6 +70,12 @@ def process_in_foreground(config: Config, path: Path, recipe: Recipe) -> State[o
     finally:
         _conclude(config, path)
     return state
+
+
+def _next_attempt(config: Config, path: Path) -> int:
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        file = catalogue.file(path)
+    return file.attempt + 1 if file else 1
 
 
 def _conclude(config: Config, path: Path) -> None:

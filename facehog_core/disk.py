@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Not regular: a named pipe, say (see `facehog_core.source.open_file`).
 _LIES_WITH_THE_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG)
 _HASH_BUFFER_BYTES = 2**22
+# What is left free of a disk, and of a small one.
+RESERVE_BYTES, RESERVE_SHARE = 200 * 10**6, 0.02
+GOES_ON = "Make room, and it goes on from what is done."
 
 
 def measure_file(path: Path) -> tuple[int, str]:
@@ -68,6 +72,40 @@ def flush_tree(path: Path) -> None:
     flush(path)
 
 
+def measure_room(path: Path) -> int:
+    """Return how many bytes may be written to the disk of a path, which need not exist; below 0 if it is full.
+
+    A part of each disk is left free, for what else is on it: the catalogue, above all.
+    """
+    place = path
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    usage = shutil.disk_usage(place)
+    return usage.free - min(RESERVE_BYTES, round(RESERVE_SHARE * usage.total))
+
+
+def check_room(path: Path, n_bytes: int = 0) -> None:
+    """Check that a disk has room.
+
+    Parameters
+    ----------
+    path : Path
+        Where is to be written; it need not exist.
+    n_bytes : int, optional
+        How much.
+
+    Raises
+    ------
+    DiskFullError
+        If there is less.
+    """
+    room_bytes = measure_room(path)
+    if room_bytes >= n_bytes:
+        return
+    fact = f"about {n_bytes / 1e9:.1f} GB are needed, and there is room for {max(0, room_bytes) / 1e9:.1f} GB"
+    raise DiskFullError(path, fact if n_bytes else "the disk is full", GOES_ON)
+
+
 @contextmanager
 def telling_full_disk(path: Path) -> Iterator[None]:
     """Turn the system's word for a full disk into one that says what to do.
@@ -75,13 +113,12 @@ def telling_full_disk(path: Path) -> Iterator[None]:
     Raises
     ------
     DiskFullError
-        If what is done within the context finds no space.
+        If what is done within the context finds no space, or there is next to none before.
     """
+    check_room(path)
     try:
         yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise DiskFullError(
-            path, f"the disk is full ({error.strerror})", "Make room, and it goes on from what is done."
-        ) from error
+        raise DiskFullError(path, f"the disk is full ({error.strerror})", GOES_ON) from error

@@ -23,6 +23,7 @@ from .errors import ViewError
 from .layout import Work
 from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
+from .room import check_room_for
 from .rounding import ALL_BITS, measure_rounding, round_bits
 from .store import RunPaths, create_store, noting_shard, read_receipt, read_work, write_shard
 from .timestamps import TimestampsFile
@@ -70,7 +71,7 @@ def plan_run(
     ChangedError
         If the recording is not the file that was probed, or the timestamps not those that were found.
     StoreError
-        If the disk is full.
+        If the disk has no room for the store.
     """
     check_complete(info, recipe.max_corrupt)
     check_crop(info, recipe)
@@ -80,6 +81,7 @@ def plan_run(
     numbers = choose_frames(info, times, recipe)
     plan = plan_chunks(index.n_frames, keyframes, is_seekable=index.is_seekable, numbers=numbers)
     create_store(paths, Work(info=info, index=index, recipe=recipe, plan=plan, numbers=numbers), attributes, times)
+    check_room_for(paths)
     return plan
 
 

@@ -467,6 +467,16 @@ def forget_starts(paths: RunPaths) -> None:
     shutil.rmtree(paths.begun, ignore_errors=True)
 
 
+def retire_store(store: Path) -> None:
+    """Take a sealed store out of the way of another one of the same run, which is whole and about to be sealed.
+
+    Should that be cut off in between, the run goes on from what it has done.
+    """
+    removed = store.with_name(f"{store.stem}.{uuid4().hex}.removed")
+    store.rename(removed)
+    shutil.rmtree(removed, ignore_errors=True)
+
+
 def discard_partial(paths: RunPaths) -> None:
     """Remove what a run left that will not be gone on with."""
     _remove_partial(paths)

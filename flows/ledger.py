@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import StoreError, TimestampsError
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
+from facehog_core.rest import rest_after
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
 from facehog_core.source import Signature, digest_source
 from facehog_core.timestamps import find_timestamps
 from facehog_core.video import VideoInfo
 from tasks.record import record_provenance
-
-# How long a file rests after its run was given back, seconds.
-GIVEN_BACK_S = 30.0
 
 
 class Ledger:
@@ -119,11 +116,11 @@ class Ledger:
     def give_back(self, reason: str, *, is_attempt: bool = False) -> None:
         """Record that a run ended for what is around it (cluster, share, disk): that may pass.
 
-        The file is taken up again after a while: as often as need be, since an outage may last, unless the run counts
-        as an attempt.
+        The file is taken up again after a while, which is longer each time: as often as need be, since an outage may
+        last, unless the run counts as an attempt.
         """
         if self.refuse(Fate.WAITING, reason):
-            later = now() + timedelta(seconds=GIVEN_BACK_S)
+            later = now() + rest_after(self._records.story(self.record.path))
             attempt = self.record.attempt if is_attempt else 0
             self._records.set_fate(self.record.path, Fate.WAITING, reason, attempt=attempt, not_before=later)
 

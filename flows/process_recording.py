@@ -64,6 +64,7 @@ def process_recording(
     cluster: dict[str, Any] | None = None,
     attempt: int = 1,
     identity: dict[str, Any] | None = None,
+    force: bool = False,
 ) -> State[Any]:
     """Turn a recording into a sealed store and a row of the catalogue.
 
@@ -83,6 +84,8 @@ def process_recording(
         Counts from 1.
     identity : dict, optional
         `facehog_core.names.Identity.as_dict`: who was recorded and when; what the catalogue knows if left out.
+    force : bool, optional
+        Whether all is done anew where it has been done before; the store that there is stays until then.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def process_recording(
         except OSError as error:
             return _miss(records, path, f"cannot be read: {error.strerror}")
         try:
-            record = _process(records, ledger, path, store, chosen, Cluster(**cluster or {}))
+            record = _process(records, ledger, path, store, chosen, Cluster(**cluster or {}), force=force)
         except ChangedError as error:
             ledger.wait(str(error))
             return Failed(name="Changed", message=str(error))
@@ -169,7 +172,7 @@ def _connect(runner: DaskTaskRunner) -> None:
 
 
 def _process(
-    records: Catalogue, ledger: Ledger, path: Path, store: Path, recipe: Recipe, cluster: Cluster
+    records: Catalogue, ledger: Ledger, path: Path, store: Path, recipe: Recipe, cluster: Cluster, *, force: bool
 ) -> RunRecord:
     with cluster.make_runner() as runner:
         _connect(runner)
@@ -179,10 +182,13 @@ def _process(
         paths = RunPaths(root=store, recording=name_recording(path), run_id=name_run(info.digest, recipe, sidecar))
         # The same bytes may have landed under two names at once: the second waits here and finds them done.
         with hold(records.location, paths.run_id):
-            if (made := ledger.find_made(paths.run_id)) is None:
+            made = ledger.find_made(paths.run_id)
+            if made is None or force:
+                if force:
+                    discard_partial(paths)
                 ledger.begin(info, paths.run_id)
                 forget_starts(paths)
-                _make(runner, ledger, paths, info, recipe, sidecar)
+                _make(runner, ledger, paths, info, recipe, sidecar, made)
                 made = paths.final
             # Left by a run that was killed between publishing and tidying up.
             discard_partial(paths)
@@ -196,6 +202,7 @@ def _make(
     info: VideoInfo,
     recipe: Recipe,
     sidecar: TimestampsFile | None,
+    old: Path | None,
 ) -> None:
     told = ledger.record
     started = {"software": told.software}
@@ -209,12 +216,12 @@ def _make(
     given = {"paths": paths, "info": info, "recipe": recipe, "sidecar": sidecar, "attributes": started}
     with _tidying_up(paths, info):
         if info.n_frames <= LEAST_FRAMES_PER_SHARD:
-            runner.submit(describe_short, {**given, "ended": ended}).result()
+            runner.submit(describe_short, {**given, "ended": ended, "old": old}).result()
             return
         plan = runner.submit(plan_chunks, given).result()
         receipts = _describe(runner, paths, plan, info, recipe)
         attributes = {**ended, "finished_at": now().isoformat()}
-        runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes}).result()
+        runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes, "old": old}).result()
 
 
 @contextmanager

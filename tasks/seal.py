@@ -21,6 +21,6 @@ from tasks.retrying import can_pass
     retry_condition_fn=can_pass,
     cache_policy=NO_CACHE,
 )
-def seal(paths: RunPaths, receipts: list[ShardReceipt], attributes: dict[str, Any]) -> Path:
+def seal(paths: RunPaths, receipts: list[ShardReceipt], attributes: dict[str, Any], old: Path | None = None) -> Path:
     """Check every byte against the receipts, and the recording against what was probed; then publish the store."""
-    return publish(paths, receipts, attributes)
+    return publish(paths, receipts, attributes, old)

@@ -34,6 +34,7 @@ def describe_short(
     attributes: dict[str, Any],
     ended: dict[str, Any],
     sidecar: TimestampsFile | None = None,
+    old: Path | None = None,
 ) -> Path:
     """Plan the run, describe and write its frames, and publish its store; what an earlier attempt finished is kept.
 
@@ -46,4 +47,4 @@ def describe_short(
         "%s", Progress(n_done=plan.n_frames, n_frames=plan.n_frames, pace=pace_of(receipts, began_at))
     )
     check_damage(info.path, receipts, plan.n_frames, recipe.max_corrupt)
-    return publish(paths, receipts, {**ended, "finished_at": now().isoformat()})
+    return publish(paths, receipts, {**ended, "finished_at": now().isoformat()}, old)

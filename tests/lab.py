@@ -28,7 +28,12 @@ class Lab:
         return self.folder / "store"
 
     def process(
-        self, path: Path, recipe: Recipe | None = None, cluster: dict[str, Any] | None = None, attempt: int = 1
+        self,
+        path: Path,
+        recipe: Recipe | None = None,
+        cluster: dict[str, Any] | None = None,
+        attempt: int = 1,
+        **given: Any,
     ) -> State[Any]:
         return process_recording(
             path=path,
@@ -37,6 +42,7 @@ class Lab:
             recipe=(recipe or Recipe()).as_dict(),
             cluster=cluster or {"n_workers": 2, "processes": False},
             attempt=attempt,
+            **given,
             return_state=True,
         )
 

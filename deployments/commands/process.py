@@ -74,6 +74,7 @@ def process(
         str | None, typer.Option(help="Of the timestamps: its name, or its number from 1 on.", metavar="COLUMN")
     ] = None,
     unit: Annotated[str | None, typer.Option(help="Of the timestamps: s, ms, us or ns.", metavar="UNIT")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Do all anew, where it has been done before.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -116,7 +117,7 @@ def process(
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
     statuses, records = [], []
     for path, recipe in recipes.items():
-        state = process_in_foreground(loaded, path, recipe)
+        state = process_in_foreground(loaded, path, recipe, force=force)
         record = last_record(loaded, path)
         records.append(record)
         statuses.append(_status_of_run(record))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from barcode import write_recording
 from lab import Lab
+from share import can_mount, mount_tmpfs, unmount
 
-from facehog_core import Catalogue, confirm, open_session
+import tasks.chunk
+from facehog_core import Catalogue, Recipe, confirm, open_session
+from facehog_core.hog import HogParams
 from facehog_core.schema import Fate
 from facehog_core.source import digest_file
+from tasks.chunk import process_chunk
+from tasks.plan import plan_chunks
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -109,3 +116,57 @@ def test_a_named_pipe_is_refused_and_hangs_nothing(lab: Lab, tmp_path: Path) -> 
         file = catalogue.file(tmp_path / "m12.mp4")
     assert file is not None
     assert file.state is Fate.QUARANTINED
+
+
+@pytest.mark.skipif(not can_mount(), reason="mounts a small disk: on Linux, as root")
+def test_a_disk_without_room_is_found_before_a_frame_is_described_and_is_waited_for(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recording(tmp_path / "m12.mp4", 300)
+    lab.store.mkdir()
+    mount_tmpfs(lab.store, 2**20)
+    try:
+        with monkeypatch.context() as patch:
+            for task in (plan_chunks, process_chunk):
+                patch.setattr(task, "retries", 0)
+            patch.setattr(tasks.chunk, "compute_shard", lambda *_: pytest.fail("a frame was described"))
+            state = lab.process(path, Recipe(hog=HogParams(pixels_per_cell=(4, 4))))
+        assert state.name == "GivenBack"
+        with Catalogue(lab.catalogue) as catalogue:
+            file = catalogue.file(path)
+        assert file is not None
+        assert file.state is Fate.WAITING
+        assert "GB are needed, and there is room for" in file.reason
+        assert file.not_before is not None
+        subprocess.run(["mount", "-o", "remount,size=200m", lab.store], check=True)
+        assert lab.process(path, Recipe(hog=HogParams(pixels_per_cell=(4, 4)))).is_completed()
+    finally:
+        unmount(lab.store)
+
+
+@LENGTHS
+def test_a_forced_attempt_does_all_anew_and_leaves_the_same_bytes(lab: Lab, tmp_path: Path, n_frames: int) -> None:
+    path = write_recording(tmp_path / "m12.mp4", n_frames)
+    lab.process(path)
+    store = lab.record(path).store
+    assert store is not None
+    before, inode = open_session(store).descriptors.values, store.stat().st_ino
+    assert lab.process(path, attempt=2, force=True).is_completed()
+
+    record = lab.record(path)
+    assert (record.state, record.attempt, record.store) == (Fate.FINISHED, 2, store)
+    assert store.stat().st_ino != inode, "it is another one"
+    np.testing.assert_array_equal(open_session(store).descriptors.values, before)
+    assert [found.name for found in store.parent.iterdir()] == [store.name], "nothing is left of the old one"
+
+
+def test_a_forced_attempt_that_fails_leaves_the_store_that_there_was(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recording(tmp_path / "m12.mp4", 5)
+    lab.process(path)
+    store = lab.record(path).store
+    do_before_the_end(monkeypatch, lambda: os.utime(path))
+    assert lab.process(path, attempt=2, force=True).name == "Changed"
+    assert store is not None
+    assert open_session(store).sizes["frame"] == 5

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
+from share import can_mount, mount_tmpfs, unmount
 
 from facehog_core import disk
-from facehog_core.disk import measure_file, telling_full_disk, write_durably
+from facehog_core.disk import check_room, measure_file, measure_room, telling_full_disk, write_durably
 from facehog_core.errors import DiskFullError
 
 
@@ -72,3 +75,36 @@ def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, number: int) -> Non
 def test_other_errors_of_the_disk_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Input/output"), telling_full_disk(tmp_path):
         raise OSError(errno.EIO, "Input/output error")
+
+
+# -- room -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder on a disk of 4 MB."""
+    (tmp_path / "small").mkdir()
+    mount_tmpfs(tmp_path / "small", 4 * 2**20)
+    yield tmp_path / "small"
+    unmount(tmp_path / "small")
+
+
+needs_mounts = pytest.mark.skipif(not can_mount(), reason="mounts a small disk: on Linux, as root")
+
+
+@needs_mounts
+def test_a_disk_has_room_for_what_is_free_but_for_a_reserve(small: Path) -> None:
+    place = small / "not" / "there"
+    room = measure_room(place)
+    assert 3.9 * 2**20 < room < 4 * 2**20
+    check_room(place, room)
+    with pytest.raises(DiskFullError, match=r"about 0.0 GB are needed, and there is room for 0.0 GB. Make room, and"):
+        check_room(place, room + 1)
+
+
+@needs_mounts
+def test_the_last_bytes_of_a_disk_are_left_to_others(small: Path) -> None:
+    free = shutil.disk_usage(small).free
+    (small / "others").write_bytes(bytes(free - 10_000))
+    with pytest.raises(DiskFullError, match="the disk is full"), telling_full_disk(small):
+        pytest.fail("something was begun")
