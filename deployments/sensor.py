@@ -24,6 +24,7 @@ from .beats import beat
 from .config_file import load_config
 from .logs import start_log
 from .runner import bell_beside, make_launcher
+from .store_room import StoreRoom
 from .watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ TICK_S = 0.5
 PARTING_S = 2.0
 # Runs that wait at Prefect for each that may go on: it takes one a second, mostly, and is asked every tick.
 QUEUED_PER_RUN = 5
-_PREFECT = "Prefect"
+_PREFECT, _STORE = "Prefect", "store"
 
 
 class Sensor:
@@ -50,6 +51,8 @@ class Sensor:
         Between two looks at an inbox, in seconds, when nothing wakes it.
     most_queued : int
         Runs that may wait to begin at the same time; others wait in the catalogue.
+    hold : callable, optional
+        Says why no run is to be begun now; None if nothing speaks against it.
     on_look : callable, optional
         Called again and again, with what is wrong with inboxes, by their paths.
     """
@@ -61,12 +64,15 @@ class Sensor:
         launcher: Launcher,
         interval_s: float,
         most_queued: int,
+        hold: Callable[[], str | None] = lambda: None,
         on_look: Callable[[dict[str, str]], None] = lambda _: None,
     ) -> None:
         self._catalogue = catalogue
         self._launcher = launcher
         self._interval_s = interval_s
         self._most_queued = most_queued
+        self._hold = hold
+        self._held: str | None = None
         self._on_look = on_look
         self._watchers = [Watcher(inbox, catalogue, launcher, interval_s, self._be_woken) for inbox in inboxes]
         self._waiting: dict[Watcher, list[Due]] = {}
@@ -109,8 +115,12 @@ class Sensor:
                 troubles[str(watcher.inbox.path)] = trouble
                 # Runs of recordings that cannot be read would keep others from theirs. The next look finds them anew.
                 self._waiting.pop(watcher, None)
+        if held := self._hold():
+            troubles[_STORE] = held
+        is_news |= held != self._held
+        self._held = held
         try:
-            if any(self._waiting.values()) and (is_news or self._has_room()):
+            if any(self._waiting.values()) and (is_news or (held is None and self._has_room())):
                 self._take_up()
         except Exception as error:
             if not is_outage(error):
@@ -125,7 +135,7 @@ class Sensor:
     def _take_up(self) -> None:
         """Ask for runs of what waits, as far as there is room."""
         dues = [due for waiting in self._waiting.values() for due in waiting]
-        _, rest = take_up(dues, self._catalogue, self._launcher, self._most_queued)
+        _, rest = take_up(dues, self._catalogue, self._launcher, self._most_queued, self._held)
         left = {due.file.path: due for due in rest}
         self._waiting = {
             watcher: [left[due.file.path] for due in waiting if due.file.path in left]
@@ -159,11 +169,14 @@ def main() -> None:
         launcher = make_launcher(config, given.scheduler, bell_beside(given.ready_file))
         inboxes, interval_s = config.inboxes(), config.sensor.interval_s
         most_queued, tell = QUEUED_PER_RUN * config.prefect.max_runs, partial(_tell, given.ready_file)
-        sensor = Sensor(inboxes, catalogue, launcher, interval_s, most_queued, tell)
+        room = StoreRoom(config.store)
+        room.start()
+        sensor = Sensor(inboxes, catalogue, launcher, interval_s, most_queued, lambda: room.trouble, tell)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sensor.stop())
         beat(given.ready_file)
         sensor.run()
+        room.stop()
 
 
 if __name__ == "__main__":

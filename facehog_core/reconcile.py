@@ -105,7 +105,11 @@ class Due:
 
 
 def take_up(
-    dues: Iterable[Due], catalogue: Catalogue, launcher: Launcher, most_queued: int | None = None
+    dues: Iterable[Due],
+    catalogue: Catalogue,
+    launcher: Launcher,
+    most_queued: int | None = None,
+    held: str | None = None,
 ) -> tuple[int, list[Due]]:
     """Ask for runs of what is due, those that have waited longest first.
 
@@ -117,6 +121,8 @@ def take_up(
     most_queued : int, optional
         Runs that may wait to begin at the same time. What does not fit stays in the catalogue, where it costs nothing
         and can be overtaken.
+    held : str, optional
+        Why no run is to be begun now.
 
     Returns
     -------
@@ -126,21 +132,22 @@ def take_up(
         What does not fit yet.
     """
     room = None if most_queued is None else most_queued - catalogue.count(Fate.QUEUED)
+    room = 0 if held else room
     n_asked, rest = 0, []
     for due in sorted(dues, key=lambda due: due.rank):
         if room is not None and n_asked >= room:
-            rest.append(_let_wait(due, catalogue))
+            rest.append(_let_wait(due, held or ITS_TURN, catalogue))
         else:
             n_asked += _ask(due, catalogue, launcher)
     return n_asked, rest
 
 
-def _let_wait(due: Due, catalogue: Catalogue) -> Due:
+def _let_wait(due: Due, reason: str, catalogue: Catalogue) -> Due:
     file = due.file
-    if file.state is not Fate.WAITING or file.reason == ITS_TURN:
+    if file.state is not Fate.WAITING or file.reason == reason:
         return due
-    catalogue.set_fate(file.path, Fate.WAITING, ITS_TURN, only_from=file)
-    return replace(due, file=replace(file, reason=ITS_TURN, not_before=None))
+    catalogue.set_fate(file.path, Fate.WAITING, reason, only_from=file)
+    return replace(due, file=replace(file, reason=reason, not_before=None))
 
 
 def _ask(due: Due, catalogue: Catalogue, launcher: Launcher) -> bool:

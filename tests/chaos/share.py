@@ -67,7 +67,7 @@ class Share:
         """Let each look at the share fail from now on."""
         if self._server:
             self._server.kill()
-            self._server.wait()
+            self._server.communicate()
 
     @contextmanager
     def hanging(self) -> Iterator[None]:

@@ -14,8 +14,9 @@ import pytest
 from share import Share, can_mount, mount_tmpfs, unmount
 
 from deployments import sensor as sensor_module
-from deployments import watcher
+from deployments import store_room, watcher
 from deployments.sensor import Sensor
+from deployments.store_room import StoreRoom
 from deployments.watcher import SILENT
 from facehog_core.catalogue import Catalogue
 from facehog_core.files import FileRecord
@@ -56,6 +57,9 @@ class Lab:
     most_queued: int = 100
     priorities: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.room = StoreRoom(self.folder / "store")
+
     def put(self, name: str) -> Path:
         path = self.folder / name
         path.write_bytes(b"x")
@@ -77,7 +81,9 @@ class Lab:
             )
             for name in names
         ]
-        sensor = Sensor(inboxes, self.catalogue, self.launcher, 0.05, self.most_queued, self.note)
+        sensor = Sensor(
+            inboxes, self.catalogue, self.launcher, 0.05, self.most_queued, lambda: self.room.trouble, self.note
+        )
         thread = threading.Thread(target=sensor.run)
         thread.start()
         try:
@@ -232,3 +238,34 @@ def _look(path: Path):
     from facehog_core.source import Signature
 
     return Signature.of(path)
+
+
+@needs_mounts
+def test_while_the_stores_disk_is_full_all_wait_and_say_so_and_go_on_when_there_is_room(
+    lab: Lab, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_room, "LOOK_S", 0.05)
+    store = lab.folder / "store"
+    store.mkdir()
+    mount_tmpfs(store, 2**20)
+    others = store / "others"
+    try:
+        others.write_bytes(bytes(2**20))
+        lab.room.start()
+        wait_for(lambda: lab.room.trouble, "the disk to be full")
+        with lab.watched("rig 1"):
+            path = lab.put("rig 1/a.mp4")
+            wait_for(
+                lambda: (file := lab.catalogue.file(path)) is not None and "waits for room" in file.reason,
+                "the word that it waits for room",
+            )
+            n_looks = lab.n_looks
+            wait_for(lambda: lab.n_looks > n_looks + 5, "some looks")
+            assert lab.launcher.paths == []
+            others.unlink()
+            wait_for(lambda: lab.launcher.paths == ["a.mp4"], "the run")
+    finally:
+        lab.room.stop()
+        lab.room.join(PATIENCE_S)
+        unmount(store)
+    assert count(caplog, "waits for room") == 1
