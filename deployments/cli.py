@@ -28,6 +28,7 @@ for command in (
     operate.status,
     operate.stop,
     operate.service,
+    operate.notify,
     service.demo,
     process.process,
     check.probe,

@@ -18,7 +18,7 @@ from facehog_core.params import HogParams
 from facehog_core.recipe import Recipe
 from flows.cluster import Cluster
 
-from .tables import DaskConfig, HealthConfig, HogConfig, InboxConfig, PrefectConfig, SensorConfig
+from .tables import DaskConfig, HealthConfig, HogConfig, InboxConfig, NotifyConfig, PrefectConfig, SensorConfig
 
 ENV_PREFIX = "FACEHOG_"
 SQLITE = "sqlite:///"
@@ -43,6 +43,7 @@ class Config(BaseSettings):
     prefect: PrefectConfig = Field(PrefectConfig(), description="a table, written [prefect]")
     sensor: SensorConfig = Field(SensorConfig(), description="a table, written [sensor]")
     health: HealthConfig = Field(HealthConfig(), description="a table, written [health]")
+    notify: NotifyConfig = Field(NotifyConfig(), description="a table, written [notify]")
     # The folder of the configuration file, which relative paths start from.
     home: Path
 

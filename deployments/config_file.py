@@ -16,7 +16,16 @@ from pydantic_settings import SettingsError
 from facehog_core.errors import ConfigError
 
 from .config import ENV_PREFIX, Config
-from .tables import DaskConfig, HealthConfig, HogConfig, InboxConfig, PrefectConfig, SensorConfig, TimestampsConfig
+from .tables import (
+    DaskConfig,
+    HealthConfig,
+    HogConfig,
+    InboxConfig,
+    NotifyConfig,
+    PrefectConfig,
+    SensorConfig,
+    TimestampsConfig,
+)
 
 FILE_NAME = "facehog.toml"
 # Variables of ours that are no configuration.
@@ -139,12 +148,17 @@ def _translate(where: Path, values: dict[str, Any], error: ValidationError) -> C
     if variable:
         if variable.upper() != _name_variable(*keys):
             remedy = remedy.replace("It", _dotted(keys), 1)
-        return ConfigError(_ENVIRONMENT, f"{variable} = {os.environ[variable]!r} is wrong", remedy)
+        return ConfigError(_ENVIRONMENT, f"{variable} = {_mask(os.environ[variable], keys)} is wrong", remedy)
     if first["type"] == "missing" and len(keys) == len(first["loc"]):
         return ConfigError(where, f"{_dotted(keys)} is missing", remedy)
     for key in keys:
         values = values[key]  # type: ignore[index]
-    return ConfigError(where, f"{_dotted(keys)} = {values!r} is wrong", remedy)
+    return ConfigError(where, f"{_dotted(keys)} = {_mask(values, keys)} is wrong", remedy)
+
+
+def _mask(value: Any, keys: tuple[int | str, ...]) -> str:
+    """Return a value as an error may show it."""
+    return "***" if keys[0] in _SECRET else repr(value)
 
 
 def _find_variable(keys: tuple[int | str, ...]) -> str | None:
@@ -194,6 +208,8 @@ def _dotted(keys: tuple[int | str, ...]) -> str:
     return text
 
 
+# Tables of which errors, and so logs, show no values.
+_SECRET = ("notify",)
 _TABLES: dict[str, type[BaseModel]] = {
     "inbox": InboxConfig,
     "hog": HogConfig,
@@ -201,4 +217,5 @@ _TABLES: dict[str, type[BaseModel]] = {
     "prefect": PrefectConfig,
     "sensor": SensorConfig,
     "health": HealthConfig,
+    "notify": NotifyConfig,
 }

@@ -1,4 +1,4 @@
-"""Prefect's server, with transactions that wait for their turn.
+"""Prefect's server, with facehog's block for notifications, and with transactions that wait for their turn.
 
 On SQLite its transactions begin as those of readers. One that goes on to write after another one has written cannot be
 helped by waiting: SQLite ends it ("database is locked"), the server answers 503, and the client sleeps 2, 4, 8 seconds
@@ -44,6 +44,8 @@ def main() -> None:
     """Run Prefect's command line: `server start` and its options."""
     take_turns()
     from prefect.cli import app
+
+    from . import notification_block  # noqa: F401 - to be known is enough
 
     app()
 

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    SecretStr,
     StrictBool,
     ValidationInfo,
     field_validator,
@@ -167,3 +168,33 @@ class HealthConfig(_Table):
     """Where `facehog up` answers how it is: on this machine alone."""
 
     port: int = Field(0, ge=0, le=65535, description="a whole number from 0 (a free port) to 65535")
+
+
+class NotifyConfig(_Table):
+    """Who is told when a recording is quarantined or has failed for good. Nobody else is to read these."""
+
+    slack: SecretStr | None = Field(None, description="the address of an incoming webhook of Slack's")
+    webhook: SecretStr | None = Field(None, description="an address that takes JSON")
+    mail: SecretStr | None = Field(
+        None,
+        description="such as 'mailtos://user:password@smtp.example.org?from=facehog@example.org&to=me@example.org'",
+    )
+
+    @field_validator("slack", "webhook")
+    @classmethod
+    def _check_web(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("no address of the web")
+        return value
+
+    @field_validator("mail")
+    @classmethod
+    def _check_mail(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("mailto://", "mailtos://")):
+            raise ValueError("no address of a mail server")
+        return value
+
+    def channels(self) -> dict[str, str]:
+        """Return the addresses that are set, by the names of their keys."""
+        set_here = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {name: value.get_secret_value() for name, value in set_here if value}

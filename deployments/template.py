@@ -63,6 +63,13 @@ runner = true                                # false: a worker of yours runs the
 [sensor]
 interval_s = 10                              # seconds between two looks at the inboxes
 
+# Who is told when a recording is quarantined or has failed for good; `facehog notify` tries it. These are secrets:
+# better set in the environment (FACEHOG_NOTIFY__SLACK=...), or let nobody else read this file.
+# [notify]
+# slack = "https://hooks.slack.com/services/..."
+# webhook = "https://example.org/facehog"    # is sent {"subject": ..., "body": ...}
+# mail = "mailtos://user:password@smtp.example.org?from=facehog@example.org&to=me@example.org"
+
 [health]
 port = 0                                     # of http://127.0.0.1:PORT/health; 0: a free one, as `facehog status` says
 """

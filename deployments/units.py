@@ -108,7 +108,7 @@ def _limit(config: Config, *, of_user: bool) -> str:
 
 
 def _stays_on_this_machine(config: Config) -> bool:
-    return config.prefect.api_url is None and config.dask.scheduler is None
+    return config.prefect.api_url is None and config.dask.scheduler is None and not config.notify.channels()
 
 
 def _escape(text: str | Path) -> str:

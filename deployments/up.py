@@ -224,6 +224,10 @@ def _list_services(config: Config, config_file: Path | None, paths: ServicePaths
         beats = Beats(ready, MOST_BEAT_S + config.sensor.interval_s)
         ask = AskRunner(beats, server.api_url) if name == "runner" else beats.ask
         services.append(Service(name, command, ask, ready))
+    if server.is_ours and config.notify.channels():
+        ready = paths.ready / "notifier"
+        command = [*python, "deployments.notifier", *given, "--ready-file", str(ready)]
+        services.append(Service("notifier", command, Beats(ready, MOST_BEAT_S).ask, ready))
     return services
 
 

@@ -5,7 +5,7 @@ Tasks on Dask workers never open it: what they find out comes back to the flow i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +34,14 @@ class StoryEvent:
     at: datetime
     state: Fate
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEvent(StoryEvent):
+    """A step in the story of any file, with its place among the steps of all."""
+
+    number: int
+    path: Path
 
 
 class Catalogue:
@@ -237,6 +245,23 @@ class Catalogue:
         with self._database.read() as session:
             steps = session.scalars(select(Event).join(Event.file).where(File.path == str(path)).order_by(Event.id))
             return [_story_event(step) for step in steps]
+
+    def events_after(self, number: int, states: Collection[Fate]) -> list[FileEvent]:
+        """Return the steps of all files into some states that came after a step, oldest first."""
+        query = select(Event).options(joinedload(Event.file)).order_by(Event.id)
+        with self._database.read() as session:
+            steps = session.scalars(query.where(Event.id > number, Event.state.in_(states)))
+            return [
+                FileEvent(
+                    number=step.id, path=Path(step.file.path), at=step.at, state=Fate(step.state), reason=step.reason
+                )
+                for step in steps
+            ]
+
+    def last_event(self) -> int:
+        """Return the number of the last step of any file; 0 if there is none."""
+        with self._database.read() as session:
+            return session.scalar(select(func.max(Event.id))) or 0
 
     def history(self, run_id: str) -> list[StoryEvent]:
         """Return what became of one run, oldest first; empty if nothing was noted."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from facehog_core.errors import ConfigError
+from facehog_core.errors import ConfigError, ServiceError
 
 from ..config_file import FILE_NAME
-from ..display import console, print_json, print_pairs, tell_time
+from ..display import console, print_error, print_json, print_pairs, tell_time
 from ..service_paths import ServicePaths
 from .common import DONE, FAILED, ConfigOption, JsonOption, configure, normalise
 
@@ -41,6 +41,25 @@ def stop(config: ConfigOption = None) -> None:
 
     loaded, _ = configure(config)
     console.print(stop_service(ServicePaths(state_dir=loaded.state_dir)), markup=False)
+
+
+def notify(config: ConfigOption = None) -> None:
+    """Send a notification through each channel that is set under [notify], to see whether it arrives."""
+    from ..channels import send
+
+    loaded, _ = configure(config)
+    channels = loaded.notify.channels()
+    if not channels:
+        raise ConfigError("[notify]", "nothing is set there", "Set slack, webhook or mail; see facehog.toml.")
+    failed = False
+    for name in channels:
+        try:
+            send(channels, name, "facehog: this is a test", f"From {platform.node()}, {loaded.home}.")
+            console.print(f"{name}: was sent", markup=False)
+        except ServiceError as error:
+            failed = True
+            print_error(str(error))
+    raise typer.Exit(FAILED if failed else DONE)
 
 
 def service(

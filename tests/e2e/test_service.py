@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from barcode import write_recording
+from loopback import Receiver, receive
 from service_lab import N_MOUSE, PATIENCE_S, REPOSITORY, SETTLE_S, VICTIMS, ServiceLab, write_mouse
 
 from deployments.environment import describe_environment
@@ -29,11 +30,20 @@ pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="stops services by POSIX signals"),
 ]
 
+SECRET = "hooks-secret-not-to-be-kept"
+
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceLab]:
+def told() -> Iterator[Receiver]:
+    """Return who is told of recordings that are refused."""
+    with receive() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory, told: Receiver) -> Iterator[ServiceLab]:
     """Start a service for the tests of this module: it takes a while."""
-    lab = ServiceLab(tmp_path_factory.mktemp("lab"))
+    lab = ServiceLab(tmp_path_factory.mktemp("lab"), {"FACEHOG_NOTIFY__SLACK": f"{told.url}/{SECRET}"})
     # There before anybody looks.
     write_recording(lab.inbox / "early.mp4", 20)
     lab.start()
@@ -139,6 +149,20 @@ def test_a_bad_file_is_quarantined_and_harms_no_other(lab: ServiceLab, tmp_path:
     lab.wait_for(lambda: (file := lab.file(bad)) and file.state is Fate.FINISHED, "the whole file in its place")
 
 
+def test_people_are_told_of_what_was_quarantined_and_the_address_is_kept_nowhere(
+    lab: ServiceLab, told: Receiver, tmp_path: Path
+) -> None:
+    refused = lab.inbox / "refused.mp4"
+    (tmp_path / "refused.mp4").write_text("this is a text, too", "utf-8")
+    (tmp_path / "refused.mp4").rename(refused)
+    body = lab.wait_for(lambda: next((body for _, _, body in told.asked if refused.name in body), None), "a message")
+    assert "recording" in json.loads(body)["text"]
+    assert f"{refused}: quarantined: refused.mp4: FFmpeg cannot read it as a video." in json.loads(body)["text"]
+    assert {path for _, path, _ in told.asked} == {f"/{SECRET}"}
+    kept = [file for file in lab.state_dir.rglob("*") if file.is_file() and SECRET.encode() in file.read_bytes()]
+    assert kept == []
+
+
 def test_the_nightly_deployment_gets_scheduled_runs(lab: ServiceLab) -> None:
     scheduled = {
         "flows": {"name": {"any_": ["reconcile-inboxes"]}},
@@ -200,7 +224,13 @@ def test_status_tells_by_words_json_and_its_exit_status_that_all_is_well(lab: Se
     told: dict[str, Any] = lab.wait_for(
         lambda: (found := json.loads(ask("--json").stdout))["is_well"] and found, "health"
     )
-    assert [part["name"] for part in told["parts"]] == ["prefect-server", "dask-cluster", "runner", "sensor"]
+    assert [part["name"] for part in told["parts"]] == [
+        "prefect-server",
+        "dask-cluster",
+        "runner",
+        "sensor",
+        "notifier",
+    ]
     assert {part["condition"] for part in told["parts"]} == {"well"}
     assert told["parts"][1]["facts"] == {"workers": 2}
     assert told["parts"][3]["facts"]["last_look_s"] < PATIENCE_S
