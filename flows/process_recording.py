@@ -27,6 +27,7 @@ from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
+from facehog_core.sealed import check_whole
 from facehog_core.source import name_recording
 from facehog_core.starts import note_of_probe
 from facehog_core.store import Progress, RunPaths, discard_partial, forget_starts
@@ -178,7 +179,10 @@ def _process(
         paths = RunPaths(root=store, recording=name_recording(path), run_id=name_run(info.digest, recipe, sidecar))
         # The same bytes may have landed under two names at once: the second waits here and finds them done.
         with hold(records.location, paths.run_id):
-            if (made := ledger.find_made(paths.run_id)) is None:
+            if made := ledger.find_made(paths.run_id):
+                # Nobody is told that a recording is finished whose store is damaged.
+                check_whole(made)
+            else:
                 ledger.begin(info, paths.run_id)
                 forget_starts(paths)
                 _make(runner, ledger, paths, info, recipe, sidecar)
