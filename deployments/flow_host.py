@@ -22,11 +22,12 @@ from prefect.logging.loggers import flow_run_logger
 
 from flows.process_recording import process_recording
 from flows.reconcile_inboxes import reconcile_inboxes
+from flows.verify_stores import verify_stores
 
 from .heartbeats import without_heartbeats
 from .hosts import ENDED, READY
 
-FLOWS = {flow.name: flow for flow in (process_recording, reconcile_inboxes)}
+FLOWS = {flow.name: flow for flow in (process_recording, reconcile_inboxes, verify_stores)}
 
 
 def run(flow_name: str, flow_run_id: UUID) -> None:

@@ -14,7 +14,7 @@ from facehog_core.schema import Fate
 
 from .config import Config
 
-_FLOWS = ("process-recording", "reconcile-inboxes")
+_FLOWS = ("process-recording", "reconcile-inboxes", "verify-stores")
 
 
 def release_runs(api_url: str, config: Config, *, is_ours: bool, timeout_s: float) -> None:

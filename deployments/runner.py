@@ -32,6 +32,7 @@ from flows.launcher import PrefectLauncher
 from flows.outage import is_outage
 from flows.process_recording import process_recording
 from flows.reconcile_inboxes import describe_inbox, reconcile_inboxes
+from flows.verify_stores import verify_stores
 
 from .beats import beat
 from .config import Config
@@ -47,6 +48,7 @@ POLL_S = 2.0
 BELL_S = 0.05
 # At night, when a rig is idle; in the server's time zone (UTC).
 NIGHTLY = "17 3 * * *"
+VERIFICATION = "37 3 * * *"
 
 
 def bell_beside(ready_file: Path) -> Path:
@@ -85,6 +87,13 @@ def make_deployments(config: Config, scheduler: str | None) -> list[RunnerDeploy
             description="Finds what the sensor missed.",
             cron=NIGHTLY,
             parameters={**parameters, "inboxes": [describe_inbox(inbox) for inbox in inboxes]},
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        ),
+        verify_stores.to_deployment(
+            "verify-stores",
+            description="Proves that stores hold what was written, those first that were verified the longest ago.",
+            cron=VERIFICATION,
+            parameters={"catalogue": config.catalogue},
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
     ]

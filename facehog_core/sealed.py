@@ -15,7 +15,7 @@ import zarr
 from .errors import StoreError
 from .names import Identity
 from .provenance import RunRecord
-from .receipts import count_frames, read_files
+from .receipts import count_frames, find_damage, read_files
 
 # Format 1 counted the corrupt frames of a shard, and did not say which they are.
 FORMAT = 2
@@ -97,14 +97,50 @@ def check_metadata(path: Path) -> None:
         If there is no store, or its root metadata are not those that were sealed.
     """
     try:
-        metadata = json.loads((path / METADATA).read_text("utf-8"))
+        text = (path / METADATA).read_bytes().decode("utf-8")
+        metadata = json.loads(text)
+        # The digest is of what is said; that it is said in the same words is a matter of how it was written.
         is_sealed = metadata["attributes"]["metadata_digest"] == digest_metadata(metadata)
+        is_sealed = is_sealed and text == write_metadata(metadata)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(path, "there is no store", "See `facehog find` for the stores that there are.") from error
     except UNREADABLE:
         is_sealed = False
     if not is_sealed:
         raise StoreError(path, f"{METADATA} is not as it was sealed", _REMEDY)
+
+
+def write_metadata(metadata: Mapping[str, Any]) -> str:
+    """Return the root's metadata as text: each byte follows from what they say."""
+    return json.dumps(metadata, indent=2)
+
+
+def read_files_laid_out(group: zarr.Group) -> dict[str, tuple[int, str]]:
+    """Return the files that a store had before its shards, but for its root's metadata: sizes and digests."""
+    laid_out: Any = group.attrs.get("files", {})
+    return read_files(laid_out)
+
+
+def list_files(group: zarr.Group) -> dict[str, tuple[int, str]]:
+    """Return all files that a store was sealed with, but for its root's metadata: sizes and digests."""
+    files = read_files_laid_out(group)
+    for shard in read_shards(group):
+        files |= shard.files
+    return files
+
+
+def check_whole(path: Path) -> None:
+    """Check every byte of a sealed store.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or a file of it is missing or not as it was written.
+    """
+    check_metadata(path)
+    if damage := find_damage(path, list_files(open_group(path))):
+        more = f" (and {len(damage) - 1} more files are damaged)" if len(damage) > 1 else ""
+        raise StoreError(path, f"{damage[0]}{more}", _REMEDY)
 
 
 def check_present(path: Path, group: zarr.Group) -> None:
@@ -117,9 +153,7 @@ def check_present(path: Path, group: zarr.Group) -> None:
     StoreError
         If not.
     """
-    laid_out: Any = group.attrs.get("files", {})
-    parts = (read_files(laid_out), *(shard.files for shard in read_shards(group)))
-    wrong = [name for part in parts for name, (size, _) in part.items() if _size_of(path / name) != size]
+    wrong = [name for name, (size, _) in list_files(group).items() if _size_of(path / name) != size]
     if wrong:
         more = f" and {len(wrong) - 1} more files" if len(wrong) > 1 else ""
         raise StoreError(path, f"{wrong[0]}{more}: missing, or not of the size that was written", _REMEDY)

@@ -16,7 +16,7 @@ from .layout import count_frames_per_picture_file
 from .params import HogParams
 from .picture import render_pictures
 from .recipe import Recipe
-from .sealed import open_group
+from .sealed import check_metadata, check_present, open_group
 
 
 def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -39,7 +39,8 @@ def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
     Raises
     ------
     StoreError
-        If there is no sealed store.
+        If there is no sealed store, its metadata are not those that were sealed, or a file of it is missing or of
+        another size. What is read later is under checksums; what is wrong then, `facehog verify` says in words.
 
     Examples
     --------
@@ -47,7 +48,9 @@ def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> session.descriptors[100:200].mean("frame").values  # doctest: +SKIP
     """
     path = Path(path)
+    check_metadata(path)
     group = open_group(path)
+    check_present(path, group)
     dataset: xr.Dataset = xr.open_zarr(path, chunks={})
     if "images" not in dataset:
         dataset["images"] = _lazy_pictures(group)

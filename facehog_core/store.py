@@ -34,7 +34,7 @@ from .picture import render_pictures
 from .receipts import ShardHogs, ShardReceipt, find_damage, pace_of, spans_of
 from .recipe import Recipe
 from .rounding import join_errors, tell_rounding
-from .sealed import FORMAT, METADATA, UNREADABLE, digest_metadata
+from .sealed import FORMAT, METADATA, UNREADABLE, digest_metadata, write_metadata
 from .starts import noting_start
 from .timing import Times, time_frames
 from .video import FrameIndex, VideoInfo
@@ -420,7 +420,7 @@ def _complete_metadata(
         zarr.consolidate_metadata(working)
     metadata = json.loads((working / METADATA).read_text("utf-8"))
     metadata["attributes"]["metadata_digest"] = digest_metadata(metadata)
-    write_durably(working / METADATA, json.dumps(metadata, indent=2))
+    write_durably(working / METADATA, write_metadata(metadata))
 
 
 def _check_whole(paths: RunPaths, group: zarr.Group, receipts: list[ShardReceipt]) -> None:

@@ -1,23 +1,69 @@
-"""Prove that a store still holds what was written, and that it was made from the recording it names."""
+"""Prove that a store still holds what was written, and that it was made from the recording it names.
+
+Every byte of the store and of the recording is read. Of some frames, or of all, it is shown as well that the recording
+gives the numbers that are stored: they are decoded and described again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
-from .errors import StoreError
-from .provenance import RunRecord
+from .describe_again import choose_sample, describe_again, tell_differences, tell_versions
+from .errors import FacehogError, StoreError
+from .provenance import RunRecord, now
 from .receipts import ShardHogs, find_damage
 from .recipe import Recipe
 from .rounding import round_bits
-from .sealed import SealedShard, check_metadata, open_group, read_record, read_shards
+from .sealed import (
+    METADATA,
+    SealedShard,
+    check_metadata,
+    list_files,
+    open_group,
+    read_files_laid_out,
+    read_record,
+    read_shards,
+)
 from .source import digest_file, digest_source
+from .verifications import Verification, tell_since
 from .view import normalise_cells
+
+# Frames that are described again, unless all are: each may take the decoding of a GOP.
+N_SAMPLED = 8
+
+_MAKE_ANEW = "Move the store away, then process the recording again: `facehog process {path}` makes the same one."
+_NO_PART = "Remove it: it is no part of the store, and nothing of facehog reads it."
+_NO_RECORDING = "Take the store from a backup: without its recording it cannot be made anew."
+_FIND_RECORDING = "Put the recording back as it was (the rig or a backup has it): its store is of that one."
+_OTHER_ROW = "Believe the store, which is as it was sealed; the catalogue is not."
+_OTHER_NUMBERS = "`facehog reproduce {run_id}` says all that differs."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is wrong.
+
+    Parameters
+    ----------
+    fact : str
+        What, and where: the file, the array, the frames.
+    remedy : str
+        What to do.
+    since : str, optional
+        Since when, as far as it was looked at.
+    """
+
+    fact: str
+    remedy: str
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,24 +73,80 @@ class Verdict:
     Parameters
     ----------
     store : Path
-    problems : list of str
-        One sentence for each; empty if all is as it was written.
+    findings : list of Finding
+        Empty if all is as it was written.
     source : str
         What was found of the recording: ``"unchanged"``, or why that cannot be said.
+    at : datetime
+        When it was verified (UTC).
+    n_described : int
+        Frames that were decoded and described again.
+    is_deep : bool
+        Whether those were to be all.
     """
 
     store: Path
-    problems: list[str]
+    findings: list[Finding]
     source: str
+    at: datetime = field(default_factory=now, compare=False)
+    n_described: int = 0
+    is_deep: bool = False
+
+    @property
+    def problems(self) -> list[str]:
+        """One sentence for each finding."""
+        return [found.fact for found in self.findings]
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.problems
+        return not self.findings
+
+    def as_verification(self) -> Verification:
+        """Return what the store's history keeps of it."""
+        return Verification(at=self.at, is_deep=self.is_deep, source=self.source, problems=self.problems)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "store": str(self.store),
+            "at": self.at.isoformat(),
+            "is_sound": self.is_sound,
+            "problems": self.problems,
+            "remedies": [found.remedy for found in self.findings],
+            "since": [found.since for found in self.findings],
+            "source": self.source,
+            "n_described": self.n_described,
+            "is_deep": self.is_deep,
+        }
 
 
-def verify_store(path: Path, expected: RunRecord | None = None) -> Iterator[int | Verdict]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How far a verification is.
+
+    Parameters
+    ----------
+    doing : {"reads", "describes again"}
+    n_done, n_all : int
+        Frames.
+    """
+
+    doing: str
+    n_done: int
+    n_all: int
+
+
+def verify_store(
+    path: Path,
+    expected: RunRecord | None = None,
+    *,
+    is_deep: bool = False,
+    history: Sequence[Verification] = (),
+) -> Iterator[Step | Verdict]:
     """Check a store: every byte, the values, that the descriptors follow from the histograms, and the source.
+
+    Where all of that is as it was, frames of the source are described again, and compared.
 
     Parameters
     ----------
@@ -52,11 +154,15 @@ def verify_store(path: Path, expected: RunRecord | None = None) -> Iterator[int 
         A sealed store.
     expected : RunRecord, optional
         What the catalogue says of the run.
+    is_deep : bool, optional
+        Describe all frames again, and not a few.
+    history : sequence of Verification, optional
+        Earlier ones, oldest first: they say since when something is wrong, and which frames were looked at.
 
     Yields
     ------
-    int
-        The frames that are checked so far.
+    Step
+        How far it is.
     Verdict
         At last.
     """
@@ -65,16 +171,56 @@ def verify_store(path: Path, expected: RunRecord | None = None) -> Iterator[int 
         group, told = open_group(path), read_record(path)
     except StoreError as error:
         # Nothing that it says of itself can be relied on.
-        yield Verdict(store=path, problems=[error.fact], source="was not looked at")
+        remedy = _MAKE_ANEW.format(path=expected.path) if expected else error.remedy
+        yield _judge(path, [Finding(fact=error.fact, remedy=remedy)], "was not looked at", history, None)
         return
-    problems = find_damage(path, group.attrs["files"])  # type: ignore[arg-type]
+    source, of_source = _check_source(told)
+    of_store = yield from _check_store(path, group, told, can_be_made=source == "unchanged")
+    findings = [*of_store, *(_compare(told, expected) if expected else []), *of_source]
+    n_described = 0
+    if source == "unchanged" and not of_store:
+        parts = _choose_parts(group, told, is_deep=is_deep, turn=len(history))
+        n_described, differences = yield from _check_numbers(group, told, parts)
+        findings += differences
+    yield _judge(path, findings, source, history, told.finished_at, n_described=n_described, is_deep=is_deep)
+
+
+def _judge(
+    path: Path,
+    findings: Iterable[Finding],
+    source: str,
+    history: Sequence[Verification],
+    sealed_at: datetime | None,
+    **more: Any,
+) -> Verdict:
+    dated = [
+        Finding(fact=found.fact, remedy=found.remedy, since=tell_since(found.fact, history, sealed_at))
+        for found in findings
+    ]
+    return Verdict(store=path, findings=dated, source=source, **more)
+
+
+# -- the store --------------------------------------------------------------------------------------------
+
+
+def _check_store(
+    path: Path, group: zarr.Group, told: RunRecord, *, can_be_made: bool
+) -> Generator[Step, None, list[Finding]]:
+    """Read a store, and return what is wrong with it."""
+    remedy = _MAKE_ANEW.format(path=told.path) if can_be_made else _NO_RECORDING
+    damage = find_damage(path, read_files_laid_out(group))
     for shard in read_shards(group):
-        problems += _check_shard(path, group, shard)
-        yield shard.stop
-    problems += _compare(told, expected) if expected else []
-    source, source_problems = _check_source(told)
-    problems += _check_timestamps(told)
-    yield Verdict(store=path, problems=problems + source_problems, source=source)
+        damage += _check_shard(path, group, shard)
+        yield Step(doing="reads", n_done=shard.stop, n_all=told.n_frames or shard.stop)
+    strange = [Finding(fact=f"{name} does not belong to it", remedy=_NO_PART) for name in _find_strange(path, group)]
+    return [*(Finding(fact=fact, remedy=remedy) for fact in damage), *strange]
+
+
+def _find_strange(path: Path, group: zarr.Group) -> list[str]:
+    """Return the files that lie in a store and are no part of it."""
+    known = {METADATA, *list_files(group)}
+    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}
+    return sorted(found - known)
 
 
 def _check_shard(path: Path, group: zarr.Group, shard: SealedShard) -> list[str]:
@@ -109,16 +255,34 @@ def _read_shard(group: zarr.Group, shard: SealedShard) -> ShardHogs:
     )
 
 
-def _compare(told: RunRecord, expected: RunRecord) -> list[str]:
+def _compare(told: RunRecord, expected: RunRecord) -> list[Finding]:
     names = ("run_id", "digest", "size_bytes", "recipe", "software", "n_frames", "n_corrupt", "n_dropped", "warnings")
     return [
-        f"{name}: the store says {getattr(told, name)!r}, the catalogue {getattr(expected, name)!r}"
+        Finding(
+            fact=f"{name}: the store says {getattr(told, name)!r}, the catalogue {getattr(expected, name)!r}",
+            remedy=_OTHER_ROW,
+        )
         for name in names
         if getattr(told, name) != getattr(expected, name)
     ]
 
 
-def _check_timestamps(told: RunRecord) -> list[str]:
+# -- the source -------------------------------------------------------------------------------------------
+
+
+def _check_source(told: RunRecord) -> tuple[str, list[Finding]]:
+    stamps = _check_timestamps(told)
+    try:
+        digest = digest_source(told.path)
+    except OSError as error:
+        return f"cannot be read ({error.strerror}): {told.path}", stamps
+    if digest == told.digest:
+        return "unchanged", stamps
+    fact = f"{told.path} is not the recording any more that was described: its content has changed"
+    return "changed", [*stamps, Finding(fact=fact, remedy=_FIND_RECORDING)]
+
+
+def _check_timestamps(told: RunRecord) -> list[Finding]:
     sidecar = told.timing.get("sidecar")
     if sidecar is None or not sidecar["is_used"]:
         return []
@@ -127,15 +291,35 @@ def _check_timestamps(told: RunRecord) -> list[str]:
     except OSError:
         # As with the recording: what is gone does not make its store unsound.
         return []
-    same = digest == sidecar["digest"]
-    return [] if same else [f"{sidecar['path']} does not hold the timestamps any more that were read"]
+    if digest == sidecar["digest"]:
+        return []
+    fact = f"{sidecar['path']} does not hold the timestamps any more that were read"
+    return [Finding(fact=fact, remedy=_FIND_RECORDING.replace("recording", "timestamps"))]
 
 
-def _check_source(told: RunRecord) -> tuple[str, list[str]]:
+# -- the numbers ------------------------------------------------------------------------------------------
+
+
+def _choose_parts(group: zarr.Group, told: RunRecord, *, is_deep: bool, turn: int) -> list[NDArray[np.int64]]:
+    if is_deep:
+        return [np.arange(shard.start, shard.stop) for shard in read_shards(group)]
+    return [part[None] for part in choose_sample(told.n_frames or 0, N_SAMPLED, turn)]
+
+
+def _check_numbers(
+    group: zarr.Group, told: RunRecord, parts: Sequence[NDArray[np.int64]]
+) -> Generator[Step, None, tuple[int, list[Finding]]]:
+    """Describe frames again, and return how many they were, and what differs."""
+    differences: list[str] = []
+    n_done, n_all = 0, sum(map(len, parts))
     try:
-        digest = digest_source(told.path)
-    except OSError as error:
-        return f"cannot be read ({error.strerror}): {told.path}", []
-    if digest == told.digest:
-        return "unchanged", []
-    return "changed", [f"{told.path} is not the recording any more that was described: its content has changed"]
+        for described in describe_again(told, group, parts):
+            differences += tell_differences(group, described)
+            n_done += len(described.places)
+            yield Step(doing="describes again", n_done=n_done, n_all=n_all)
+    except FacehogError as error:
+        differences.append(f"the recording cannot be described any more: {error.fact}")
+    if differences and (versions := tell_versions(told)):
+        differences = [f"{text} (other versions: {', '.join(versions)})" for text in differences]
+    remedy = _OTHER_NUMBERS.format(run_id=told.run_id)
+    return n_done, [Finding(fact=fact, remedy=remedy) for fact in differences]

@@ -12,7 +12,7 @@ from facehog_core.provenance import RunRecord, describe_host, describe_software,
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.rest import rest_after
 from facehog_core.schema import Fate
-from facehog_core.sealed import read_record
+from facehog_core.sealed import check_whole, read_record
 from facehog_core.source import Signature, digest_source
 from facehog_core.timestamps import find_timestamps
 from facehog_core.video import VideoInfo
@@ -142,8 +142,9 @@ class Ledger:
                 return self._records.set_fate(self.record.path, state, reason, forget_run=True)
             self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe, sidecar))
         if made := self.find_made(str(self.record.run_id)):
-            # One that cannot be read is no result: that may even be the trouble.
+            # One that is damaged is no result: that may even be the trouble.
             with suppress(StoreError, OSError):
+                check_whole(made)
                 self.finish(made)
                 return False
         self._note(state=state, reason=reason, finished_at=now())

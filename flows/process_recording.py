@@ -28,6 +28,7 @@ from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.schema import Fate
+from facehog_core.sealed import check_whole
 from facehog_core.source import digest_source, name_recording
 from facehog_core.starts import note_of_probe
 from facehog_core.store import Progress, RunPaths, discard_partial, forget_starts
@@ -183,7 +184,10 @@ def _process(
         # The same bytes may have landed under two names at once: the second waits here and finds them done.
         with hold(records.location, paths.run_id):
             made = ledger.find_made(paths.run_id)
-            if made is None or force:
+            if made is not None and not force:
+                # Nobody is told that a recording is finished whose store is damaged.
+                check_whole(made)
+            else:
                 if force:
                     discard_partial(paths)
                 ledger.begin(info, paths.run_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,10 +56,11 @@ def probe(
 def verify(
     run: Annotated[str | None, typer.Argument(help="Name of a run, or its beginning.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every finished run.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode and describe all frames again, and not a few.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove that stores hold what was written, byte for byte, and that their recordings are unchanged."""
+    """Prove that stores hold what was written, byte for byte, and that their recordings are unchanged and give it."""
     if (run is None) == (not every):
         raise ConfigError("verify", "nothing or too much is named", "Give a RUN, or --all.")
     loaded, _ = configure(config)
@@ -69,26 +69,32 @@ def verify(
     stored = [record for record in records if record.store]
     if not stored:
         raise CatalogueError(run or "--all", "there is no finished run", "See `facehog find`.")
-    verdicts = [_verify(record) for record in stored]
+    verdicts = {record.run_id: _verify(record, is_deep=deep) for record in stored}
     if as_json:
-        print_json([asdict(verdict) | {"store": str(verdict.store)} for verdict in verdicts])
-    raise typer.Exit(DONE if all(verdict.is_sound for verdict in verdicts) else FAILED)
+        print_json([{"run_id": run_id, **verdict.as_dict()} for run_id, verdict in verdicts.items()])
+    raise typer.Exit(DONE if all(verdict.is_sound for verdict in verdicts.values()) else FAILED)
 
 
-def _verify(record: RunRecord) -> Verdict:
+def _verify(record: RunRecord, *, is_deep: bool) -> Verdict:
+    from facehog_core.verifications import note_verification, read_history
     from facehog_core.verify import Verdict, verify_store
 
     assert record.store is not None
     name = escape(record.path.name)
     with aside.status(f"reads {name}") as status:
-        for found in verify_store(record.store, record):
+        for found in verify_store(record.store, record, is_deep=is_deep, history=read_history(record.store)):
             if isinstance(found, Verdict):
                 break
-            status.update(f"{name}: {found} of {record.n_frames} frames")
-    for problem in found.problems:
-        aside.print(f"[red]{record.run_id}[/]: {escape(problem)}")
+            status.update(f"{name}: {found.doing} frames, {found.n_done} of {found.n_all}")
+    try:
+        note_verification(record.store, found.as_verification())
+    except OSError as error:
+        aside.print(f"[yellow]{record.run_id}[/]: that it was verified cannot be noted: {escape(str(error))}")
+    for finding in found.findings:
+        aside.print(f"[red]{record.run_id}[/]: {escape(finding.fact)} ({finding.since}). {escape(finding.remedy)}")
     if found.is_sound:
+        again = f"; {found.n_described} described again are the same" if found.n_described else ""
         aside.print(
-            f"[green]{record.run_id}[/]: {record.n_frames} frames are as written; source {escape(found.source)}"
+            f"[green]{record.run_id}[/]: {record.n_frames} frames are as written{again}; source {escape(found.source)}"
         )
     return found

@@ -57,6 +57,18 @@ def test_a_path_may_be_text(tmp_path: Path) -> None:
     assert open_session(str(make_store(tmp_path, make_work()))).sizes["frame"] == 23
 
 
+@pytest.mark.parametrize("name", ["zarr.json", "descriptors/c/1/0", "time_s/c/0"])
+def test_a_damaged_store_is_refused_when_it_is_opened_and_no_fill_values_are_read(tmp_path: Path, name: str) -> None:
+    path = make_store(tmp_path, make_work())
+    (path / name).write_bytes((path / name).read_bytes()[:-1])
+    with pytest.raises(StoreError, match=name):
+        open_session(path)
+
+    (path / name).unlink()
+    with pytest.raises(StoreError, match="there is no store" if name == "zarr.json" else name):
+        open_session(path)
+
+
 def test_drawn_pictures_equal_those_that_are_stored(tmp_path: Path) -> None:
     drawn = open_session(make_store(tmp_path, make_work(recipe=LAZY)))
     stored = open_session(make_store(tmp_path, make_work(recipe=replace(LAZY, with_images=True))))

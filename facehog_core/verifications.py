@@ -1,0 +1,119 @@
+"""When a run's store was verified, and with what verdict: the history that says since when something is wrong.
+
+It lies beside the store, a line of JSON for each time, so that it goes wherever the store goes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+SUFFIX = ".verified.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """One look at a store.
+
+    Parameters
+    ----------
+    at : datetime
+        When it ended (UTC).
+    is_deep : bool
+        Whether all frames were described again, and not a sample.
+    source : str
+        What was found of the recording.
+    problems : list of str
+        What was wrong; empty if nothing was.
+    """
+
+    at: datetime
+    is_deep: bool
+    source: str
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.problems
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Verification:
+        """Rebuild it from JSON."""
+        return cls(**values | {"at": datetime.fromisoformat(values["at"])})
+
+
+def history_beside(store: Path) -> Path:
+    """Return the file that has the history of a store."""
+    return store.with_name(store.stem + SUFFIX)
+
+
+def read_history(store: Path) -> list[Verification]:
+    """Return how often a store was verified, oldest first.
+
+    What cannot be read is left out: a line that was cut off by a power cut, say.
+    """
+    found = []
+    with suppress(OSError):
+        for line in history_beside(store).read_text("utf-8", errors="replace").splitlines():
+            with suppress(ValueError, TypeError, KeyError):
+                found.append(Verification.from_dict(json.loads(line)))
+    return found
+
+
+def note_verification(store: Path, verification: Verification) -> None:
+    """Add one to the history of a store.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written: the store may lie where only others may write.
+    """
+    line = json.dumps(asdict(verification) | {"at": verification.at.isoformat()}, ensure_ascii=False)
+    with history_beside(store).open("a", encoding="utf-8") as file:
+        # In one piece: two that verify at the same time do not mix their lines.
+        file.write(line + "\n")
+
+
+def tell_since(problem: str, history: Iterable[Verification], sealed_at: datetime | None) -> str:
+    """Say since when something is wrong, as far as it was looked at.
+
+    Parameters
+    ----------
+    problem : str
+    history : iterable of Verification
+        Earlier ones, oldest first; those before the store was sealed were of another one.
+    sealed_at : datetime, optional
+        When the store was sealed.
+    """
+    first, sound = None, sealed_at
+    for earlier in history:
+        if sealed_at and earlier.at < sealed_at:
+            continue
+        if problem in earlier.problems:
+            first = first or earlier.at
+        else:
+            first, sound = None, earlier.at
+    before = "" if sound is None else f"; {'sealed' if sound == sealed_at else 'not so'} at {_tell(sound)}"
+    return (f"found first at {_tell(first)}" if first else "found now for the first time") + before
+
+
+def _tell(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def order_by_age(stores: Iterable[Path]) -> list[Path]:
+    """Return stores in the order in which they are to be verified: those never verified, then the longest ago."""
+
+    def age(store: Path) -> float:
+        with suppress(OSError):
+            # A look at a file's time, and not into each of many files.
+            return history_beside(store).stat().st_mtime
+        return 0.0
+
+    return sorted(stores, key=age)
