@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from facehog_core.errors import FacehogError
 
-from .commands import ask, check, export, operate, process, service
+from .commands import ask, check, compare, export, operate, process, service
 from .commands.common import FAILED, status_of
-from .display import console, print_error
+from .display import console, print_error, print_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,6 +35,7 @@ for command in (
     ask.find,
     ask.show,
     ask.why,
+    compare.diff,
     check.verify,
     export.export,
     service.doctor,
@@ -47,11 +48,18 @@ def main() -> None:
     try:
         app()
     except FacehogError as error:
-        print_error(str(error))
-        sys.exit(status_of(error))
+        _end(str(error), status_of(error), about=error.path, fact=error.fact, remedy=error.remedy)
     except OSError as error:
-        print_error(f"{error.filename or 'the system'}: {error.strerror or error}")
-        sys.exit(FAILED)
+        about, fact = str(error.filename or "the system"), error.strerror or str(error)
+        _end(f"{about}: {fact}", FAILED, about=about, fact=fact, remedy="")
+
+
+def _end(said: str, status: int, **parts: str) -> NoReturn:
+    print_error(said)
+    if "--json" in sys.argv[1:]:
+        # A program that reads the answer is not to read people's words.
+        print_json({"error": {**parts, "status": status}})
+    sys.exit(status)
 
 
 def _show_version(wanted: bool) -> None:

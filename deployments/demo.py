@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 import facehog_core
-from facehog_core.catalogue import Catalogue
+from facehog_core.catalogue import COLUMNS, Catalogue
 from facehog_core.errors import ConfigError, ServiceError
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
@@ -28,7 +28,8 @@ from facehog_core.synthetic import write_mouse_face
 
 from .config import Config
 from .config_file import FILE_NAME, load_config
-from .display import console, paint, print_records
+from .display import console, paint
+from .listing import print_rows
 from .processes import end_processes, find_marked
 from .template import TEMPLATE
 
@@ -76,7 +77,8 @@ def run_demo(folder: Path | None) -> int:
         for copy in copies:
             copy.join()
         console.print()
-        print_records(records)
+        with Catalogue(config.catalogue) as catalogue:
+            print_rows(COLUMNS, catalogue.rows())
         console.print("\nfacehog verify --all")
         verified = subprocess.run(_command(folder, "verify", "--all"), check=False).returncode == 0
         _show_how_to_open(records)
@@ -156,7 +158,7 @@ def _wait_until_settled(config: Config, paths: list[Path]) -> list[RunRecord]:
     with Progress(console=console) as progress, Catalogue(config.catalogue) as catalogue:
         bars = {path: progress.add_task(path.name, total=None) for path in paths}
         while time.monotonic() < deadline_s:
-            records = {record.path: record for record in catalogue.find() if record.path in bars}
+            records = {record.path: record for record in catalogue.records() if record.path in bars}
             for path, record in records.items():
                 if told.get(path) != record.reason:
                     told[path] = record.reason

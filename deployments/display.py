@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from facehog_core.catalogue import StoryEvent
 from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 
 # Errors and progress go to the side, so that what is asked for can be piped.
-# A pipe has no width of its own: tables are not to be folded there.
-PIPE_COLUMNS = 240
+# A pipe has no width of its own: lines are not to be folded there, however long they are.
+PIPE_COLUMNS = 10_000
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 aside = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -63,35 +64,20 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     console.print(table)
 
 
-def _mark(record: RunRecord) -> str:
-    return f" [yellow]!{len(record.warnings)}[/]" if record.warnings else ""
-
-
 def print_warnings(warnings: Iterable[str]) -> None:
     """Print each warning on a line of its own."""
     for warning in warnings:
         console.print(f"  [yellow]warning:[/] {escape(warning)}", soft_wrap=True)
 
 
-def print_records(records: Sequence[RunRecord]) -> None:
-    """Print files and runs as a table."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("state", "recording", "run", "frames", "changed", "why"):
-        table.add_column(name, no_wrap=name not in ("recording", "why"), overflow="fold")
-    for record in records:
-        table.add_row(
-            paint(record.state) + _mark(record),
-            escape(record.path.name),
-            record.run_id or "",
-            "" if record.n_frames is None else str(record.n_frames),
-            tell_time(record.changed_at),
-            escape(record.reason),
-        )
-    console.print(table)
+def print_story(story: Iterable[StoryEvent]) -> None:
+    """Print what became of a file or run, step by step."""
+    for step in story:
+        console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {escape(step.reason)}")
 
 
-def print_run(record: RunRecord, progress: str | None = None) -> None:
-    """Print all that is known of a run, and how far it is if it runs."""
+def print_run(record: RunRecord, history: Iterable[StoryEvent] = (), progress: str | None = None) -> None:
+    """Print all that is known of a run, what became of it, and how far it is if it runs."""
     console.print(f"[bold]{escape(record.path.name)}[/]  {paint(record.state)}: {escape(record.reason)}")
     if progress:
         console.print(f"  {escape(progress)}", soft_wrap=True)
@@ -106,6 +92,7 @@ def print_run(record: RunRecord, progress: str | None = None) -> None:
         ("run", record.run_id),
         ("attempt", record.attempt),
         ("recording", record.path),
+        *((name.replace("_", " "), value) for name, value in record.identity.as_dict().items() if value),
         ("size", f"{record.size_bytes} bytes"),
         ("content (xxh3_128)", record.digest),
         *stream_pairs(record.stream),
@@ -129,6 +116,7 @@ def print_run(record: RunRecord, progress: str | None = None) -> None:
         *((f"host {name}", value) for name, value in record.host.items()),
     ]
     print_pairs((name, value) for name, value in pairs if value != "")
+    print_story(history)
 
 
 def stream_pairs(stream: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -160,8 +160,8 @@ def _count_files(config: Config) -> Files:
         return Files()
     day_ago = (now() - A_DAY).astimezone(UTC).isoformat(timespec="seconds")
     with Catalogue(config.catalogue) as catalogue:
-        under_way = catalogue.find({"state": f"{Fate.WAITING},{Fate.QUEUED},{Fate.RUNNING}"})
-        refused = catalogue.find({"state": f"{Fate.FAILED},{Fate.QUARANTINED}", "since": day_ago})
+        under_way = catalogue.records("state=waiting,queued,running")
+        refused = catalogue.records(f"state=failed,quarantined and changed>={day_ago}")
     waiting = [record for record in under_way if record.state == Fate.WAITING]
     oldest = min(waiting, key=lambda record: record.changed_at, default=None)
     return Files(

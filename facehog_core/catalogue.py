@@ -5,26 +5,35 @@ Tasks on Dask workers never open it: what they find out comes back to the flow i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from .choices import identify
+from .comparison import find_comparable
 from .database import Database
 from .errors import CatalogueError
 from .files import FileRecord, Glance, glance_at
+from .filters import Filter, check_field, parse_filter, read_sort
 from .migrate import make_ready
 from .names import Identity
 from .provenance import RunRecord, now
-from .queries import find_records
+from .queries import Question, begins_with, find_records, find_rows
 from .rows import find_session, identity_of, read_record, write_run
-from .schema import Event, Fate, File, Run, Sitting
+from .schema import Event, Fate, File, Parameters, Run, Sitting
 from .source import Signature
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+#: What is told of what is found, if nothing else is asked for.
+COLUMNS = ("state", "name", "subject", "date", "run", "frames", "corrupt", "warnings", "changed", "reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,28 +278,84 @@ class Catalogue:
             steps = session.scalars(select(Event).join(Event.run).where(Run.run_id == run_id).order_by(Event.id))
             return [_story_event(step) for step in steps]
 
-    def find(self, filters: Mapping[str, str] | None = None) -> list[RunRecord]:
-        """Find files and runs.
+    def find(
+        self,
+        where: str | Filter = "",
+        *,
+        sort: str = "-changed",
+        columns: Sequence[str] = COLUMNS,
+        limit: int | None = None,
+    ) -> pandas.DataFrame:
+        """Find files and runs: a row for each file with the run that it came to, and for each earlier run of it.
 
         Parameters
         ----------
-        filters : mapping of str to str, optional
-            All must hold. ``state`` (several by commas), ``name`` and ``path`` (with ``*``, ``?`` and ``[...]``),
-            ``run`` and ``digest`` (their beginning), ``since`` and ``until`` (of the last change; ``2026-11-21``,
-            a whole day, or ``2026-11-21T08:00``; UTC), ``warnings`` (``yes`` or ``no``).
+        where : str, optional
+            A filter, such as ``subject=CSE020 and date>=2021-11 and corrupt<1%``: `facehog_core.filters`.
+        sort : str, optional
+            Fields by commas, with a ``-`` before those of which the greatest comes first; by default the newest does.
+        columns : sequence of str, optional
+            The fields that are told, by the names of `facehog_core.filter_values.FIELDS`.
+        limit : int, optional
+            How many rows at most.
 
         Returns
         -------
-        list of RunRecord
-            One for each file with the run that it came to, and one for each earlier run of it; newest first.
+        pandas.DataFrame
+            Times are in UTC; what is not known is missing.
+
+        Raises
+        ------
+        FilterError
+            If the filter, or a field, cannot be understood.
+        """
+        from .table import make_frame
+
+        return make_frame(self.rows(where, sort=sort, columns=columns, limit=limit), columns)
+
+    def rows(
+        self,
+        where: str | Filter = "",
+        *,
+        sort: str = "-changed",
+        columns: Sequence[str] = COLUMNS,
+        limit: int | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Find files and runs as `find` does, and return the columns as plain tuples."""
+        for name in columns:
+            check_field(name, ",".join(columns))
+        question = Question(where=_read(where), sort=read_sort(sort), limit=limit)
+        with self._database.read() as session:
+            return find_rows(session, question, columns)
+
+    def records(self, where: str | Filter = "", *, sort: str = "-changed", limit: int | None = None) -> list[RunRecord]:
+        """Find files and runs as `find` does, and return all that is known of each."""
+        with self._database.read() as session:
+            return find_records(session, Question(where=_read(where), sort=read_sort(sort), limit=limit))
+
+    def open_session(self, run_id: str) -> xarray.Dataset:
+        """Open the store of a finished run, named by the beginning of its name.
 
         Raises
         ------
         CatalogueError
-            If a filter is not known or its value cannot be read.
+            If there is no such run, or it has no store.
+        StoreError
+            If the store is gone.
         """
+        from .session import open_session
+
+        record = self.run(run_id)
+        if record.store is None:
+            raise CatalogueError(run_id, f"the run is {record.state} and has no store", "See `facehog show`.")
+        return open_session(record.store)
+
+    def comparable_with(self, run_id: str) -> Filter:
+        """Return a filter for the finished runs that may be compared with one."""
+        record = self.run(run_id)
         with self._database.read() as session:
-            return find_records(session, filters or {})
+            known = session.execute(select(Parameters.digest, Parameters.recipe)).all()
+        return find_comparable(record, [(digest, recipe) for digest, recipe in known])
 
     def run(self, run_id: str) -> RunRecord:
         """Return one run by its name or the beginning of it.
@@ -301,7 +366,7 @@ class Catalogue:
             If there is none, or more than one.
         """
         with self._database.read() as session:
-            found = session.scalars(select(Run).where(Run.run_id.startswith(run_id, autoescape=True))).all()
+            found = session.scalars(select(Run).where(begins_with(Run.run_id, run_id))).all()
             if len(found) == 1:
                 return read_record(found[0].file, found[0], is_turn_of_file=False)
         raise CatalogueError(
@@ -315,6 +380,10 @@ class Catalogue:
         """Say whether the catalogue has a row of the run."""
         with self._database.read() as session:
             return session.scalar(select(Run.id).where(Run.run_id == run_id)) is not None
+
+
+def _read(where: str | Filter) -> Filter:
+    return parse_filter(where) if isinstance(where, str) else where
 
 
 def _find_file(session: Session, path: Path) -> File | None:

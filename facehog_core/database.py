@@ -179,3 +179,5 @@ def _set_up_connection(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     # What was recorded is on the disk when the call returns, also after a power cut.
     connection.execute("PRAGMA synchronous = FULL")
+    # KiB: what is read to find something in years of runs is read once.
+    connection.execute("PRAGMA cache_size = -65536")

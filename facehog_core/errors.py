@@ -107,6 +107,27 @@ class ConfigError(FacehogError):
     """A wrong or unknown key in the configuration, or a wrong use of a command."""
 
 
+class FilterError(ConfigError):
+    """A filter of the catalogue cannot be read.
+
+    Parameters
+    ----------
+    path : str
+        The filter.
+    fact, remedy : str
+    at : int, optional
+        The place in it.
+    """
+
+    def __init__(self, path: str, fact: str, remedy: str, at: int = 0) -> None:
+        super().__init__(path, fact, remedy)
+        self.args = (*self.args, at)
+
+    def __str__(self) -> str:
+        shown = "".join(char if char.isprintable() else " " for char in self.path)
+        return f"{self.fact}. {self.remedy}\n  {shown}\n  {' ' * self.args[3]}^"
+
+
 class StoreError(FacehogError):
     """A store is missing, half made, or not what its attributes say."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -87,18 +86,18 @@ FIELDS = {
 }
 
 
+class Wild(Enum):
+    """What stands for anything, and for one character."""
+
+    ANY = "*"
+    ONE = "?"
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A text with ``*``, ``?`` and ``[...]`` in it, in its parts: texts, `Pattern.ANY`, `Pattern.ONE`, and `Chars`."""
+    """A text with ``*``, ``?`` and ``[...]`` in it, in its parts: characters, `Wild` and `Chars`."""
 
-    text: str
-    parts: tuple[str | Enum | Chars, ...]
-
-    class Wild(Enum):
-        """What stands for anything, and for one character."""
-
-        ANY = "*"
-        ONE = "?"
+    parts: tuple[str | Wild | Chars, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,33 +188,36 @@ def _read_number(text: str, units: dict[str, int]) -> float:
 
 
 def read_pattern(text: str) -> Pattern | str:
-    """Read a text with ``*``, ``?`` and ``[...]``; one without them comes back as it is.
+    """Read a text with ``*``, ``?`` and ``[...]``; one that fits itself alone comes back as what it fits.
 
     Raises
     ------
     ValueError
         If a bracket is not closed, or a range goes backwards.
     """
-    parts: list[str | Enum | Chars] = []
+    parts: list[str | Wild | Chars] = []
     at = 0
     while at < len(text):
         match text[at]:
             case "*":
-                parts.append(Pattern.Wild.ANY)
+                parts.append(Wild.ANY)
             case "?":
-                parts.append(Pattern.Wild.ONE)
+                parts.append(Wild.ONE)
             case "[":
                 # A closing bracket right at the beginning is one of the characters.
                 is_not = text[at + 1 : at + 2] in ("!", "^")
                 stop = text.find("]", at + 2 + is_not)
                 if stop < 0:
                     raise ValueError("a [ is not closed: [abc] is one of these characters, [[] is the bracket itself")
-                parts.append(Chars(tuple(_read_ranges(text[at + 1 + is_not : stop])), is_not))
+                ranges = _read_ranges(text[at + 1 + is_not : stop])
+                is_one = len(ranges) == 1 and ranges[0][0] == ranges[0][1] and not is_not
+                parts.append(ranges[0][0] if is_one else Chars(tuple(ranges), is_not))
                 at = stop
             case char:
                 parts.append(char)
         at += 1
-    return Pattern(text, tuple(parts)) if any(not isinstance(part, str) for part in parts) else text
+    literal = [part for part in parts if isinstance(part, str)]
+    return "".join(literal) if len(literal) == len(parts) else Pattern(tuple(parts))
 
 
 def _read_ranges(chars: str) -> list[tuple[str, str]]:
@@ -275,8 +277,3 @@ def _in_utc(moment: datetime, zone: str | None) -> datetime:
     if zone:
         moment = datetime.fromisoformat(f"{moment.isoformat()}{zone}")
     return moment.astimezone(UTC)
-
-
-def is_whole(value: float) -> bool:
-    """Say whether a number has nothing behind its point."""
-    return math.isfinite(value) and value == int(value)

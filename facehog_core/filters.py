@@ -101,6 +101,7 @@ class Or:
 
 
 Filter = Comparison | Not | And | Or
+EVERYTHING = And()
 
 
 def _enclose(part: Filter, *kinds: type) -> str:
@@ -118,19 +119,46 @@ def parse_filter(text: str) -> Filter:
     return _Parser(text).parse()
 
 
-def quote(value: str) -> str:
-    """Write a text so that it means itself, whatever is in it, as a value of a filter.
+def read_sort(text: str) -> tuple[tuple[str, bool], ...]:
+    """Read by which fields rows are put in order: ``subject,-date`` by subject, the last day of each first.
+
+    Returns
+    -------
+    tuple of (str, bool)
+        Each field, and whether its greatest value comes first.
 
     Raises
     ------
-    ValueError
-        If it holds both kinds of quotation marks, which no value can.
+    FilterError
+        If there is no such field.
     """
-    literal = re.sub(r"[*?[]", r"[\g<0>]", value)
-    if '"' in literal and "'" in literal:
-        # One of them is written as any character that is neither letter nor digit.
-        literal = literal.replace("'", "?")
-    return f"'{literal}'" if '"' in literal else f'"{literal}"'
+    order, at = [], 0
+    for part in text.split(","):
+        name = part.strip().removeprefix("-")
+        check_field(name, text, at)
+        order.append((name, part.strip().startswith("-")))
+        at += len(part) + 1
+    return tuple(order)
+
+
+def check_field(name: str, text: str, at: int = 0) -> None:
+    """Check that a name in a text is that of a field.
+
+    Raises
+    ------
+    FilterError
+        If it is not: those that there are are named.
+    """
+    if name not in FIELDS:
+        near = get_close_matches(name, FIELDS, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise FilterError(text, f"there is no field {name!r}", f"{hint}Choose from {', '.join(FIELDS)}.", at)
+
+
+def any_of(field: str, *known: str | int) -> Comparison:
+    """Return a filter for a field that is one of some texts or numbers: each as it is, whatever is in it."""
+    values = tuple(Value(text=str(value), is_quoted=True, known=value) for value in known)
+    return Comparison(field=field, sign="=", values=values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +207,7 @@ class _Parser:
 
     def parse(self) -> Filter:
         if self._token.kind == "end":
-            return And()
+            return EVERYTHING
         found = self._read_or(0)
         if self._token.kind != "end":
             raise self._error("no bracket is open here", "Take it out, or open one before.", self._token.at)
@@ -217,11 +245,7 @@ class _Parser:
         if field.kind != "word" or field.word:
             what = "the filter ends" if field.kind == "end" else f"{field.text!r} stands"
             raise self._error(f"{what} where a field is expected", f"Choose from {', '.join(FIELDS)}.", field.at)
-        if field.text not in FIELDS:
-            near = get_close_matches(field.text, FIELDS, n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
-            fact = f"there is no field {field.text!r}"
-            raise self._error(fact, f"{hint}Choose from {', '.join(FIELDS)}.", field.at)
+        check_field(field.text, self._text, field.at)
         sign = self._take()
         if sign.kind != "sign":
             raise self._error(

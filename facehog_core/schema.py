@@ -206,7 +206,7 @@ class Parameters(Base):
     content: Mapped[str] = mapped_column(unique=True)
     digest: Mapped[str] = mapped_column(index=True)
     # x,y,width,height; null for the whole frame.
-    crop: Mapped[str | None]
+    crop: Mapped[str | None] = mapped_column(index=True)
     grey: Mapped[str]
     recipe: Mapped[dict[str, Any]]
 

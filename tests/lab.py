@@ -48,7 +48,7 @@ class Lab:
 
     def record(self, path: Path) -> RunRecord:
         with Catalogue(self.catalogue) as catalogue:
-            (record,) = [record for record in catalogue.find() if record.path == path]
+            (record,) = [record for record in catalogue.records() if record.path == path]
         return record
 
     def left_behind(self) -> list[Path]:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from facehog_core.catalogue import Catalogue
+from facehog_core.catalogue import COLUMNS, Catalogue, StoryEvent
 from facehog_core.errors import CatalogueError, ConfigError
+from facehog_core.filter_values import FIELDS
+from facehog_core.filters import And, parse_filter
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 
 from ..config import Config
-from ..display import aside, console, print_json, print_records, print_run, print_warnings, tell_time
+from ..display import aside, print_json, print_run, print_story, print_warnings
+from ..listing import as_dicts, print_rows, write_csv
 from .common import ConfigOption, JsonOption, configure, normalise
 
 # A command imports what it needs, when it is given: those that only ask are not to wait for what reads video.
@@ -23,35 +25,61 @@ if TYPE_CHECKING:
     from facehog_core.store import Progress
 
 
+# So many are listed for people who do not say how many they want.
+SHOWN = 100
+
+
 def find(
-    filters: Annotated[list[str] | None, typer.Argument(metavar="[FILTER...]")] = None,
+    where: Annotated[list[str] | None, typer.Argument(metavar="[FILTER...]")] = None,
+    sort: Annotated[
+        str, typer.Option(help="Fields by commas; with a - the greatest comes first.", metavar="FIELDS")
+    ] = "-changed",
+    columns: Annotated[str | None, typer.Option(help="Fields by commas, as they are listed.", metavar="FIELDS")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help=f"How many at most; 0 for all. A table has {SHOWN}, JSON and CSV all.", min=0, metavar="N"),
+    ] = None,
+    comparable_with: Annotated[
+        str | None, typer.Option(help="Finished runs whose numbers may be compared with this one's.", metavar="RUN")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Answer in CSV.")] = False,
 ) -> None:
     """List recordings and runs, newest first.
 
-    All filters must hold: state=finished (or failed,quarantined), name=*m12*, path=/data/*, run=1f0c,
-    digest=1f0c, since=2026-11-21, until=2026-11-21T08:00 (UTC), warnings=yes (or no).
+    A filter such as "subject=CSE020 and date>=2021-11 and corrupt<1%": comparisons joined by and, or, not and brackets.
+    Texts may hold * and ?; none is what is not known; times are by this machine's clock. There is a row for each file
+    with the run that it came to, and for each earlier run. Fields: FIELDS.
     """
+    if as_json and as_csv:
+        raise ConfigError("--csv", "--json is given too", "Choose one of the two.")
     loaded, _ = configure(config)
+    chosen = tuple(columns.split(",")) if columns else COLUMNS
+    most = (limit or None) if limit is not None or as_json or as_csv else SHOWN
     with Catalogue(loaded.catalogue) as catalogue:
-        records = catalogue.find(_parse_filters(filters or []))
+        wanted = parse_filter(" ".join(where or []))
+        if comparable_with:
+            wanted = And((wanted, catalogue.comparable_with(comparable_with)))
+        if as_json and columns is None:
+            print_json([record.as_dict() for record in catalogue.records(wanted, sort=sort, limit=most)])
+            return
+        # One more than are shown tells whether there are more.
+        rows = catalogue.rows(wanted, sort=sort, columns=chosen, limit=None if most is None else most + 1)
+    shown = rows[:most]
     if as_json:
-        print_json([record.as_dict() for record in records])
-    elif records:
-        print_records(records)
+        print_json(as_dicts(chosen, shown))
+    elif as_csv:
+        write_csv(chosen, shown)
+    elif shown:
+        print_rows(chosen, shown)
     else:
         aside.print("nothing is found")
+    if len(rows) > len(shown):
+        aside.print(f"these are the first {most}; there are more: --limit 0 lists all")
 
 
-def _parse_filters(texts: list[str]) -> dict[str, str]:
-    parsed = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign or not value:
-            raise ConfigError(text, "a filter is NAME=VALUE", "Such as state=finished.")
-        parsed[name] = value
-    return parsed
+find.__doc__ = str(find.__doc__).replace("FIELDS", ", ".join(FIELDS))
 
 
 def show(
@@ -63,11 +91,13 @@ def show(
     loaded, _ = configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
         record = catalogue.run(run)
+        history = catalogue.history(str(record.run_id))
     progress = _progress_of(record, loaded)
     if as_json:
-        print_json(record.as_dict() | ({"progress": asdict(progress)} if progress else {}))
+        told = {"history": list(map(_tell, history))} | ({"progress": asdict(progress)} if progress else {})
+        print_json(record.as_dict() | told)
     else:
-        print_run(record, str(progress) if progress else None)
+        print_run(record, history, str(progress) if progress else None)
 
 
 def _progress_of(record: RunRecord, config: Config) -> Progress | None:
@@ -99,9 +129,12 @@ def why(
             "See `facehog doctor` for the inboxes, or `facehog process` it.",
         )
     if as_json:
-        steps = [{"at": step.at.isoformat(), "state": step.state, "reason": step.reason} for step in story]
+        steps = list(map(_tell, story))
         print_json([*steps[:-1], {**steps[-1], "warnings": warnings}])
         return
-    for step in story:
-        console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {escape(step.reason)}")
+    print_story(story)
     print_warnings(warnings)
+
+
+def _tell(step: StoryEvent) -> dict[str, str]:
+    return {"at": step.at.isoformat(), "state": step.state, "reason": step.reason}

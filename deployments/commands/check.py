@@ -11,7 +11,6 @@ from rich.markup import escape
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError, ConfigError
 from facehog_core.provenance import RunRecord
-from facehog_core.schema import Fate
 
 from ..display import aside, print_json, print_pairs, print_warnings, stream_pairs, timing_pairs
 from .common import DONE, FAILED, ConfigOption, JsonOption, configure, normalise
@@ -65,7 +64,7 @@ def verify(
         raise ConfigError("verify", "nothing or too much is named", "Give a RUN, or --all.")
     loaded, _ = configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
-        records = catalogue.find({"state": Fate.FINISHED}) if every else [catalogue.run(run or "")]
+        records = catalogue.records("state=finished") if every else [catalogue.run(run or "")]
     stored = [record for record in records if record.store]
     if not stored:
         raise CatalogueError(run or "--all", "there is no finished run", "See `facehog find`.")

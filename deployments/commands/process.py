@@ -13,6 +13,7 @@ import typer
 from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
 from facehog_core.errors import ConfigError
+from facehog_core.filters import any_of
 from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
@@ -166,12 +167,7 @@ def last_record(config: Config, path: Path) -> RunRecord | None:
     with Catalogue(config.catalogue) as catalogue:
         file = catalogue.file(path)
         run_id = file.run_id if file else None
-        return next((found for found in catalogue.find({"path": _literally(path)}) if found.run_id == run_id), None)
-
-
-def _literally(path: Path) -> str:
-    """Return a pattern that matches one path alone."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in str(path))
+        return next((found for found in catalogue.records(any_of("path", str(path))) if found.run_id == run_id), None)
 
 
 def _status_of_run(record: RunRecord | None) -> int:

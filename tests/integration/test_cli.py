@@ -30,6 +30,7 @@ from facehog_core.mask import Box
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 from facehog_core.selection import Selection
+from facehog_core.source import Signature
 from facehog_core.store import create_store, write_shard
 from facehog_core.timestamps import TimestampsSource
 
@@ -78,7 +79,7 @@ def test_init_writes_a_configuration_that_is_valid_and_refuses_to_overwrite_it(r
     assert "there is a configuration already" in again.err
 
 
-COMMANDS = ("init", "up", "demo", "process", "probe", "find", "show", "why", "verify", "export", "doctor")
+COMMANDS = ("init", "up", "demo", "process", "probe", "find", "show", "why", "diff", "verify", "export", "doctor")
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], *([name, "--help"] for name in COMMANDS)])
@@ -98,15 +99,65 @@ def test_find_lists_what_was_processed_and_filters(run: Run, processed: Path, la
     assert "nothing is found" in nothing.err
 
 
-def test_a_wrong_filter_is_named_with_the_choices(run: Run, processed: Path) -> None:
+def test_a_wrong_filter_is_named_with_the_choices_and_its_place(run: Run, processed: Path) -> None:
     for words, said in [
-        (["stat=finished"], "state, name, path"),
+        (["stat=finished"], "Did you mean state? Choose from state, name, path"),
         (["state=done"], "waiting, queued"),
-        (["finished"], "NAME=VALUE"),
+        (["finished"], "finished is compared with nothing"),
+        (["--columns", "name,stat"], "there is no field 'stat'"),
+        (["--sort=-stat"], "there is no field 'stat'"),
+        (["--json", "--csv"], "Choose one of the two"),
     ]:
         answer = run("find", *words)
-        assert answer.status in (1, 2)
+        assert answer.status == 2
         assert said in answer.err
+    assert run("find", "state=finished", "corrupt<").err.splitlines()[1:] == [
+        "  state=finished corrupt<",
+        f"{' ' * 25}^",
+    ]
+
+
+def test_what_is_found_is_put_in_order_and_columns_for_people_and_programs(run: Run, lab: Lab) -> None:
+    with Catalogue(lab.catalogue, create=True) as catalogue:
+        for name in ("20211105_CSE020_a.mp4", "20211106_CSE021_b.mp4", f"{'long' * 40}.mp4"):
+            catalogue.set_fate(Path("/inbox") / name, Fate.WAITING, "is new", signature=Signature.of(lab.folder))
+
+    columns = ["--columns", "name,subject,date", "--sort=-date"]
+    assert run("find", "subject!=none", *columns, "--csv").out.splitlines() == [
+        "name,subject,date",
+        "20211106_CSE021_b.mp4,CSE021,2021-11-06",
+        "20211105_CSE020_a.mp4,CSE020,2021-11-05",
+    ]
+    (found,) = json.loads(run("find", "date<2021-11-06", *columns, "--json").out)
+    assert found == {"name": "20211105_CSE020_a.mp4", "subject": "CSE020", "date": "2021-11-05"}
+    # A line for each, however long it is: others read them.
+    assert len(run("find", "subject=none", *columns).out.splitlines()) == 2
+    some = run("find", "--limit", "2")
+    assert len(some.out.splitlines()) == 3
+    assert "there are more" in some.err
+    assert "there are more" not in run("find", "--limit", "3").err
+
+
+def test_an_error_is_json_too_where_json_is_asked_for(run: Run, processed: Path) -> None:
+    for words, status in [(["find", "stat=x"], 2), (["show", "nosuchrun"], 1), (["probe", "no such file"], 3)]:
+        answer = run(*words, "--json")
+        told = json.loads(answer.out)["error"]
+        assert answer.status == told["status"] == status
+        assert told["fact"] in answer.err
+
+
+def test_two_runs_are_compared(run: Run, lab: Lab, processed: Path) -> None:
+    lab.process(processed, replace(Recipe(), with_images=True))
+    lab.process(processed, replace(Recipe(), downsample=2))
+    with Catalogue(lab.catalogue) as catalogue:
+        plain, pictured, small = (run for (run,) in catalogue.rows(sort="changed", columns=["run"]))
+
+    assert "compared? yes" in run("diff", plain, pictured).out
+    told = json.loads(run("diff", plain, small, "--json").out)
+    assert (told["answer"], told["reasons"]) == ("no", ["downsample differs, which shapes every number"])
+    assert [step["name"] for step in told["differences"] if step["about"] == "parameters"] == ["downsample"]
+    assert json.loads(run("find", "--comparable-with", plain, "--columns", "run", "--json").out) == [{"run": pictured}]
+    assert "nothing is found" in run("find", "--comparable-with", small).err
 
 
 def test_show_tells_everything_of_a_run_by_the_beginning_of_its_name(run: Run, processed: Path, lab: Lab) -> None:
@@ -114,7 +165,9 @@ def test_show_tells_everything_of_a_run_by_the_beginning_of_its_name(run: Run, p
     shown = run("show", (record.run_id or "")[:6]).out
     for part in (record.run_id, record.digest, str(record.store), "L2-Hys", "libavcodec"):
         assert str(part) in shown
-    assert json.loads(run("show", record.run_id or "", "--json").out) == json.loads(json.dumps(record.as_dict()))
+    told = json.loads(run("show", record.run_id or "", "--json").out)
+    assert [step["state"] for step in told.pop("history")] == ["running", "finished"]
+    assert told == json.loads(json.dumps(record.as_dict()))
 
 
 def test_show_of_an_unknown_run_fails_in_words(run: Run, processed: Path) -> None:
@@ -143,7 +196,6 @@ def warned(lab: Lab, tmp_path: Path) -> Path:
     path = tmp_path / "warned.mp4"
     moment = datetime(2026, 11, 21, tzinfo=UTC)
     told = {"path": path, "state": "finished", "reason": "300 frames are described", "changed_at": moment}
-    told |= {"n_frames": 300, "n_corrupt": 0}
     with Catalogue(lab.catalogue, create=True) as catalogue:
         run = {"size_bytes": 1, "run_id": "1f0c", "digest": "1f0c", "started_at": moment, "n_frames": 300}
         catalogue.record(RunRecord(**told, **run, warnings=WARNINGS))
@@ -156,9 +208,9 @@ def test_warnings_are_told_by_show_find_and_why(run: Run, warned: Path) -> None:
         assert [line.strip() for line in lines if "warning:" in line] == [f"warning: {text}" for text in WARNINGS]
     assert json.loads(run("show", "1f0c", "--json").out)["warnings"] == WARNINGS
     assert json.loads(run("why", warned.name, "--json").out)[-1]["warnings"] == WARNINGS
-    assert "finished !2" in run("find").out
-    assert warned.name in run("find", "warnings=yes").out
-    assert "nothing is found" in run("find", "warnings=no").err
+    assert re.search(r"finished .* 300 +0 +2 ", run("find").out)
+    assert warned.name in run("find", "warnings>0").out
+    assert "nothing is found" in run("find", "warnings=0").err
 
 
 def test_verify_passes_a_sound_store_and_names_what_is_broken(run: Run, processed: Path, lab: Lab) -> None:

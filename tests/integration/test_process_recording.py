@@ -124,7 +124,7 @@ def test_pictures_are_written_when_they_are_asked_for(lab: Lab, tmp_path: Path) 
     lab.process(path)
 
     with Catalogue(lab.catalogue) as catalogue:
-        stores = [record.store for record in catalogue.find({"state": "finished"})]
+        stores = [record.store for record in catalogue.records("state=finished")]
     with_pictures, rendered = sorted(
         (open_session(store) for store in stores if store), key=lambda s: "images" not in s
     )
@@ -175,7 +175,7 @@ def test_the_stream_that_is_chosen_is_described(lab: Lab, tmp_path: Path) -> Non
     for stream in (0, 1):
         assert lab.process(path, Recipe(stream=stream)).name == "Completed"
     with Catalogue(lab.catalogue) as catalogue:
-        found = {record.recipe["stream"]: record for record in catalogue.find()}
+        found = {record.recipe["stream"]: record for record in catalogue.records()}
     for stream, n_frames in ((0, 5), (1, 7)):
         record = found[stream]
         assert (record.stream["stream_index"], record.stream["n_frames"], record.n_frames) == (
@@ -258,7 +258,7 @@ def test_other_parameters_make_a_run_beside_the_old_one(lab: Lab, tmp_path: Path
     lab.process(path, Recipe(crop=Crop(x=0, y=0, width=64, height=64)))
 
     with Catalogue(lab.catalogue) as catalogue:
-        runs = catalogue.find({"state": "finished"})
+        runs = catalogue.records("state=finished")
     assert len({run.run_id for run in runs}) == 2
     assert len(list(lab.store.rglob("*.zarr"))) == 2
 
@@ -479,5 +479,5 @@ def test_a_store_that_cannot_be_read_is_told_and_does_not_keep_its_recording_run
 
     record = lab.record(path)
     assert record.state == Fate.FAILED
-    assert "its metadata cannot be read" in record.reason
+    assert "zarr.json is not as it was sealed" in record.reason
     assert record.reason.endswith("Remove it, then process the recording again.")

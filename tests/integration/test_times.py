@@ -68,9 +68,9 @@ def test_timestamps_that_come_later_are_joined_by_a_run_beside_the_first(lab: La
     lab.process(recording, BESIDE)
 
     with Catalogue(lab.catalogue) as catalogue:
-        runs = catalogue.find({"state": "finished"})
+        runs = catalogue.records("state=finished")
         assert [run.timing["source"] for run in runs] == ["sidecar m12.csv", "container"]
-        assert [run.run_id for run in catalogue.find({"warnings": "yes"})] == [runs[1].run_id]
+        assert [run.run_id for run in catalogue.records("warnings>0")] == [runs[1].run_id]
 
 
 def test_timestamps_that_cannot_be_read_quarantine_the_recording_before_a_frame_is_described(
@@ -116,7 +116,7 @@ def test_timestamps_that_cannot_be_read_are_told_though_a_run_without_them_is_fi
     assert state.name == "Quarantined"
     with Catalogue(lab.catalogue) as catalogue:
         file = catalogue.file(recording)
-        assert catalogue.find({"state": "finished"}) == [first]
+        assert catalogue.records("state=finished") == [first]
     assert file is not None
     assert (file.state, file.run_id) == (Fate.QUARANTINED, None)
     assert "m12.csv: the timestamps cannot be read" in file.reason

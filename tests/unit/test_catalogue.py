@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,8 +23,9 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 from facehog_core import database as database_module
 from facehog_core.catalogue import Catalogue
 from facehog_core.choices import identify
-from facehog_core.errors import CatalogueError
+from facehog_core.errors import CatalogueError, FilterError
 from facehog_core.files import FileRecord
+from facehog_core.filters import any_of
 from facehog_core.locks import hold
 from facehog_core.names import Identity
 from facehog_core.provenance import RunRecord
@@ -243,7 +245,7 @@ def test_a_file_that_looks_different_has_not_come_to_its_run_any_more(catalogue:
     catalogue.set_fate(record.path, Fate.WAITING, "has changed", signature=replace(LOOK, mtime_ns=7))
 
     assert file_of(catalogue, record.path).run_id is None
-    assert [found.state for found in catalogue.find({"state": "finished"})] == [Fate.FINISHED]
+    assert [found.state for found in catalogue.records("state=finished")] == [Fate.FINISHED]
 
 
 def test_a_file_can_forget_its_run_which_is_found_beside_it_then(catalogue: Catalogue) -> None:
@@ -252,7 +254,7 @@ def test_a_file_can_forget_its_run_which_is_found_beside_it_then(catalogue: Cata
     catalogue.set_fate(record.path, Fate.WAITING, "is tried again", forget_run=True)
 
     assert file_of(catalogue, record.path).run_id is None
-    assert {found.state for found in catalogue.find()} == {Fate.WAITING, Fate.FINISHED}
+    assert {found.state for found in catalogue.records()} == {Fate.WAITING, Fate.FINISHED}
 
 
 def test_a_waiting_file_is_given_a_time_until_its_next_turn(catalogue: Catalogue) -> None:
@@ -281,7 +283,7 @@ def test_who_was_recorded_is_read_from_the_name_of_a_new_file(catalogue: Catalog
 
     assert file_of(catalogue, path).identity == CSE020
     assert file_of(catalogue, INBOX / "m12.mp4").identity == Identity()
-    assert [made.identity for made in catalogue.find({"name": "2021*"})] == [CSE020]
+    assert [made.identity for made in catalogue.records("name=2021*")] == [CSE020]
 
 
 def test_who_was_recorded_is_looked_up_again_when_a_file_is_queued_or_looks_different(url: str) -> None:
@@ -321,7 +323,7 @@ def test_a_run_record_comes_back_as_it_was_recorded(catalogue: Catalogue) -> Non
     catalogue.record(record)
 
     assert catalogue.run(record.run_id or "") == record
-    assert catalogue.find() == [record]
+    assert catalogue.records() == [record]
     assert file_of(catalogue, record.path).state is Fate.FINISHED
 
 
@@ -337,7 +339,7 @@ def test_recording_a_run_twice_changes_nothing(catalogue: Catalogue) -> None:
     catalogue.record(record)
     catalogue.record(record)
 
-    assert catalogue.find() == [record]
+    assert catalogue.records() == [record]
     assert len(catalogue.story(record.path)) == 1
 
 
@@ -346,7 +348,7 @@ def test_a_run_that_goes_on_is_turned_into_the_one_that_ended(catalogue: Catalog
     catalogue.record(running(record))
     catalogue.record(record)
 
-    assert catalogue.find() == [record]
+    assert catalogue.records() == [record]
     assert [step.state for step in catalogue.story(record.path)] == [Fate.RUNNING, Fate.FINISHED]
 
 
@@ -382,7 +384,7 @@ def test_a_duplicate_names_the_run_of_the_file_that_it_equals(catalogue: Catalog
         copy, Fate.DUPLICATE, "holds the same bytes as m12.mp4", signature=LOOK, run_id=record.run_id, attempt=1
     )
 
-    found = {made.path: made for made in catalogue.find()}
+    found = {made.path: made for made in catalogue.records()}
     assert set(found) == {record.path, copy}
     assert found[copy].state == Fate.DUPLICATE
     assert (found[copy].run_id, found[copy].store) == (record.run_id, record.store)
@@ -395,8 +397,8 @@ def test_an_earlier_run_of_a_file_is_found_beside_its_latest(catalogue: Catalogu
     catalogue.record(earlier)
     catalogue.record(later)
 
-    assert catalogue.find() == [later, earlier]
-    assert catalogue.find({"state": "finished"}) == [later, earlier]
+    assert catalogue.records() == [later, earlier]
+    assert catalogue.records("state=finished") == [later, earlier]
 
 
 def test_runs_of_one_content_keep_what_each_read_of_it(catalogue: Catalogue) -> None:
@@ -406,7 +408,7 @@ def test_runs_of_one_content_keep_what_each_read_of_it(catalogue: Catalogue) -> 
     catalogue.record(first)
     catalogue.record(other)
 
-    assert catalogue.find() == [other, first]
+    assert catalogue.records() == [other, first]
     assert [catalogue.run(str(made.run_id)) for made in (first, other)] == [first, other]
 
 
@@ -436,8 +438,8 @@ def test_a_run_is_found_by_the_beginning_of_its_name_if_that_is_enough(catalogue
 NAMES = ["m12.mp4", "m1?.mp4", "m*.mp4", "m[12].mp4", "it's.mp4", 'say "mouse".mp4', "M12.mp4", "m_2.mp4", "m%.mp4"]
 
 
-def names_found(catalogue: Catalogue, **filters: str) -> list[str]:
-    return sorted(record.path.name for record in catalogue.find(filters))
+def names_found(catalogue: Catalogue, where: str) -> list[str]:
+    return sorted(record.path.name for record in catalogue.records(where))
 
 
 @pytest.fixture(scope="module")
@@ -459,8 +461,11 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
         ("m[*].mp4", ["m*.mp4"]),
         ("m[[]12].mp4", ["m[12].mp4"]),
         ("m[12].mp4", []),
-        ("it's*", ["it's.mp4"]),
-        ('*"*', ['say "mouse".mp4']),
+        ("m[^0-9].mp4", ["m%.mp4", "m*.mp4"]),
+        ('"m[!0-9].mp4"', ["m%.mp4", "m*.mp4"]),
+        ("m[0-9_]2.mp4", ["m12.mp4", "m_2.mp4"]),
+        ('"it\'s*"', ["it's.mp4"]),
+        ("'*\"*'", ['say "mouse".mp4']),
         ("*%*", ["m%.mp4"]),
         ("*.mov", ["late.mov"]),
         # The folder m12 is no part of the name.
@@ -470,74 +475,81 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     ],
 )
 def test_names_are_found_by_patterns(many: Catalogue, pattern: str, found: list[str]) -> None:
-    assert names_found(many, name=pattern) == found
+    assert names_found(many, f"name={pattern}") == found
+
+
+@pytest.mark.parametrize("name", [*NAMES, "late.mov"])
+def test_a_path_is_found_as_it_is_whatever_is_in_it(many: Catalogue, name: str) -> None:
+    path = INBOX / ("m12" if name == "late.mov" else "") / name
+    assert [record.path for record in many.records(any_of("path", str(path)))] == [path]
 
 
 def test_paths_are_found_by_patterns_with_their_folders(many: Catalogue) -> None:
-    assert names_found(many, path="*/m12/*") == ["late.mov"]
-    assert names_found(many, path=f"{INBOX}/m12.mp4") == ["m12.mp4"]
-    assert names_found(many, path="m12.mp4") == []
+    assert names_found(many, "path=*/m12/*") == ["late.mov"]
+    assert names_found(many, f"path={INBOX}/m12.mp4") == ["m12.mp4"]
+    assert names_found(many, "path=m12.mp4") == []
 
 
 def test_runs_and_contents_are_found_by_their_beginning(many: Catalogue) -> None:
-    assert names_found(many, run="000000000003") == ["m[12].mp4"]
-    assert names_found(many, digest="000000000003") == ["m[12].mp4"]
-    assert names_found(many, run="%") == []
-    assert names_found(many, digest="3") == []
-
-
-def test_runs_with_warnings_are_found_apart(many: Catalogue) -> None:
-    assert names_found(many, warnings="yes") == sorted(NAMES)
-    assert names_found(many, warnings="no") == ["late.mov"]
-    assert names_found(many, warnings="no", state="finished") == []
-
-
-def test_states_are_found_together_by_commas(many: Catalogue) -> None:
-    assert names_found(many, state="waiting") == ["late.mov"]
-    assert len(names_found(many, state="waiting, finished")) == len(NAMES) + 1
-    assert names_found(many, state="failed,quarantined") == []
+    assert names_found(many, "run=000000000003") == ["m[12].mp4"]
+    assert names_found(many, "digest=000000000003") == ["m[12].mp4"]
+    assert names_found(many, "run=%") == []
+    assert names_found(many, "digest=3") == []
 
 
 @pytest.mark.parametrize(
-    ("filters", "n_found"),
+    ("where", "n_found"),
     [
-        ({"since": "2026-11-22"}, 8),
-        ({"since": "2026-11-22T12:00"}, 8),
-        ({"since": "2026-11-22T12:01"}, 7),
-        ({"since": "2026-11-22T14:00+02:00"}, 8),
-        # A day that is named belongs to what is found.
-        ({"until": "2026-11-22"}, 2),
-        ({"until": "2026-11-22T11:59"}, 1),
-        ({"since": "2026-11-22", "until": "2026-11-23"}, 2),
+        ("changed>=2026-11-22T00Z", 8),
+        ("changed>=2026-11-22T12:00Z", 8),
+        ("changed>=2026-11-22T12:01Z", 7),
+        ("changed>=2026-11-22T14:00+02:00", 8),
+        # An hour that is named belongs to what is found.
+        ("changed<=2026-11-22T12Z", 2),
+        ("changed<2026-11-22T12Z", 1),
+        ("changed<=2026-11-22T11:59Z", 1),
+        ("changed=2026-11-22T12Z", 1),
     ],
 )
-def test_changes_are_found_by_day_and_hour(many: Catalogue, filters: dict[str, str], n_found: int) -> None:
-    assert len(many.find({**filters, "name": "*.mp4"})) == n_found
+def test_changes_are_found_by_day_and_hour(many: Catalogue, where: str, n_found: int) -> None:
+    assert len(many.records(f"{where} and name=*.mp4")) == n_found
 
 
-def test_all_filters_must_hold(many: Catalogue) -> None:
-    assert names_found(many, name="m*", state="finished", since="2026-11-25", until="2026-11-28") == ["m_2.mp4"]
+def test_times_without_a_zone_are_by_this_machines_clock(many: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = NOON.astimezone()
+    assert names_found(many, f"changed={here:%Y-%m-%dT%H:%M} and name=*.mp4") == ["m12.mp4"]
 
 
-def test_the_newest_is_found_first(many: Catalogue) -> None:
-    moments = [record.changed_at for record in many.find()]
-
+def test_the_newest_is_found_first_unless_another_order_is_asked_for(many: Catalogue) -> None:
+    moments = [record.changed_at for record in many.records()]
     assert moments == sorted(moments, reverse=True)
 
+    names = [name for (name,) in many.rows(sort="name", columns=["name"])]
+    assert names == sorted([*NAMES, "late.mov"])
+    # What is not known comes last, whatever comes first.
+    assert [many.rows(sort=sort, columns=["frames"])[-1] for sort in ("frames", "-frames")] == [(None,), (None,)]
+    assert [many.rows(sort="-state,name", columns=["name"], limit=2)] == [[("late.mov",), (min(NAMES),)]]
 
-@pytest.mark.parametrize(
-    ("filters", "said"),
-    [
-        ({"nam": "x"}, "there is no filter 'nam'. Choose from state, name, path, run, digest, since, until, warnings"),
-        ({"warnings": "2"}, "'2' is neither yes nor no. Write it as warnings=yes or warnings=no"),
-        ({"state": "lost"}, "there is no state 'lost'. Choose from waiting, queued, running, finished"),
-        ({"since": "yesterday"}, "'yesterday' is no date. Write it as 2026-11-21"),
-        ({"until": "2026-13-01"}, "'2026-13-01' is no date"),
-    ],
-)
-def test_a_wrong_filter_is_answered_with_the_choices(many: Catalogue, filters: dict[str, str], said: str) -> None:
-    with pytest.raises(CatalogueError, match=said):
-        many.find(filters)
+
+def test_what_is_found_is_a_table_with_types_also_where_nothing_is(many: Catalogue) -> None:
+    columns = ["name", "date", "frames", "corrupt", "duration", "changed", "size"]
+    found = many.find("frames=300 or name=late.mov", columns=columns, sort="name")
+    nothing = many.find("frames=9", columns=columns)
+
+    assert list(found.columns) == columns
+    assert (len(found), len(nothing)) == (len(NAMES) + 1, 0)
+    assert found.dtypes.tolist() == nothing.dtypes.tolist()
+    assert found["frames"].sum() == 300 * len(NAMES)
+    assert found["frames"].isna().sum() == 1
+    assert found.set_index("name")["changed"]["m12.mp4"] == pandas.Timestamp(NOON)
+
+
+@pytest.mark.parametrize("words", [{"columns": ["nam"]}, {"sort": "-nam"}, {"where": "nam=x"}])
+def test_a_field_that_there_is_not_is_answered_with_the_choices(many: Catalogue, words: dict[str, Any]) -> None:
+    with pytest.raises(
+        FilterError, match=r"there is no field 'nam'. Did you mean name\? Choose from state, name, path"
+    ):
+        many.find(**words)
 
 
 # -- several processes ------------------------------------------------------------------------------------
@@ -574,7 +586,7 @@ def test_processes_that_write_at_the_same_time_lose_nothing_and_wait_for_each_ot
 
     assert exits == [0] * N_WRITERS
     with Catalogue(url) as catalogue:
-        assert len(catalogue.find({"state": "finished"})) == N_WRITERS * N_WRITES // 2
+        assert len(catalogue.records("state=finished")) == N_WRITERS * N_WRITES // 2
         assert len(catalogue.story(INBOX / "shared.mp4")) == N_WRITERS * N_WRITES // 2
 
 

@@ -41,7 +41,7 @@ def test_it_counts_what_waits_and_runs_and_what_failed_within_a_day(
     with Catalogue(config.catalogue, create=True) as catalogue:
         for number, state in enumerate([Fate.WAITING, Fate.WAITING, *Fate]):
             catalogue.set_fate(Path(f"/inbox/{number}.mp4"), state, f"reason {number}", signature=LOOK)
-        oldest = catalogue.find({"path": "/inbox/0.mp4"})[0].changed_at
+        oldest = catalogue.records("path=/inbox/0.mp4")[0].changed_at
 
     files = measure_health(config, [], is_up=True).files
     assert (files.n_waiting, files.n_queued, files.n_running, files.n_failed, files.n_quarantined) == (3, 1, 1, 1, 1)

@@ -60,7 +60,7 @@ def rows_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 def answers_of(catalogue: Catalogue) -> dict[str, Any]:
     """Return all that a catalogue says, as it was asked when the answers of the old ones were written down."""
     files = catalogue.files()
-    found = [record.as_dict() for record in catalogue.find()]
+    found = [record.as_dict() for record in catalogue.records()]
     for record in found:
         # Was not recorded then.
         assert record.pop("shards") == []

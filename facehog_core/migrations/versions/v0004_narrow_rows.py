@@ -283,6 +283,7 @@ CREATE INDEX ix_files_name ON files (name);
 CREATE INDEX ix_files_run_id ON files (run_id);
 CREATE INDEX ix_files_session_id ON files (session_id);
 CREATE INDEX ix_files_state_changed_at ON files (state, changed_at);
+CREATE INDEX ix_parameters_crop ON parameters (crop);
 CREATE INDEX ix_parameters_digest ON parameters (digest);
 CREATE INDEX ix_runs_changed_at ON runs (changed_at);
 CREATE INDEX ix_runs_file_id ON runs (file_id);
