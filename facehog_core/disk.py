@@ -39,13 +39,22 @@ def lies_with_the_file(error: OSError) -> bool:
     return error.errno in _LIES_WITH_THE_FILE
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Write a file such that a crash leaves the old one or the new one, whoever else writes it too."""
+def write_durably(path: Path, content: str | bytes, *, within: Path | None = None) -> None:
+    """Write a file such that a crash leaves the old one or the new one, whoever else writes it too.
+
+    Parameters
+    ----------
+    path : Path
+    content : str or bytes
+        Text is written as UTF-8.
+    within : Path, optional
+        The folder in which it is written before it is moved to its place, on the same disk; its own if left out.
+    """
     # A name of its own: a writer that was given up may still be at work on the same file.
-    unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
+    unfinished = (within or path.parent) / f"{path.name}.{uuid4().hex}"
     try:
-        with unfinished.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with unfinished.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)

@@ -22,12 +22,14 @@ from uuid import uuid4
 from zipfile import BadZipFile
 
 import numpy as np
+import xxhash
 import zarr
 from numpy.typing import NDArray
 
 from .chunking import Chunk, ChunkPlan
 from .disk import flush, flush_tree, measure_file, telling_full_disk, write_durably
 from .effort import Pace
+from .encoding import encode_shards
 from .errors import StoreError, StoreGoneError
 from .layout import Work, lay_out
 from .picture import render_pictures
@@ -243,8 +245,6 @@ def write_shard(paths: RunPaths, span: Chunk, hogs: ShardHogs) -> ShardReceipt:
     except (FileNotFoundError, KeyError) as error:
         if (paths.working / METADATA).exists():
             raise
-        # The run was given up in the meantime; what was written since then has made its folder anew.
-        discard_partial(paths)
         raise _gone(paths) from error
 
 
@@ -260,16 +260,18 @@ def _check_is_shard(group: zarr.Group, span: Chunk) -> None:
 
 def _write_with_receipt(paths: RunPaths, group: zarr.Group, span: Chunk, hogs: ShardHogs) -> ShardReceipt:
     began_s = time.perf_counter()
-    files = _write_arrays(paths.working, group, span, hogs)
-    for name in files:
-        flush(paths.working / name)
+    files = {
+        name: _place(paths, name, content)
+        for array, part, values in _values_of(group, span, hogs)
+        for name, content in encode_shards(_get_array(group, array), part, values)
+    }
     writing_s = time.perf_counter() - began_s
     numbers = np.asarray(_get_array(group, "frame")[span.start : span.stop])
     receipt = ShardReceipt(
         start=span.start,
         stop=span.stop,
         digest=hogs.digest,
-        files={name: measure_file(paths.working / name) for name in files},
+        files=files,
         corrupt=spans_of(numbers[hogs.corrupt]),
         lost=spans_of(numbers[hogs.lost]),
         grey=hogs.grey,
@@ -278,6 +280,35 @@ def _write_with_receipt(paths: RunPaths, group: zarr.Group, span: Chunk, hogs: S
     )
     write_durably(paths.receipts / f"{span}.json", json.dumps(asdict(receipt), indent=1))
     return receipt
+
+
+def _values_of(group: zarr.Group, span: Chunk, hogs: ShardHogs) -> Iterator[tuple[str, Chunk, NDArray[Any]]]:
+    """Yield what is written of a shard's frames, and into which arrays: pictures file by file, since they are large."""
+    yield "histograms", span, hogs.histograms
+    yield "descriptors", span, hogs.descriptors
+    yield "corrupt", span, hogs.corrupt
+    if "images" not in group:
+        return
+    array, recipe = _get_array(group, "images"), Recipe.from_dict(group.attrs["recipe"])  # type: ignore[arg-type]
+    step = (array.shards or array.chunks)[0]
+    for start in range(span.start, span.stop, step):
+        part = Chunk(start=start, stop=min(start + step, span.stop))
+        cells = hogs.histograms[part.start - span.start : part.stop - span.start]
+        yield "images", part, render_pictures(cells, recipe.hog, (array.shape[1], array.shape[2]))
+
+
+def _place(paths: RunPaths, name: str, content: bytes) -> tuple[int, str]:
+    """Put a file of the working store in its place, whole, and return its size and digest.
+
+    A task that was given up may write the same file at any time, also while the store is published: it is replaced by
+    the same bytes or, once the working store is gone, not made.
+    """
+    target = paths.working / name
+    for folder in reversed(target.relative_to(paths.working).parents[:-1]):
+        # Not the folders above: they are there as long as the run is.
+        (paths.working / folder).mkdir(exist_ok=True)
+    write_durably(target, content, within=paths.partial)
+    return len(content), xxhash.xxh3_128_hexdigest(content)
 
 
 def _open_working(paths: RunPaths) -> zarr.Group:
@@ -293,49 +324,10 @@ def _gone(paths: RunPaths) -> StoreGoneError:
     )
 
 
-def _write_arrays(working: Path, group: zarr.Group, span: Chunk, hogs: ShardHogs) -> list[str]:
-    files = [
-        *_write(working, group, "histograms", span, hogs.histograms),
-        *_write(working, group, "descriptors", span, hogs.descriptors),
-        *_write(working, group, "corrupt", span, hogs.corrupt),
-    ]
-    return files + (_write_pictures(working, group, span, hogs.histograms) if "images" in group else [])
-
-
-def _write(working: Path, group: zarr.Group, name: str, span: Chunk, values: NDArray[Any]) -> list[str]:
-    array = _get_array(group, name)
-    if values.shape != (len(span), *array.shape[1:]):
-        raise ValueError(f"{name} of frames {span} must be {(len(span), *array.shape[1:])}, got {values.shape}")
-    length, zeros = (array.shards or array.chunks)[0], (0,) * (array.ndim - 1)
-    shards = range(span.start // length, -(-span.stop // length))
-    files = [f"{name}/{array.metadata.encode_chunk_key((i, *zeros))}" for i in shards]
-    for file in files:
-        # zarr reads a shard that is there before it writes over it, and a damaged one cannot be read.
-        (working / file).unlink(missing_ok=True)
-    array[span.start : span.stop] = values
-    return files
-
-
 def _get_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     array = group[name]
     assert isinstance(array, zarr.Array)
-    # Empty chunks are written too, so that a shard's files are the same ones whatever is in them. Not by zarr's
-    # global configuration: that is shared with the threads that write other shards.
-    return array.with_config({"write_empty_chunks": True})
-
-
-def _write_pictures(working: Path, group: zarr.Group, span: Chunk, histograms: NDArray[np.float32]) -> list[str]:
-    array = _get_array(group, "images")
-    recipe = Recipe.from_dict(group.attrs["recipe"])  # type: ignore[arg-type]
-    step = (array.shards or array.chunks)[0]
-    files: list[str] = []
-    for start in range(span.start, span.stop, step):
-        part = Chunk(start=start, stop=min(start + step, span.stop))
-        cells = histograms[part.start - span.start : part.stop - span.start]
-        files += _write(
-            working, group, "images", part, render_pictures(cells, recipe.hog, (array.shape[1], array.shape[2]))
-        )
-    return files
+    return array
 
 
 def read_receipt(paths: RunPaths, span: Chunk) -> ShardReceipt | None:
@@ -384,11 +376,11 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
     receipts = sorted(receipts, key=lambda receipt: receipt.start)
     group = _open_working(paths)
     _check_whole(paths, group, receipts)
-    # A writer that was killed leaves the file it had not renamed yet.
+    # A seal that was killed leaves the metadata that zarr had not renamed yet.
     for leftover in paths.working.rglob("*.partial"):
         leftover.unlink()
     with telling_full_disk(paths.working):
-        _complete_metadata(paths.working, group, receipts, attributes)
+        _complete_metadata(paths, group, receipts, attributes)
         flush_tree(paths.working)
     paths.working.rename(paths.final)
     flush(paths.folder)
@@ -397,7 +389,7 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
 
 
 def _complete_metadata(
-    working: Path, group: zarr.Group, receipts: list[ShardReceipt], attributes: Mapping[str, Any]
+    paths: RunPaths, group: zarr.Group, receipts: list[ShardReceipt], attributes: Mapping[str, Any]
 ) -> None:
     source: dict[str, Any] = group.attrs["source"]  # type: ignore[assignment]
     rounding = join_errors(receipt.rounding for receipt in receipts)
@@ -417,10 +409,10 @@ def _complete_metadata(
     with warnings.catch_warnings():
         # Consolidated metadata is in no version of the Zarr v3 specification yet; zarr and xarray read it.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        zarr.consolidate_metadata(working)
-    metadata = json.loads((working / METADATA).read_text("utf-8"))
+        zarr.consolidate_metadata(paths.working)
+    metadata = json.loads((paths.working / METADATA).read_text("utf-8"))
     metadata["attributes"]["metadata_digest"] = digest_metadata(metadata)
-    write_durably(working / METADATA, write_metadata(metadata))
+    write_durably(paths.working / METADATA, write_metadata(metadata), within=paths.partial)
 
 
 def _check_whole(paths: RunPaths, group: zarr.Group, receipts: list[ShardReceipt]) -> None:

@@ -50,7 +50,7 @@ CORE_ORDER = (
     {"completeness", "migrations", "rows", "files"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "migrate", "queries"},
     {"timing", "view", "choices", "comparison"},
-    {"decode", "layout", "receipts", "synthetic"},
+    {"decode", "layout", "receipts", "synthetic", "encoding"},
     {"store", "sealed", "reader", "warning"},
     {"room"},
     {"session", "extract", "blocks", "session_facts", "confirm"},

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ from facehog_core.store import (
     seal_store,
     write_shard,
 )
+from facehog_core.verify import verify_store
 
 WITH_IMAGES = Recipe(hog=SMALL_HOG, with_images=True)
 
@@ -709,13 +711,37 @@ def test_a_run_is_not_given_up_because_one_file_is_not_found(
     first, second, _ = shards_of(work)
     receipt = write_shard(paths, first, make_hogs(work, first))
 
-    def lose(path: Path) -> None:
+    def lose(path: Path, *_: object, **__: object) -> None:
         raise FileNotFoundError(2, "No such file or directory", str(path))
 
-    monkeypatch.setattr(store, "flush", lose)
+    monkeypatch.setattr(store, "write_durably", lose)
     with pytest.raises(FileNotFoundError):
         write_shard(paths, second, make_hogs(work, second))
     assert read_receipt(paths, first) == receipt
+
+
+@pytest.mark.parametrize("name", ["histograms", "descriptors", "corrupt"])
+def test_a_writer_that_was_given_up_takes_nothing_from_a_store_that_is_published_meanwhile(
+    paths: RunPaths, work: Work, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    receipts = fill_store(paths, work)
+    encode = store.encode_shards
+
+    def publish_first(array: zarr.Array, *given: Any) -> Any:
+        found = list(encode(array, *given))
+        if array.basename == name:
+            seal_store(paths, receipts, ENDED)
+        return found
+
+    span = shards_of(work)[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "encode_shards", publish_first)
+        with pytest.raises(StoreError, match="the store in progress is gone"):
+            write_shard(paths, span, make_hogs(work, span))
+
+    assert list(paths.folder.iterdir()) == [paths.final]
+    *_, verdict = verify_store(paths.final)
+    assert verdict.problems == []
 
 
 # -- a full disk ------------------------------------------------------------------------------------------
