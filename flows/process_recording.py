@@ -191,6 +191,11 @@ def _make(
     except RecordingRefusedError:
         discard_partial(paths)
         raise
+    except ChangedError:
+        # Of a file that was replaced nothing is gone on with; one that is gone may come back with its share.
+        if Path(info.path).exists():
+            discard_partial(paths)
+        raise
     attributes = {
         "host": told.host,
         "attempt": told.attempt,

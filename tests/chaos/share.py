@@ -13,6 +13,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,9 +50,10 @@ class Share:
     def attach(self) -> None:
         """Mount the share."""
         command = [sys.executable, __file__, str(self.folder), str(self.target)]
-        self._server = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self._server.stdout
-        assert self._server.stdout.readline() == b"mounted\n"
+        self._server = subprocess.Popen(command)
+        while not self.target.is_mount():
+            assert self._server.poll() is None, "the share's server ended"
+            time.sleep(0.01)
 
     def detach(self) -> None:
         """Take the mount away, whoever reads from it: an empty folder is left. What hangs there fails."""
@@ -186,7 +188,6 @@ def main() -> None:
     channel = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={channel},rootmode=40000,user_id=0,group_id=0,allow_other"
     mount("fuse.share", target, options)
-    print("mounted", flush=True)
     Server(folder).serve(channel)
 
 

@@ -36,16 +36,19 @@ def test_a_file_that_is_replaced_in_mid_run_is_described_as_it_is_now(
     assert not list((lab.store / target.stem).glob("*.partial")), "of the old one nothing half made is left"
 
 
-@pytest.mark.fault("a file is deleted in mid-run", "its run ends, and nothing half made has a store's name")
-def test_a_file_that_is_deleted_in_mid_run_harms_no_other(
+@pytest.mark.fault("a file is deleted in mid-run, and comes back", "others go on; it is finished when it is back")
+def test_a_file_that_is_deleted_in_mid_run_is_finished_when_it_is_back(
     lab: ServiceLab, footage: Footage, moment: random.Random
 ) -> None:
     tag = f"{moment.getrandbits(64):016x}"
     gone, kept = footage.land(lab.inbox, f"{tag}gone.mp4", f"{tag}kept.mp4")
     time.sleep(moment.uniform(1, 5))
+    content = gone.read_bytes()
     gone.unlink()
     check_finished(lab, [kept], footage.expected)
-    lab.wait_for(lambda: (file := lab.file(gone)) is None or file.state is not Fate.RUNNING, "the run of a lost file")
+    lab.wait_for(lambda: (file := lab.file(gone)) is None or file.state is Fate.WAITING, "the run of a lost file to end")
+    gone.write_bytes(content)
+    check_finished(lab, [gone], footage.expected)
 
 
 @pytest.mark.thorough
