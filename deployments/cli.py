@@ -10,7 +10,7 @@ import typer
 
 from facehog_core.errors import FacehogError
 
-from .commands import ask, check, process, service
+from .commands import ask, check, operate, process, service
 from .commands.common import FAILED, status_of
 from .display import console, print_error
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 for command in (
     service.init,
     service.up,
+    operate.status,
     service.demo,
     process.process,
     check.probe,

@@ -10,14 +10,15 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from facehog_core.choices import choose
+from facehog_core.choices import choose, identify
 from facehog_core.crop import Crop
+from facehog_core.names import Identity, NamePattern
 from facehog_core.params import HogParams
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Inbox
 from flows.cluster import Cluster
 
-from .tables import DaskConfig, HogConfig, InboxConfig, PrefectConfig, SensorConfig
+from .tables import DaskConfig, HealthConfig, HogConfig, InboxConfig, PrefectConfig, SensorConfig
 
 ENV_PREFIX = "FACEHOG_"
 SQLITE = "sqlite:///"
@@ -41,6 +42,7 @@ class Config(BaseSettings):
     dask: DaskConfig = Field(DaskConfig(), description="a table, written [dask]")
     prefect: PrefectConfig = Field(PrefectConfig(), description="a table, written [prefect]")
     sensor: SensorConfig = Field(SensorConfig(), description="a table, written [sensor]")
+    health: HealthConfig = Field(HealthConfig(), description="a table, written [health]")
     # The folder of the configuration file, which relative paths start from.
     home: Path
 
@@ -94,6 +96,11 @@ class Config(BaseSettings):
         """Folder of what facehog needs for itself: Prefect's database, logs, the running service's addresses."""
         return self.home / ".facehog"
 
+    @property
+    def catalogue_file(self) -> Path:
+        """The catalogue's file."""
+        return Path(self.catalogue.removeprefix(SQLITE))
+
     def inboxes(self) -> list[Inbox]:
         """Return the inboxes as the core knows them."""
         return [
@@ -124,6 +131,11 @@ class Config(BaseSettings):
         """
         inbox = next((inbox for inbox in self.inboxes() if path.is_relative_to(inbox.path)), self.inboxes()[0])
         return replace(inbox.recipe_for(path), **changes)
+
+    def identify(self, path: Path) -> Identity:
+        """Say who was recorded and when; outside of every inbox as in the first one."""
+        box = self.find_inbox(path) or self.inbox[0]
+        return identify(path, NamePattern(text=box.name_pattern))
 
     def find_inbox(self, path: Path) -> InboxConfig | None:
         """Return the inbox that holds a path, or None."""

@@ -16,7 +16,7 @@ from pydantic_settings import SettingsError
 from facehog_core.errors import ConfigError
 
 from .config import ENV_PREFIX, Config
-from .tables import DaskConfig, HogConfig, InboxConfig, PrefectConfig, SensorConfig, TimestampsConfig
+from .tables import DaskConfig, HealthConfig, HogConfig, InboxConfig, PrefectConfig, SensorConfig, TimestampsConfig
 
 FILE_NAME = "facehog.toml"
 # Variables of ours that are no configuration.
@@ -200,4 +200,5 @@ _TABLES: dict[str, type[BaseModel]] = {
     "dask": DaskConfig,
     "prefect": PrefectConfig,
     "sensor": SensorConfig,
+    "health": HealthConfig,
 }

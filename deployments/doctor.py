@@ -27,10 +27,11 @@ from facehog_core.provenance import PACKAGES, describe_host, describe_software
 from flows.cluster import LOOPBACK
 
 from .config import Config
+from .health import LITTLE_SPACE_BYTES, find_existing
+from .processes import find_marked
+from .service_paths import ServicePaths
 from .tables import InboxConfig
 
-# A store takes 25 kB a frame at the default parameters: 1 GB is 40,000 frames.
-LITTLE_SPACE_BYTES = 5 * 10**9
 # A share's clock that is off by more makes its times useless to compare with ours; seconds.
 CLOCK_TOLERANCE_S = 2.0
 # Files of a kind that are named.
@@ -158,9 +159,7 @@ def _measure_skew(folder: Path) -> float | None:
 
 
 def _examine_store(config: Config) -> Iterator[Finding]:
-    place = config.store
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    place = find_existing(config.store)
     free_bytes = shutil.disk_usage(place).free
     little = free_bytes < LITTLE_SPACE_BYTES
     yield Finding(
@@ -192,11 +191,10 @@ def _examine_catalogue(config: Config) -> Finding:
 
 
 def _examine_prefect(config: Config) -> Finding:
-    from .commands.common import find_service
-
-    api_url = config.prefect.api_url or os.environ.get("PREFECT_API_URL") or find_service(config).get("api_url")
+    paths = ServicePaths(state_dir=config.state_dir)
+    api_url = config.prefect.api_url or os.environ.get("PREFECT_API_URL") or paths.read_addresses().get("api_url")
     if api_url is None:
-        return _examine_port(config.prefect.port)
+        return _find_leftovers(paths) or _examine_port(config.prefect.port)
     try:
         answer = httpx.get(f"{api_url}/health", timeout=5)
         answer.raise_for_status()
@@ -209,6 +207,18 @@ def _examine_prefect(config: Config) -> Finding:
         )
     fact = "answers" + _tell_skew(answer)
     return Finding(verdict="good", subject=f"Prefect {api_url}", fact=fact)
+
+
+def _find_leftovers(paths: ServicePaths) -> Finding | None:
+    left = [] if paths.is_up else find_marked(paths.mark)
+    if not left:
+        return None
+    return Finding(
+        verdict="look",
+        subject="service",
+        fact=f"it was killed, and {len(left)} of its processes go on without it",
+        remedy="`facehog up` ends them, and starts it anew.",
+    )
 
 
 def _tell_skew(answer: httpx.Response) -> str:

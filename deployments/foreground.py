@@ -58,6 +58,7 @@ def process_in_foreground(config: Config, path: Path, recipe: Recipe) -> State[o
                 catalogue=config.catalogue,
                 recipe=recipe.as_dict(),
                 cluster=config.cluster().as_dict(),
+                identity=config.identify(path).as_dict(),
                 return_state=True,
             )
     except (RuntimeError, httpx.HTTPError, PrefectException) as error:

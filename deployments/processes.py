@@ -8,14 +8,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from facehog_core.errors import ServiceError
 
 from .environment import MARK
+from .pulse import Condition, Pulse
 
 log = logging.getLogger(__name__)
 
@@ -24,42 +26,44 @@ STOP_TIMEOUT_S = 5.0
 # Between two starts of a process that keeps dying, seconds: doubled each time, and forgotten after an hour.
 BACK_OFF_S = (1.0, 60.0)
 STEADY_S = 3600.0
-# Between two looks whether a process is ready, seconds.
+# Between two questions to a process: while it is waited for, and from then on; seconds.
 READY_S = 0.1
+CHECK_S = 5.0
 
 
 @dataclass(slots=True)
 class Service:
-    """A process that is to run as long as facehog does.
+    """A process that is to run, and to be of use, as long as facehog does.
 
     Parameters
     ----------
     name : str
         What it is called in messages; its output goes to ``<name>.log``.
     command : sequence of str
-    is_ready : callable
-        Whether it can be used.
+    ask : callable
+        Asks the process how it is: what it says of itself, or None if it does not answer. It may take a while.
     ready_file : Path, optional
-        What the process writes when it is ready: removed before it starts, lest an old one be believed.
+        What the process writes when it is ready: removed before it starts, and when it has ended, lest it be believed.
     start_timeout_s : float
-        How long that may take, in seconds.
+        How long it may take to be ready, in seconds.
     """
 
     name: str
     command: Sequence[str]
-    is_ready: Callable[[], bool]
+    ask: Callable[[], Mapping[str, Any] | None]
     ready_file: Path | None = None
     start_timeout_s: float = 90.0
+    n_restarts: int = 0
     _process: subprocess.Popen[bytes] | None = None
-    _started_s: float = 0.0
+    _pulse: Pulse = field(default_factory=lambda: Pulse(began_s=0.0, start_timeout_s=0.0))
     _restart_at_s: float | None = None
-    _back_off_s: float = BACK_OFF_S[0]
+    _back_off_s: float = field(default_factory=lambda: BACK_OFF_S[0])
+    _stopped: threading.Event = field(default_factory=threading.Event)
 
     def start(self, environment: Mapping[str, str], logs: Path) -> None:
         """Start the process; its output is added to its log file."""
         logs.mkdir(parents=True, exist_ok=True)
-        if self.ready_file:
-            self.ready_file.unlink(missing_ok=True)
+        self._forget_ready()
         with (logs / f"{self.name}.log").open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,
@@ -71,10 +75,11 @@ class Service:
                 start_new_session=os.name != "nt",
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
-        self._started_s, self._restart_at_s = time.monotonic(), None
+        self._restart_at_s = None
+        self._pulse = Pulse(began_s=time.monotonic(), start_timeout_s=self.start_timeout_s)
 
     def wait_until_ready(self, logs: Path, stop: threading.Event) -> bool:
-        """Wait for the process to be of use.
+        """Wait for the process to be of use, and ask it from then on how it is.
 
         Returns
         -------
@@ -86,48 +91,99 @@ class Service:
         ServiceError
             If it ends, or takes too long.
         """
-        deadline_s = self._started_s + self.start_timeout_s
-        while not self.is_ready():
-            if (status := self.exit_status()) is not None:
-                raise ServiceError(self.name, f"ended with status {status} while starting", self._see(logs))
-            if time.monotonic() > deadline_s:
-                raise ServiceError(self.name, f"was not ready after {self.start_timeout_s:.0f} s", self._see(logs))
+        see = f"See {logs / f'{self.name}.log'}."
+        while not self._check():
+            if (status := self._exit_status()) is not None:
+                raise ServiceError(self.name, f"ended with status {status} while starting", see)
+            if trouble := self._pulse.why_lost(time.monotonic()):
+                raise ServiceError(self.name, trouble, see)
             if stop.wait(READY_S):
                 return False
+        threading.Thread(target=self._keep_asking, name=f"asks {self.name}", daemon=True).start()
         return True
 
-    def _see(self, logs: Path) -> str:
-        return f"See {logs / f'{self.name}.log'}."
+    def _check(self) -> bool:
+        # Of the process that is asked: by the time it answers, it may have been replaced.
+        pulse = self._pulse
+        pulse.note(answer := self.ask())
+        return answer is not None
 
-    def exit_status(self) -> int | None:
-        """Return the exit status of a process that has ended, or None."""
+    def _keep_asking(self) -> None:
+        while not self._stopped.wait(CHECK_S):
+            try:
+                self._check()
+            except Exception:
+                log.exception("%s: cannot be asked how it is", self.name)
+
+    @property
+    def condition(self) -> Condition:
+        """What the process is like."""
+        if self._restart_at_s is not None or self._exit_status() is not None:
+            return Condition.ENDED
+        return self._pulse.condition
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the process last said of itself."""
+        return self._pulse.facts
+
+    @property
+    def pid(self) -> int | None:
+        """The process as the system knows it."""
+        return self._process.pid if self._process else None
+
+    def _exit_status(self) -> int | None:
         return self._process.poll() if self._process else None
 
     def keep_alive(self, environment: Mapping[str, str], logs: Path) -> None:
-        """Start the process again if it has ended, after a while that grows from time to time."""
+        """Start the process again if it has ended or does not answer, after a while that grows from time to time."""
         at_s = time.monotonic()
         if self._restart_at_s is not None:
             if at_s >= self._restart_at_s:
+                self.n_restarts += 1
                 self.start(environment, logs)
-        elif (status := self.exit_status()) is not None:
-            if at_s - self._started_s > STEADY_S:
-                self._back_off_s = BACK_OFF_S[0]
-            log.warning("%s ended with status %s; starts again in %.0f s", self.name, status, self._back_off_s)
-            self._restart_at_s = at_s + self._back_off_s
-            self._back_off_s = min(2 * self._back_off_s, BACK_OFF_S[1])
+        elif (status := self._exit_status()) is not None:
+            self._restart_later(f"ended with status {status}", at_s)
+        elif trouble := self._pulse.why_lost(at_s):
+            # It would not hear a polite word.
+            end_processes(self._family(), polite_s=0.0)
+            self._exit_status()  # Takes note of its end.
+            self._restart_later(trouble, at_s)
+
+    def _restart_later(self, trouble: str, at_s: float) -> None:
+        if at_s - self._pulse.began_s > STEADY_S:
+            self._back_off_s = BACK_OFF_S[0]
+        log.warning("%s %s; starts again in %.0f s", self.name, trouble, self._back_off_s)
+        # Whoever looks for the process waits for the next one, and does not try the one that is gone.
+        self._forget_ready()
+        self._restart_at_s = at_s + self._back_off_s
+        self._back_off_s = min(2 * self._back_off_s, BACK_OFF_S[1])
+
+    def _forget_ready(self) -> None:
+        if self.ready_file:
+            self.ready_file.unlink(missing_ok=True)
+
+    def _family(self) -> list[psutil.Process]:
+        if self._process is None:
+            return []
+        try:
+            parent = psutil.Process(self._process.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
     def stop(self) -> None:
         """End the process and what it started: first politely, after a while not."""
+        self._stopped.set()
         if self._process is None or self._process.poll() is not None:
             return
-        family = [psutil.Process(self._process.pid)]
-        family += family[0].children(recursive=True)
+        family = self._family()
         self._process.terminate()
         end_processes(family, ask=False)
         self._process.wait()
 
 
-def end_processes(processes: Iterable[psutil.Process], *, ask: bool = True) -> None:
+def end_processes(processes: Iterable[psutil.Process], *, ask: bool = True, polite_s: float = STOP_TIMEOUT_S) -> None:
     """End processes: ask them (SIGTERM), wait, and kill what is left.
 
     Parameters
@@ -135,12 +191,14 @@ def end_processes(processes: Iterable[psutil.Process], *, ask: bool = True) -> N
     processes : iterable of psutil.Process
     ask : bool, optional
         False where they have been asked already.
+    polite_s : float, optional
+        How long they may take to end by themselves, in seconds.
     """
     processes = list(processes)
-    if ask:
+    if ask and polite_s:
         for process in processes:
             _try(process.terminate)
-    _, alive = psutil.wait_procs(processes, timeout=STOP_TIMEOUT_S)
+    _, alive = psutil.wait_procs(processes, timeout=polite_s)
     for process in alive:
         _try(process.kill)
     psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -32,6 +33,7 @@ from flows.outage import is_outage
 from flows.process_recording import process_recording
 from flows.reconcile_inboxes import describe_inbox, reconcile_inboxes
 
+from .beats import beat
 from .config import Config
 from .config_file import load_config
 from .hosts import Host
@@ -106,6 +108,8 @@ class FlowRunner:
         Runs at the same time.
     make_host : callable, optional
         Starts a host; `deployments.hosts.Host` if left out.
+    on_look : callable, optional
+        Called after each look at what is asked for.
     """
 
     def __init__(
@@ -114,7 +118,9 @@ class FlowRunner:
         bell: Path,
         max_runs: int,
         make_host: Callable[[Callable[[UUID, str | None], None]], Host] = Host,
+        on_look: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_look = on_look
         self._make_host = make_host
         self._deployments = deployments
         self._bell = bell
@@ -138,6 +144,7 @@ class FlowRunner:
                         if not is_outage(error):
                             raise
                         log.warning("Prefect's server does not answer: %s: %s", type(error).__name__, error)
+                    self._on_look()
                     self._sleep(rung)
         finally:
             for host in self._hosts:
@@ -236,10 +243,11 @@ def main() -> None:
     start_log()
     config = load_config(given.config)
     deployments = {found.apply(): found.flow_name for found in make_deployments(config, given.scheduler)}
-    runner = FlowRunner(deployments, bell_beside(given.ready_file), config.prefect.max_runs)
+    bell, go_on = bell_beside(given.ready_file), partial(beat, given.ready_file)
+    runner = FlowRunner(deployments, bell, config.prefect.max_runs, on_look=go_on)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: runner.stop())
-    given.ready_file.touch()
+    beat(given.ready_file)
     runner.run()
 
 

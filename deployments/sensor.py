@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from watchdog.events import (
@@ -32,6 +33,7 @@ from facehog_core.schema import Fate
 from facehog_core.sequence import is_still_name
 from flows.outage import is_outage
 
+from .beats import beat
 from .config_file import load_config
 from .runner import bell_beside, make_launcher, start_log
 
@@ -54,13 +56,23 @@ class Sensor:
         Whoever runs what is asked for.
     interval_s : float
         Between two looks, in seconds, when nothing wakes it.
+    on_look : callable, optional
+        Called after each look, with what is wrong with inboxes, by their paths.
     """
 
-    def __init__(self, inboxes: Sequence[Inbox], catalogue: Catalogue, launcher: Launcher, interval_s: float) -> None:
+    def __init__(
+        self,
+        inboxes: Sequence[Inbox],
+        catalogue: Catalogue,
+        launcher: Launcher,
+        interval_s: float,
+        on_look: Callable[[dict[str, str]], None] = lambda _: None,
+    ) -> None:
         self._inboxes = inboxes
         self._catalogue = catalogue
         self._launcher = launcher
         self._interval_s = interval_s
+        self._on_look = on_look
         self._looks = {inbox.path: Looks(inbox.settle_s) for inbox in inboxes}
         self._troubles: dict[Path, str] = {}
         self._wake = threading.Event()
@@ -75,6 +87,7 @@ class Sensor:
                 for inbox in self._inboxes:
                     self._look(inbox)
                     events.watch(inbox.path)
+                self._on_look({str(inbox): trouble for inbox, trouble in self._troubles.items()})
                 if self._wake.wait(self._pause_s()):
                     self._stopped.wait(GATHER_S)
         finally:
@@ -161,6 +174,10 @@ class _Events(FileSystemEventHandler):
         self._observer.join()
 
 
+def _tell(file: Path, troubles: dict[str, str]) -> None:
+    beat(file, troubles=troubles)
+
+
 def main() -> None:
     """Read the command line, and watch until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -170,12 +187,13 @@ def main() -> None:
     given = parser.parse_args()
     start_log()
     config = load_config(given.config)
-    with Catalogue(config.catalogue, create=True) as catalogue:
+    with Catalogue(config.catalogue, create=True, identify=config.identify) as catalogue:
         launcher = make_launcher(config, given.scheduler, bell_beside(given.ready_file))
-        sensor = Sensor(config.inboxes(), catalogue, launcher, config.sensor.interval_s)
+        inboxes, interval_s = config.inboxes(), config.sensor.interval_s
+        sensor = Sensor(inboxes, catalogue, launcher, interval_s, partial(_tell, given.ready_file))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sensor.stop())
-        given.ready_file.touch()
+        beat(given.ready_file)
         sensor.run()
 
 

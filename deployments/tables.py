@@ -20,6 +20,7 @@ from pydantic import (
 
 from facehog_core.choices import CHOICES, choose, read_rate
 from facehog_core.crop import Crop
+from facehog_core.names import DEFAULT_PATTERN, NamePattern
 from facehog_core.params import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
 from facehog_core.recipe import Recipe
 from facehog_core.rounding import ALL_BITS
@@ -50,6 +51,10 @@ def _check_crop(values: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 def _check_rate(value: Any) -> str:
     Recipe(frame_rate=read_rate(value))
     return str(value)
+
+
+def _check_name_pattern(text: str) -> str:
+    return NamePattern(text=text).text
 
 
 FrameRate = Annotated[str, BeforeValidator(_check_rate)]
@@ -107,6 +112,10 @@ class InboxConfig(RecordingConfig):
     path: Path = Field(description="a folder")
     patterns: tuple[str, ...] = Field(PATTERNS, min_length=1, description='a list of names such as ["*.mp4", "*.mkv"]')
     settle_s: float = Field(10, ge=0, allow_inf_nan=False, description="a number of seconds from 0 on")
+    name_pattern: Annotated[str, AfterValidator(_check_name_pattern)] = Field(
+        DEFAULT_PATTERN,
+        description="a regular expression with named groups subject, date (or year, month and day), plane and camera",
+    )
     crops: dict[str, CropList] = Field(
         {}, description='a table, written [inbox.crops], of names and crops such as "*m12*" = [53, 22, 916, 475]'
     )
@@ -148,3 +157,9 @@ class SensorConfig(_Table):
     """How inboxes are watched."""
 
     interval_s: float = Field(10, gt=0, allow_inf_nan=False, description="a number of seconds above 0")
+
+
+class HealthConfig(_Table):
+    """Where `facehog up` answers how it is: on this machine alone."""
+
+    port: int = Field(0, ge=0, le=65535, description="a whole number from 0 (a free port) to 65535")

@@ -32,7 +32,9 @@ max_corrupt = 0.05                           # with more damaged or missing fram
 # The time of each frame, one a line, where the rig writes it beside the recording. {stem} is its name without ".mp4";
 # column: a name, or a number from 1 on, and not needed where there is one alone; unit: s, ms, us or ns.
 # timestamps = { file = "{stem}_timestamps.csv", column = "time", unit = "s" }
-# A file m12_cam0.facehog.toml beside m12_cam0.mp4 sets these keys, from crop on, for that recording alone.
+# A file m12_cam0.facehog.toml beside m12_cam0.mp4 sets these keys, from crop on, for that recording alone; also
+# subject, session_date, plane and camera. Otherwise these are read from the name, such as 20211105_CSE020_plane1.mp4:
+# name_pattern = '(?P<subject>[^_]+)_(?P<date>\\d{8})_cam(?P<camera>\\d)'    # or year, month and day instead of date
 # [inbox.crops]                              # crops by name, instead of the inbox's; the first that matches counts
 # "*m12*" = [60, 30, 916, 475]
 
@@ -56,4 +58,7 @@ runner = true                                # false: a worker of yours runs the
 
 [sensor]
 interval_s = 10                              # seconds between two looks at the inboxes
+
+[health]
+port = 0                                     # of http://127.0.0.1:PORT/health; 0: a free one, as `facehog status` says
 """

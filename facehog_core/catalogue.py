@@ -5,22 +5,24 @@ Tasks on Dask workers never open it: what they find out comes back to the flow i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
+from .choices import identify
 from .database import Database
 from .errors import CatalogueError
 from .migrate import make_ready
+from .names import Identity
 from .provenance import RunRecord, now
 from .queries import find_records
-from .rows import read_record, write_run
-from .schema import Event, Fate, File, Run
+from .rows import find_session, identity_of, read_record, write_run
+from .schema import Event, Fate, File, Run, Sitting
 from .source import Signature
 
 
@@ -43,6 +45,8 @@ class FileRecord:
         The run that it came to.
     not_before : datetime or None
         When a waiting file may be taken up again (UTC), if its run was given back.
+    identity : Identity
+        Who was recorded and when.
     """
 
     path: Path
@@ -53,6 +57,7 @@ class FileRecord:
     flow_run_id: str | None
     run_id: str | None
     not_before: datetime | None = None
+    identity: Identity = field(default_factory=Identity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,9 @@ class Catalogue:
         ``sqlite:////absolute/path/catalogue.db``.
     create : bool, optional
         Whether to make it if it is not there.
+    identify : callable, optional
+        Says of a path who was recorded and when: when it is new, looks different, or is queued. If left out, only
+        of one that is new, by the file beside it or the default pattern of names.
 
     Notes
     -----
@@ -85,7 +93,8 @@ class Catalogue:
         file system, where SQLite's locks cannot be trusted.
     """
 
-    def __init__(self, url: str, *, create: bool = False) -> None:
+    def __init__(self, url: str, *, create: bool = False, identify: Callable[[Path], Identity] | None = None) -> None:
+        self._identify = identify
         self._database = Database(url, create=create)
         if create and (path := self._database.path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +156,7 @@ class Catalogue:
         bool
             Whether it was recorded.
         """
+        identity = self._identify_news(path, state, signature)
         with self._database.write() as session:
             file = _find_file(session, path)
             if only_from is not None and not _is_as_seen(file, only_from):
@@ -167,7 +177,33 @@ class Catalogue:
                 file.run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
             _turn(session, file, state, reason, moment)
             file.not_before = not_before
+            if identity:
+                _identify_file(session, file, identity)
             return True
+
+    def _identify_news(self, path: Path, state: Fate, signature: Signature | None) -> Identity | None:
+        """Say who was recorded if that is to be noted: before the turn to write, since a share may take its time."""
+        known = self.file(path)
+        if known is None:
+            return (self._identify or identify)(path)
+        is_news = state is Fate.QUEUED or signature not in (None, known.signature)
+        return self._identify(path) if self._identify and is_news else None
+
+    def identify_all(self) -> int:
+        """Read anew, for every file that was ever seen, who was recorded and when.
+
+        Returns
+        -------
+        int
+            Number of files of which something else is known now.
+        """
+        found = {path: (self._identify or identify)(path) for path in self.files()}
+        with self._database.write() as session:
+            files = session.scalars(select(File).options(joinedload(File.session).joinedload(Sitting.subject)))
+            changed = [file for file in files if found.get(Path(file.path), identity_of(file)) != identity_of(file)]
+            for file in changed:
+                _identify_file(session, file, found[Path(file.path)])
+        return len(changed)
 
     def record(self, record: RunRecord) -> None:
         """Record a run as it stands now, with its recording, its output and the fate of the file it reads.
@@ -178,8 +214,11 @@ class Catalogue:
             Needs `run_id`, `digest` and `started_at`.
         """
         with self._database.write() as session:
-            file = _find_file(session, record.path) or _file_of(record)
+            known = _find_file(session, record.path)
+            file = known or _file_of(record)
             step = _turn(session, file, Fate(record.state), record.reason, record.changed_at)
+            if known is None:
+                _identify_file(session, file, record.identity)
             file.run = write_run(session, record, file)
             if step:
                 step.run = file.run
@@ -189,7 +228,8 @@ class Catalogue:
     def files(self) -> dict[Path, FileRecord]:
         """Return every file that was ever seen."""
         with self._database.read() as session:
-            rows = session.execute(select(File, Run.run_id).outerjoin(File.run))
+            known = joinedload(File.session).joinedload(Sitting.subject)
+            rows = session.execute(select(File, Run.run_id).outerjoin(File.run).options(known))
             return {Path(file.path): _file_record(file, run_id) for file, run_id in rows}
 
     def file(self, path: Path) -> FileRecord | None:
@@ -275,6 +315,11 @@ def _look(file: File, signature: Signature) -> bool:
     return before != (file.size_bytes, file.mtime_ns, file.inode)
 
 
+def _identify_file(session: Session, file: File, identity: Identity) -> None:
+    file.session = find_session(session, identity)
+    file.plane, file.camera = identity.plane, identity.camera
+
+
 def _file_of(record: RunRecord) -> File:
     """Make the row of a file that is known from its store alone."""
     return File(
@@ -310,6 +355,7 @@ def _file_record(file: File, run_id: str | None) -> FileRecord:
         flow_run_id=file.flow_run_id,
         run_id=run_id,
         not_before=file.not_before,
+        identity=identity_of(file),
     )
 
 

@@ -21,6 +21,7 @@ from .disk import lies_with_the_file
 from .errors import ConfigError
 from .intake import SIDECAR, is_temporary_name
 from .mask import MUST_BE, read_masks
+from .names import IDENTITY_KEYS, Identity, NamePattern
 from .recipe import GREYS, Recipe
 from .rounding import ALL_BITS
 from .selection import Selection
@@ -145,20 +146,41 @@ def choose_by_sidecar(recipe: Recipe, path: Path) -> Recipe:
     """
     sidecar = find_sidecar(path)
     values = _read(sidecar)
+    known = CHOICES | IDENTITY_KEYS
     for name, value in values.items():
-        if name not in CHOICES:
-            near = get_close_matches(name, CHOICES, n=1)
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
             hint = f"Did you mean {near[0]}? " if near else ""
-            raise ConfigError(sidecar, f"unknown key {name}", f"{hint}Choose from {', '.join(CHOICES)}.")
+            raise ConfigError(sidecar, f"unknown key {name}", f"{hint}Choose from {', '.join(known)}.")
         try:
-            choose(Recipe(), {name: value})
+            # What is of the one is of no meaning to the other.
+            choose(Recipe(), {name: value} if name in CHOICES else {})
+            Identity.from_dict({name: value})
         except ValueError as error:
-            raise ConfigError(sidecar, f"{name} = {value!r} is wrong", f"It must be {CHOICES[name]}.") from error
+            raise ConfigError(sidecar, f"{name} = {value!r} is wrong", f"It must be {known[name]}.") from error
     try:
-        return choose(recipe, values)
+        return choose(recipe, {name: value for name, value in values.items() if name in CHOICES})
     except ValueError as error:
         # Each value is right in itself.
         raise ConfigError(sidecar, str(error), "Take one of the two keys out.") from error
+
+
+def identify(path: Path, pattern: NamePattern | None = None) -> Identity:
+    """Say who was recorded and when: by the file beside a recording, and where that says nothing by its name.
+
+    Parameters
+    ----------
+    path : Path
+        The recording.
+    pattern : NamePattern, optional
+        How names say it; the default pattern if left out.
+    """
+    by_name = (pattern or NamePattern()).read(name_recording(path))
+    try:
+        return Identity.from_dict(by_name.as_dict() | _read(find_sidecar(path)))
+    except (ConfigError, ValueError, OSError):
+        # Is said when the recording is asked for, and keeps it from being processed.
+        return by_name
 
 
 def _read(sidecar: Path) -> dict[str, Any]:

@@ -6,19 +6,22 @@ the catalogue, on a local disk, because that is where every flow runs that write
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import xxhash
 from filelock import FileLock, Timeout
 
 
-def _lock(catalogue: str, name: str) -> FileLock:
-    folder = Path(f"{catalogue}.locks")
-    folder.mkdir(parents=True, exist_ok=True)
+def _folder(catalogue: str) -> Path:
+    return Path(f"{catalogue}.locks")
+
+
+def _file(catalogue: str, name: str) -> Path:
     # A digest: names of recordings may hold what file names of locks may not.
-    return FileLock(folder / f"{xxhash.xxh3_64_hexdigest(name.encode())}.lock")
+    return _folder(catalogue) / f"{xxhash.xxh3_64_hexdigest(name.encode())}.lock"
 
 
 @contextmanager
@@ -32,15 +35,43 @@ def hold(catalogue: str, name: str) -> Iterator[None]:
     name : str
         A recording's path, or a run's name.
     """
-    with _lock(catalogue, name):
+    _folder(catalogue).mkdir(parents=True, exist_ok=True)
+    with FileLock(_file(catalogue, name)):
         yield
 
 
 def is_held(catalogue: str, name: str) -> bool:
     """Say whether a living process works on something."""
-    lock = _lock(catalogue, name)
+    file = _file(catalogue, name)
+    if not file.exists():
+        return False
     try:
-        with lock.acquire(timeout=0):
+        with FileLock(file, timeout=0):
             return False
     except Timeout:
         return True
+
+
+def remove_idle(catalogue: str) -> int:
+    """Remove the files of locks that nobody holds: one for each recording and run adds up over the years.
+
+    Parameters
+    ----------
+    catalogue : str
+        File of the catalogue.
+
+    Returns
+    -------
+    int
+        How many were removed.
+    """
+    n_removed = 0
+    for file in _folder(catalogue).glob("*.lock"):
+        # Removed by who holds it: whoever waits for it sees that its file has gone, and makes a new one. Windows
+        # removes no file that is open, and so only one that nobody waits for.
+        with suppress(Timeout, OSError), FileLock(file, timeout=0) as lock:
+            if os.name == "nt":
+                lock.release()
+            file.unlink()
+            n_removed += 1
+    return n_removed

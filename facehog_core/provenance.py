@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .names import Identity
+
 # Whatever a stored number passes through.
 PACKAGES = ("facehog", "av", "numpy", "numba", "llvmlite", "zarr", "numcodecs", "xxhash", "pillow", "tifffile")
 # What ran it, without a say in the numbers.
@@ -111,6 +113,8 @@ class RunRecord:
         What whoever uses the results must know, a sentence each.
     flow_run_id : str or None
         Prefect's name for the flow run.
+    identity : Identity
+        Who was recorded and when.
     """
 
     path: Path
@@ -138,6 +142,7 @@ class RunRecord:
     timing: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     flow_run_id: str | None = None
+    identity: Identity = field(default_factory=Identity)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON values."""
@@ -150,5 +155,7 @@ def _plain(value: Any) -> Any:
             return value.isoformat()
         case Path():
             return str(value)
+        case Identity():
+            return value.as_dict()
         case _:
             return value

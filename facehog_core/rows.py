@@ -11,8 +11,9 @@ import xxhash
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from .names import Identity
 from .provenance import RunRecord
-from .schema import Details, File, Host, Output, Parameters, Recording, Run, RunWarning, Software
+from .schema import Details, File, Host, Output, Parameters, Recording, Run, RunWarning, Sitting, Software, Subject
 
 # What a run's row and its record have in common.
 _SAME = (
@@ -22,6 +23,39 @@ _SAME = (
 _OF_STREAM = ("width", "height", "duration_s")
 
 Shared = TypeVar("Shared", Parameters, Software, Host)
+
+
+def find_session(session: Session, identity: Identity) -> Sitting | None:
+    """Return the row of a session, made if it is not there; None if neither subject nor day is known."""
+    name, day = identity.subject, identity.session_date
+    if name is None and day is None:
+        return None
+    subject = None
+    if name is not None:
+        subject = session.scalar(select(Subject).where(Subject.name == name))
+        if subject is None:
+            subject = Subject(name=name)
+            session.add(subject)
+            session.flush()
+    subject_id = subject.id if subject else None
+    found = session.scalar(select(Sitting).where(Sitting.subject_id == subject_id, Sitting.date == day))
+    if found is None:
+        found = Sitting(subject=subject, date=day)
+        session.add(found)
+        session.flush()
+    return found
+
+
+def identity_of(file: File) -> Identity:
+    """Return who was recorded and when."""
+    sitting = file.session
+    subject = sitting.subject if sitting else None
+    return Identity(
+        subject=subject.name if subject else None,
+        session_date=sitting.date if sitting else None,
+        plane=file.plane,
+        camera=file.camera,
+    )
 
 
 def write_run(session: Session, record: RunRecord, file: File) -> Run:
@@ -114,6 +148,7 @@ def read_record(file: File, run: Run | None, *, is_turn_of_file: bool) -> RunRec
         size_bytes=file.size_bytes if is_turn_of_file or run is None else run.recording.size_bytes,
         attempt=told.attempt,
         flow_run_id=told.flow_run_id,
+        identity=identity_of(file),
         **known,
     )
 

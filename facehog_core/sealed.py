@@ -13,6 +13,7 @@ import xxhash
 import zarr
 
 from .errors import StoreError
+from .names import Identity
 from .provenance import RunRecord
 from .receipts import count_frames, read_files
 
@@ -173,6 +174,7 @@ def _read_record(path: Path, group: zarr.Group) -> RunRecord:
         timing=told.get("timing", {}),
         warnings=warnings,
         flow_run_id=told["flow_run_id"],
+        identity=Identity.from_dict(told.get("identity", {})),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import xxhash
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
@@ -64,18 +65,19 @@ class PrefectLauncher:
     def request(self, request: RunRequest) -> str:
         """Ask for a run. Asking again with the same key names the same run."""
         client = self._connection.client
-        run = client.create_flow_run_from_deployment(
-            self._connection.find_deployment(),
-            parameters={
-                **self.parameters(),
-                "path": str(request.path),
-                "recipe": request.recipe.as_dict(),
-                "attempt": request.attempt,
-            },
-            state=Scheduled(),
-            name=request.path.name,
-            idempotency_key=xxhash.xxh3_128_hexdigest(request.key.encode()),
-        )
+        parameters = {"path": str(request.path), "recipe": request.recipe.as_dict(), "attempt": request.attempt}
+        try:
+            run = client.create_flow_run_from_deployment(
+                self._connection.find_deployment(),
+                parameters=self.parameters() | parameters,
+                state=Scheduled(),
+                name=request.path.name,
+                idempotency_key=xxhash.xxh3_128_hexdigest(request.key.encode()),
+            )
+        except httpx.HTTPStatusError:
+            # It may have been removed and registered anew, as another one.
+            self._connection.forget_deployment()
+            raise
         if self.bell:
             self.bell.touch()
         return str(run.id)
@@ -130,6 +132,10 @@ class _Connection:
         if self._deployment is None:
             self._deployment = self.client.read_deployment_by_name(DEPLOYMENT).id
         return self._deployment
+
+    def forget_deployment(self) -> None:
+        """Look for the deployment anew the next time."""
+        self._deployment = None
 
     def waiting(self) -> frozenset[UUID]:
         """Return runs that wait for their turn: of hundreds that landed at once, most do."""

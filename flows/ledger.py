@@ -76,6 +76,8 @@ class Ledger:
             attempt=attempt,
             flow_run_id=flow_run_id,
         )
+        if file := records.file(path):
+            self.record = replace(self.record, identity=file.identity)
 
     def begin(self, info: VideoInfo, run_id: str) -> None:
         """Record that the recording is known and its run begins."""

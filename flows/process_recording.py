@@ -22,6 +22,7 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.chunking import ChunkPlan
 from facehog_core.errors import ChangedError, DiskFullError, FacehogError, RecordingRefusedError, ServiceError
 from facehog_core.locks import hold
+from facehog_core.names import Identity
 from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
@@ -54,6 +55,7 @@ def process_recording(
     recipe: dict[str, Any] | None = None,
     cluster: dict[str, Any] | None = None,
     attempt: int = 1,
+    identity: dict[str, Any] | None = None,
 ) -> State[Any]:
     """Turn a recording into a sealed store and a row of the catalogue.
 
@@ -71,6 +73,8 @@ def process_recording(
         `flows.cluster.Cluster.as_dict`; threads of this process if left out.
     attempt : int, optional
         Counts from 1.
+    identity : dict, optional
+        `facehog_core.names.Identity.as_dict`: who was recorded and when; what the catalogue knows if left out.
 
     Returns
     -------
@@ -80,7 +84,9 @@ def process_recording(
     """
     hide_tracebacks()
     chosen = Recipe.from_dict(recipe) if recipe else Recipe()
-    with Catalogue(catalogue, create=True) as records, hold(records.location, str(path)):
+    said = None if identity is None else Identity.from_dict(identity)
+    identify = None if said is None else lambda _: said
+    with Catalogue(catalogue, create=True, identify=identify) as records, hold(records.location, str(path)):
         try:
             ledger = Ledger(records, catalogue, store, path, chosen, attempt, str(runtime.flow_run.id))
         except OSError as error:
@@ -200,6 +206,7 @@ def _make(
         "host": told.host,
         "attempt": told.attempt,
         "flow_run_id": told.flow_run_id,
+        "identity": told.identity.as_dict(),
         "started_at": told.started_at.isoformat(),
         "finished_at": now().isoformat(),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from facehog_core.errors import ConfigError, FacehogError, RecordingRefusedError
 
 from ..config import Config
 from ..config_file import FILE_NAME, find_config, load_config
+from ..service_paths import ServicePaths
 
 DONE, FAILED, WRONG_USAGE, REFUSED = 0, 1, 2, 3
 
@@ -48,10 +48,4 @@ def configure(path: Path | None) -> tuple[Config, Path | None]:
 
 def find_service(config: Config) -> dict[str, str]:
     """Return the addresses of the service that is up for this configuration; empty if none is."""
-    from ..up import ServicePaths, is_up
-
-    paths = ServicePaths(state_dir=config.state_dir)
-    if not paths.addresses.exists() or not is_up(config.state_dir):
-        return {}
-    addresses: dict[str, str] = json.loads(paths.addresses.read_text("utf-8"))
-    return addresses
+    return ServicePaths(state_dir=config.state_dir).read_addresses()

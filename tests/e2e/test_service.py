@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -188,6 +190,23 @@ def test_everything_listens_on_loopback_alone(lab: ServiceLab) -> None:
     ]
     assert listening
     assert set(listening) <= {"127.0.0.1", "::1"}
+
+
+def test_status_tells_by_words_json_and_its_exit_status_that_all_is_well(lab: ServiceLab) -> None:
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "deployments.cli", "status", *words]
+        return subprocess.run(command, cwd=lab.folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+    told: dict[str, Any] = lab.wait_for(
+        lambda: (found := json.loads(ask("--json").stdout))["is_well"] and found, "health"
+    )
+    assert [part["name"] for part in told["parts"]] == ["prefect-server", "dask-cluster", "runner", "sensor"]
+    assert {part["condition"] for part in told["parts"]} == {"well"}
+    assert told["parts"][1]["facts"] == {"workers": 2}
+    assert told["parts"][3]["facts"]["last_look_s"] < PATIENCE_S
+    human = ask()
+    assert (human.returncode, human.stderr) == (0, "")
+    assert "facehog is well" in human.stdout
 
 
 def test_a_second_service_for_the_folder_is_refused_in_words(lab: ServiceLab) -> None:

@@ -143,6 +143,7 @@ def warned(lab: Lab, tmp_path: Path) -> Path:
     path = tmp_path / "warned.mp4"
     moment = datetime(2026, 11, 21, tzinfo=UTC)
     told = {"path": path, "state": "finished", "reason": "300 frames are described", "changed_at": moment}
+    told |= {"n_frames": 300, "n_corrupt": 0}
     with Catalogue(lab.catalogue, create=True) as catalogue:
         run = {"size_bytes": 1, "run_id": "1f0c", "digest": "1f0c", "started_at": moment, "n_frames": 300}
         catalogue.record(RunRecord(**told, **run, warnings=WARNINGS))

@@ -6,6 +6,7 @@ import gc
 import shutil
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import tasks.chunk
 from facehog_core import Catalogue, Crop, Recipe, open_session
 from facehog_core.errors import StoreError
 from facehog_core.hog import HogParams
+from facehog_core.names import Identity
 from facehog_core.receipts import ShardHogs
 from facehog_core.reconcile import MOST_ATTEMPTS
 from facehog_core.schema import Fate
@@ -50,10 +52,13 @@ def task_runs(flow_run_id: Any) -> list[TaskRun]:
 
 
 def test_a_real_recording_ends_as_a_sealed_store_and_a_finished_row(lab: Lab, real_clip: Path) -> None:
+    real_clip = Path(shutil.copy(real_clip, lab.folder))
+    real_clip.with_suffix(".facehog.toml").write_text('subject = "CSE020"\nsession_date = 2021-11-05')
     state = lab.process(real_clip, Recipe(crop=Crop(x=53, y=22, width=600, height=475)))
 
     assert state.is_completed()
     record = lab.record(real_clip)
+    assert record.identity == Identity(subject="CSE020", session_date=date(2021, 11, 5))
     assert (record.state, record.n_frames, record.n_corrupt) == (Fate.FINISHED, 501, 0)
     assert record.store is not None
     assert record.store.is_dir()

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from facehog_core import database as database_module
 from facehog_core.catalogue import Catalogue, FileRecord
+from facehog_core.choices import identify
 from facehog_core.errors import CatalogueError
 from facehog_core.intake import Signature
 from facehog_core.locks import hold
+from facehog_core.names import Identity
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 
@@ -264,6 +266,50 @@ def test_a_waiting_file_is_given_a_time_until_its_next_turn(catalogue: Catalogue
 def test_a_path_that_was_never_seen_has_no_fate(catalogue: Catalogue) -> None:
     assert catalogue.file(INBOX / "m12.mp4") is None
     assert catalogue.story(INBOX / "m12.mp4") == []
+
+
+# -- who was recorded, and when ---------------------------------------------------------------------------
+
+CSE020 = Identity(subject="CSE020", session_date=date(2021, 11, 5), plane="1")
+
+
+def test_who_was_recorded_is_read_from_the_name_of_a_new_file(catalogue: Catalogue) -> None:
+    path = INBOX / "20211105_CSE020_plane1_-587.325.mp4"
+    catalogue.set_fate(path, Fate.WAITING, "is new", signature=LOOK)
+    catalogue.set_fate(INBOX / "m12.mp4", Fate.WAITING, "is new", signature=LOOK)
+
+    assert file_of(catalogue, path).identity == CSE020
+    assert file_of(catalogue, INBOX / "m12.mp4").identity == Identity()
+    assert [made.identity for made in catalogue.find({"name": "2021*"})] == [CSE020]
+
+
+def test_who_was_recorded_is_looked_up_again_when_a_file_is_queued_or_looks_different(url: str) -> None:
+    says = [Identity(), CSE020, Identity(subject="m1"), Identity(session_date=date(2021, 1, 2))]
+    path, turns = INBOX / "m12.mp4", iter(says)
+    with Catalogue(url, create=True, identify=lambda _: next(turns)) as catalogue:
+        catalogue.set_fate(path, Fate.WAITING, "is new", signature=LOOK)
+        catalogue.set_fate(path, Fate.WAITING, "still", signature=LOOK)
+        assert file_of(catalogue, path).identity == Identity()
+        catalogue.set_fate(path, Fate.QUEUED, "has settled")
+        assert file_of(catalogue, path).identity == CSE020
+        catalogue.set_fate(path, Fate.RUNNING, "runs", signature=LOOK)
+        catalogue.set_fate(path, Fate.WAITING, "has changed", signature=replace(LOOK, mtime_ns=7))
+        assert file_of(catalogue, path).identity == says[2]
+        assert catalogue.identify_all() == 1
+        assert catalogue.files()[path].identity == says[3]
+    # Whoever does not know how names are read here leaves it as it is.
+    with Catalogue(url) as catalogue:
+        catalogue.set_fate(path, Fate.QUEUED, "has settled", signature=LOOK)
+        assert file_of(catalogue, path).identity == says[3]
+
+
+def test_a_subject_and_a_session_are_kept_once(url: str, catalogue: Catalogue) -> None:
+    for number, name in enumerate(["20211105_CSE020_cam0", "20211105_CSE020_cam1", "20211106_CSE020", "20211105_m1"]):
+        catalogue.record(replace(make_record(f"{name}.mp4", f"{number:012x}-00000000"), identity=identify(Path(name))))
+
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        assert connection.execute("SELECT count(*) FROM subjects").fetchone() == (2,)
+        assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (3,)
 
 
 # -- runs -------------------------------------------------------------------------------------------------

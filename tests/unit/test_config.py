@@ -242,7 +242,7 @@ def test_what_windows_notepad_writes_is_read(tmp_path: Path) -> None:
 def test_every_key_says_what_it_must_be() -> None:
     tables = [Config, *(field.annotation for field in Config.model_fields.values())]
     models = [table for table in tables if isinstance(table, type) and issubclass(table, BaseModel)]
-    assert len(models) == 5
+    assert len(models) == 6
     for model in (*models, InboxConfig, TimestampsConfig):
         for name, field in model.model_fields.items():
             assert field.description or name == "home"

@@ -18,7 +18,7 @@ DATABASE = {"schema", "database", "migrate", "migrations", "rows", "queries", "c
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
-    {"crop", "sequence", "image", "params"},
+    {"crop", "sequence", "image", "params", "names"},
     {"source"},
     {
         "chunking",
@@ -44,7 +44,8 @@ CORE_ORDER = (
     {"starts", "hog", "frame_index", "stills", "schema", "synthetic_portrait", "database"},
     {"completeness", "migrations", "rows"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "migrate", "queries"},
-    {"timing", "view", "choices", "catalogue"},
+    {"timing", "view", "choices"},
+    {"catalogue"},
     {"decode", "layout", "receipts", "synthetic", "reconcile"},
     {"store", "sealed", "reader", "warning"},
     {"session", "extract", "verify"},

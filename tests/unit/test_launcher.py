@@ -37,6 +37,7 @@ class FakeServer:
 
     states: dict[UUID, State[Any]]
     asked: list[tuple[UUID, dict[str, Any]]] = field(default_factory=list)
+    deployment_id: UUID = DEPLOYMENT_ID
 
     def __enter__(self) -> FakeServer:
         return self
@@ -49,9 +50,12 @@ class FakeServer:
 
     def read_deployment_by_name(self, name: str) -> SimpleNamespace:
         assert name == DEPLOYMENT
-        return SimpleNamespace(id=DEPLOYMENT_ID)
+        return SimpleNamespace(id=self.deployment_id)
 
     def create_flow_run_from_deployment(self, deployment_id: UUID, **given: Any) -> SimpleNamespace:
+        if deployment_id != self.deployment_id:
+            request = httpx.Request("POST", "http://server")
+            raise httpx.HTTPStatusError("404", request=request, response=httpx.Response(404, request=request))
         self.asked.append((deployment_id, given))
         return SimpleNamespace(id="run-1")
 
@@ -162,3 +166,15 @@ def test_asking_twice_asks_under_one_key_and_says_all_that_the_flow_needs(
     }
     assert first_given["state"].type is states.Scheduled().type
     assert (tmp_path / "asked").exists(), "whoever runs it is told"
+
+
+def test_a_deployment_that_was_removed_and_registered_anew_is_found_again(
+    launcher: PrefectLauncher, server: FakeServer
+) -> None:
+    request = RunRequest(path=PATH, signature=LOOK, recipe=Recipe(), attempt=1, after=None)
+    launcher.request(request)
+    server.deployment_id = uuid4()
+    with pytest.raises(httpx.HTTPStatusError):
+        launcher.request(request)
+    assert launcher.request(request) == "run-1"
+    assert [asked for asked, _ in server.asked] == [DEPLOYMENT_ID, server.deployment_id]

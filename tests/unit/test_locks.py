@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from facehog_core.locks import hold, is_held
+from facehog_core.locks import hold, is_held, remove_idle
 
 RECORDING = "/data/inbox/it's m[12]?.mp4"
 
@@ -79,3 +79,35 @@ def test_it_vanishes_with_the_process_that_held_it(catalogue: str) -> None:
         holder.join(timeout=60)
 
     assert not is_held(catalogue, RECORDING)
+
+
+def test_asking_leaves_no_file_and_those_of_the_past_are_removed_but_what_is_held_stays(catalogue: str) -> None:
+    folder = Path(f"{catalogue}.locks")
+    assert remove_idle(catalogue) == 0
+    assert not is_held(catalogue, RECORDING)
+    assert not folder.exists()
+    for number in range(5):
+        with hold(catalogue, f"m{number}.mp4"):
+            pass
+    with hold(catalogue, RECORDING):
+        assert remove_idle(catalogue) == 5
+        assert is_held(catalogue, RECORDING)
+    assert remove_idle(catalogue) == 1
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that somebody has open")
+def test_nobody_can_take_a_lock_while_its_file_is_being_removed(
+    catalogue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hold(catalogue, RECORDING):
+        pass
+    was_held, unlink = [], Path.unlink
+
+    def look_and_unlink(path: Path) -> None:
+        was_held.append(is_held(catalogue, RECORDING))
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", look_and_unlink)
+    assert remove_idle(catalogue) == 1
+    assert was_held == [True]

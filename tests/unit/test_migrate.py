@@ -64,6 +64,7 @@ def answers_of(catalogue: Catalogue) -> dict[str, Any]:
     for record in found:
         # Was not recorded then.
         assert record.pop("shards") == []
+        assert set(record.pop("identity").values()) == {None}
     return {
         "found": sorted(found, key=lambda record: (record["path"], str(record["run_id"]))),
         "files": {

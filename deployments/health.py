@@ -1,0 +1,198 @@
+"""How the service is: its parts, what waits, what failed, and how much space there is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.errors import CatalogueError
+from facehog_core.provenance import RunRecord, now
+from facehog_core.schema import Fate
+
+from .config import Config
+from .pulse import Condition
+
+# A store takes 25 kB a frame at the default parameters: 1 GB is 40,000 frames.
+LITTLE_SPACE_BYTES = 5 * 10**9
+# Failures are counted so far back.
+A_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the service: a process of it, or a server that it uses.
+
+    Parameters
+    ----------
+    name : str
+    condition : Condition
+    n_restarts : int
+        How often it had to be started again since the service is up.
+    pid : int or None
+        None for a server that is not the service's own.
+    facts : mapping
+        What it says of itself: ``workers`` of the cluster, ``last_look_s`` (how long ago) of the sensor and the runner,
+        ``troubles`` of the sensor (what is wrong with an inbox, by its path).
+    """
+
+    name: str
+    condition: Condition
+    n_restarts: int = 0
+    pid: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def problems(self) -> list[str]:
+        """Say what is wrong with it."""
+        if self.condition is not Condition.WELL:
+            return [f"{self.name}: {_CONDITIONS[self.condition]}"]
+        problems = [f"{self.name}: there are no workers"] if self.facts.get("workers") == 0 else []
+        return problems + [f"inbox {inbox}: {trouble}" for inbox, trouble in self.facts.get("troubles", {}).items()]
+
+
+_CONDITIONS = {
+    Condition.STARTING: "is starting",
+    Condition.SILENT: "does not answer",
+    Condition.ENDED: "has ended, and is started again",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What the catalogue says of recordings.
+
+    Parameters
+    ----------
+    n_waiting, n_queued, n_running : int
+    n_failed, n_quarantined : int
+        Within the last day.
+    oldest_waiting : dict or None
+        ``path``, ``since`` and ``reason`` of the file that waits longest.
+    """
+
+    n_waiting: int = 0
+    n_queued: int = 0
+    n_running: int = 0
+    n_failed: int = 0
+    n_quarantined: int = 0
+    oldest_waiting: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How the service is.
+
+    Parameters
+    ----------
+    at : str
+        When it was looked at.
+    is_up : bool
+    is_well : bool
+        Whether there are no problems.
+    problems : list of str
+        What is wrong, in words.
+    parts : list of Part
+    files : Files
+    free_bytes : int or None
+        On the disk of the store; None if it cannot be looked at.
+    """
+
+    at: str
+    is_up: bool
+    is_well: bool
+    problems: list[str]
+    parts: list[Part]
+    files: Files
+    free_bytes: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Health:
+        """Read what `as_dict` returned."""
+        parts = [Part(**part | {"condition": Condition(part["condition"])}) for part in values["parts"]]
+        return cls(**{**values, "parts": parts, "files": Files(**values["files"])})
+
+
+def measure_health(config: Config, parts: list[Part], *, is_up: bool, problems: list[str] | None = None) -> Health:
+    """Look at catalogue and disk, and join it with what is known of the parts.
+
+    Parameters
+    ----------
+    config : Config
+    parts : list of Part
+    is_up : bool
+    problems : list of str, optional
+        What is known to be wrong already.
+    """
+    found = list(problems or [])
+    for part in parts:
+        found += part.problems()
+    try:
+        files = _count_files(config)
+    except CatalogueError as error:
+        files = Files()
+        found.append(str(error))
+    free_bytes = measure_free(config.store)
+    if free_bytes is None:
+        found.append(f"store {config.store}: its disk cannot be looked at")
+    elif free_bytes < LITTLE_SPACE_BYTES:
+        found.append(f"store {config.store}: {free_bytes / 1e9:.1f} GB are free")
+    return Health(
+        at=now().isoformat(timespec="seconds"),
+        is_up=is_up,
+        is_well=not found,
+        problems=found,
+        parts=parts,
+        files=files,
+        free_bytes=free_bytes,
+    )
+
+
+def _count_files(config: Config) -> Files:
+    if not config.catalogue_file.exists():
+        return Files()
+    day_ago = (now() - A_DAY).astimezone(UTC).isoformat(timespec="seconds")
+    with Catalogue(config.catalogue) as catalogue:
+        under_way = catalogue.find({"state": f"{Fate.WAITING},{Fate.QUEUED},{Fate.RUNNING}"})
+        refused = catalogue.find({"state": f"{Fate.FAILED},{Fate.QUARANTINED}", "since": day_ago})
+    waiting = [record for record in under_way if record.state == Fate.WAITING]
+    oldest = min(waiting, key=lambda record: record.changed_at, default=None)
+    return Files(
+        n_waiting=_count(under_way, Fate.WAITING),
+        n_queued=_count(under_way, Fate.QUEUED),
+        n_running=_count(under_way, Fate.RUNNING),
+        n_failed=_count(refused, Fate.FAILED),
+        n_quarantined=_count(refused, Fate.QUARANTINED),
+        oldest_waiting={"path": str(oldest.path), "since": _tell(oldest.changed_at), "reason": oldest.reason}
+        if oldest
+        else None,
+    )
+
+
+def _count(records: list[RunRecord], state: Fate) -> int:
+    # A file, and an earlier run of it, may both be listed.
+    return len({record.path for record in records if record.state == state})
+
+
+def _tell(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def measure_free(place: Path) -> int | None:
+    """Return how much space there is where a folder is, or is going to be, in bytes; None if that cannot be known."""
+    try:
+        return shutil.disk_usage(find_existing(place)).free
+    except OSError:
+        return None
+
+
+def find_existing(place: Path) -> Path:
+    """Return a folder, or the nearest one above it that is there."""
+    return next(found for found in (place, *place.parents) if found.exists() or found == found.parent)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from deployments import health as health_module
+from deployments.config_file import load_config
+from deployments.health import Config, Health, Part, measure_free, measure_health
+from deployments.health_server import serve_health
+from deployments.pulse import Condition
+from deployments.service_paths import ServicePaths
+from deployments.status import find_health
+from facehog_core import Catalogue
+from facehog_core.errors import ServiceError
+from facehog_core.schema import Fate
+from facehog_core.source import Signature
+
+LOOK = Signature(size_bytes=1, mtime_ns=2, inode=3)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    file = tmp_path / "facehog.toml"
+    file.write_text("", "utf-8")
+    return load_config(file)
+
+
+def part(name: str = "dask-cluster", condition: Condition = Condition.WELL, **facts: object) -> Part:
+    return Part(name=name, condition=condition, pid=1, facts=facts)
+
+
+def test_it_counts_what_waits_and_runs_and_what_failed_within_a_day(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert measure_health(config, [], is_up=True).files == health_module.Files(), "there is no catalogue yet"
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        for number, state in enumerate([Fate.WAITING, Fate.WAITING, *Fate]):
+            catalogue.set_fate(Path(f"/inbox/{number}.mp4"), state, f"reason {number}", signature=LOOK)
+        oldest = catalogue.find({"path": "/inbox/0.mp4"})[0].changed_at
+
+    files = measure_health(config, [], is_up=True).files
+    assert (files.n_waiting, files.n_queued, files.n_running, files.n_failed, files.n_quarantined) == (3, 1, 1, 1, 1)
+    told = {"path": "/inbox/0.mp4", "since": oldest.isoformat(timespec="seconds"), "reason": "reason 0"}
+    assert files.oldest_waiting == told
+
+    monkeypatch.setattr(health_module, "A_DAY", -health_module.A_DAY)
+    files = measure_health(config, [], is_up=True).files
+    assert (files.n_waiting, files.n_failed, files.n_quarantined) == (3, 0, 0), "failures of other days are not counted"
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        (part(condition=Condition.SILENT), "dask-cluster: does not answer"),
+        (part(condition=Condition.ENDED), "dask-cluster: has ended, and is started again"),
+        (part(workers=0), "dask-cluster: there are no workers"),
+        (part("sensor", troubles={"/in": "is gone"}), "inbox /in: is gone"),
+    ],
+)
+def test_a_part_that_is_not_well_is_said_in_words(config: Config, bad: Part, problem: str) -> None:
+    good = [part("runner", last_look_s=1.0), part(workers=2)]
+    assert measure_health(config, good, is_up=True).is_well
+    found = measure_health(config, [*good, bad], is_up=True)
+    assert (found.is_well, found.problems) == (False, [problem])
+
+
+def test_little_space_and_a_broken_catalogue_are_problems(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
+    config.catalogue_file.write_text("no database " * 100, "utf-8")
+    found = measure_health(config, [], is_up=True)
+    assert len(found.problems) == 2
+    assert "cannot be opened" in found.problems[0]
+    assert found.problems[1].endswith("1.0 GB are free")
+
+
+def test_free_space_is_that_of_the_folder_that_there_is(tmp_path: Path) -> None:
+    there = shutil.disk_usage(tmp_path).free
+    assert abs((measure_free(tmp_path / "not" / "yet") or 0) - there) < 10**9
+
+
+def test_what_is_told_over_http_is_read_back_and_its_status_tells_health(config: Config) -> None:
+    healths = [measure_health(config, [part("sensor", troubles={}), part(workers=n)], is_up=True) for n in (2, 0)]
+    answers = iter(healths)
+    with serve_health(lambda: next(answers), 0) as url:
+        first, second = httpx.get(url), httpx.get(url)
+    assert (first.status_code, second.status_code) == (200, 503)
+    assert [Health.from_dict(answer.json()) for answer in (first, second)] == healths
+
+
+def test_only_who_asks_this_machine_for_health_is_answered(config: Config) -> None:
+    def fail() -> Health:
+        raise OSError("the disk is gone")
+
+    with serve_health(fail, 0) as url:
+        assert url.startswith("http://127.0.0.1:")
+        assert httpx.get(url, headers={"Host": "evil.example:80"}).status_code == 404
+        assert httpx.get(url.replace("/health", "/")).status_code == 404
+        assert httpx.post(url).status_code == 501
+        assert httpx.get(url).status_code == 500, "and it goes on answering"
+        with (
+            pytest.raises(ServiceError, match="another program listens there"),
+            serve_health(fail, httpx.URL(url).port or 0),
+        ):
+            pass
+
+
+def test_status_asks_the_service_that_is_up_and_says_what_is_wrong_otherwise(config: Config) -> None:
+    paths = ServicePaths(state_dir=config.state_dir)
+    assert find_health(config).problems == ["facehog is not up; `facehog up` starts it"]
+    with paths.alone():
+        assert find_health(config).problems == ["facehog is still starting"]
+        healthy = measure_health(config, [part(workers=2)], is_up=True)
+        with serve_health(lambda: healthy, 0) as url:
+            paths.addresses.write_text(json.dumps({"health_url": url}), "utf-8")
+            assert find_health(config) == healthy
+        found = find_health(config)
+        assert found.is_up
+        assert "is up, but does not answer" in found.problems[0]
+    assert not find_health(config).is_up, "what it left behind does not mean that it is up"
