@@ -159,7 +159,7 @@ class _Parser:
             if match is None:
                 is_quote = self._text[at] in "\"'"
                 fact = "this quotation mark is not closed" if is_quote else f"{self._text[at]!r} has no meaning here"
-                raise self._error(fact, "Quote values such as \"it's\".", at)
+                raise self._error(fact, 'Quote values such as "it\'s".', at)
             if match.lastgroup != "space":
                 yield _Token(kind=str(match.lastgroup), text=match.group(), at=at)
             at = match.end()
@@ -225,7 +225,9 @@ class _Parser:
         sign = self._take()
         if sign.kind != "sign":
             raise self._error(
-                f"{field.text} is compared with nothing", f"Write it as {field.text}{FIELDS[field.text].example}.", sign.at
+                f"{field.text} is compared with nothing",
+                f"Write it as {field.text}{FIELDS[field.text].example}.",
+                sign.at,
             )
         values = [self._read_value(field.text, sign)]
         while self._token.text == ",":

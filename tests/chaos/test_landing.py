@@ -46,7 +46,9 @@ def test_a_file_that_is_deleted_in_mid_run_is_finished_when_it_is_back(
     content = gone.read_bytes()
     gone.unlink()
     check_finished(lab, [kept], footage.expected)
-    lab.wait_for(lambda: (file := lab.file(gone)) is None or file.state is Fate.WAITING, "the run of a lost file to end")
+    lab.wait_for(
+        lambda: (file := lab.file(gone)) is None or file.state is Fate.WAITING, "the run of a lost file to end"
+    )
     gone.write_bytes(content)
     check_finished(lab, [gone], footage.expected)
 
