@@ -6,12 +6,15 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from footage import Footage
 from outcome import check_finished, check_nothing_is_left
-from service_lab import ServiceLab
+from service_lab import PATIENCE_S, ServiceLab
+
+from facehog_core import Catalogue
 
 libfaketime = pytest.importorskip("libfaketime", reason="needs libfaketime to fake a clock")
 
@@ -73,3 +76,7 @@ def test_a_clock_that_is_set_in_mid_run_changes_nothing(
     time.sleep(moment.uniform(0, 6))
     clock.set(seconds)
     check_finished(lab, recordings, footage.expected)
+    with Catalogue(f"sqlite:///{lab.catalogue}") as catalogue:
+        finished_at = catalogue.story(recordings[0])[-1].at
+    off_s = (finished_at - datetime.now(UTC)).total_seconds()
+    assert abs(off_s - seconds) < PATIENCE_S, "the service did see the other clock"
