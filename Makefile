@@ -7,7 +7,9 @@ BENCHABLE := .venv/.benchable
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fuzz bench bench-quick lock clean
+ROUNDS ?= 10
+
+.PHONY: help install demo test lint fuzz chaos bench bench-quick lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +36,11 @@ lint: install ## check style and types
 
 fuzz: install ## damage recordings in thousands of ways and see that nothing breaks
 	$(BIN)/python tests/fuzz.py $(if $(FACEHOG_TEST_VIDEOS),--videos "$(FACEHOG_TEST_VIDEOS)")
+
+chaos: install ## break a running service in every way, ROUNDS times each (hours), and write docs/faults.md
+	mkdir -p build && rm -f build/survived.jsonl
+	FACEHOG_TEST_ROUNDS=$(ROUNDS) FACEHOG_TEST_SURVIVED=build/survived.jsonl $(BIN)/python -m pytest tests/chaos --timeout=3600; \
+	status=$$?; $(BIN)/python docs/list_faults.py build/survived.jsonl; exit $$status
 
 bench: $(BENCHABLE) ## run the benchmarks (half an hour, 2 GB of footage) and write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run_all.py $(if $(SEGMENT),--segment "$(SEGMENT)")

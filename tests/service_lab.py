@@ -133,16 +133,25 @@ class ServiceLab:
         except CatalogueError:
             return None
 
-    def wait_until_settled(self, *paths: Path) -> dict[Path, FileRecord]:
+    def files(self) -> dict[Path, FileRecord]:
+        try:
+            with Catalogue(f"sqlite:///{self.catalogue}") as catalogue:
+                return catalogue.files()
+        except CatalogueError:
+            return {}
+
+    def wait_until_settled(self, *paths: Path, patience_s: float = PATIENCE_S) -> dict[Path, FileRecord]:
         def settled() -> dict[Path, FileRecord] | None:
-            files = {path: file for path in paths if (file := self.file(path)) and file.state.is_settled}
+            known = self.files()
+            files = {path: file for path in paths if (file := known.get(path)) and file.state.is_settled}
             return files if len(files) == len(paths) else None
 
-        found: dict[Path, FileRecord] = self.wait_for(settled, f"the fates of {[path.name for path in paths]}")
+        what = f"the fates of {[path.name for path in paths]}"
+        found: dict[Path, FileRecord] = self.wait_for(settled, what, patience_s)
         return found
 
-    def wait_for(self, look: Callable[[], Any], what: str) -> Any:
-        deadline_s = time.monotonic() + PATIENCE_S
+    def wait_for(self, look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+        deadline_s = time.monotonic() + patience_s
         while time.monotonic() < deadline_s:
             if found := look():
                 return found

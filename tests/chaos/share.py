@@ -7,16 +7,18 @@ what is written into the folder behind it, as from another machine. Run as a pro
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mounts import mount, unmount
 
 # Of linux/fuse.h, version 7.31.
 LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE = 1, 2, 3, 14, 15, 17, 18
@@ -27,13 +29,7 @@ ANSWER = struct.Struct("<IiQ")
 ATTRIBUTES = struct.Struct("<QQQQQQIIIIIIIIII")
 READING = struct.Struct("<QQI")
 MOST_BYTES = 1 << 20
-DETACH = 2  # MNT_DETACH
 ROOT = 1
-
-
-def can_mount() -> bool:
-    """Say whether a share can be mounted here."""
-    return sys.platform == "linux" and Path("/dev/fuse").exists() and os.geteuid() == 0
 
 
 class Share:
@@ -43,24 +39,25 @@ class Share:
     ----------
     folder : Path
         What is written here comes from another machine, as it were.
-    mount : Path
-        An empty folder.
+    target : Path
+        An empty folder: here it is seen.
     """
 
-    def __init__(self, folder: Path, mount: Path) -> None:
-        self.folder, self.mount = folder, mount
+    def __init__(self, folder: Path, target: Path) -> None:
+        self.folder, self.target = folder, target
         self._server: subprocess.Popen[bytes] | None = None
 
     def attach(self) -> None:
         """Mount the share."""
-        command = [sys.executable, __file__, str(self.folder), str(self.mount)]
-        self._server = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self._server.stdout
-        assert self._server.stdout.readline() == b"mounted\n"
+        command = [sys.executable, __file__, str(self.folder), str(self.target)]
+        self._server = subprocess.Popen(command)
+        while not self.target.is_mount():
+            assert self._server.poll() is None, "the share's server ended"
+            time.sleep(0.01)
 
     def detach(self) -> None:
         """Take the mount away, whoever reads from it: an empty folder is left. What hangs there fails."""
-        unmount(self.mount)
+        unmount(self.target)
         self.kill()
 
     def kill(self) -> None:
@@ -78,25 +75,6 @@ class Share:
             yield
         finally:
             self._server.send_signal(signal.SIGCONT)
-
-
-def mount_tmpfs(target: Path, size_bytes: int) -> None:
-    """Mount a file system in memory that holds no more than so many bytes."""
-    _check(_libc().mount(b"tmpfs", os.fsencode(target), b"tmpfs", 0, f"size={size_bytes}".encode()), target)
-
-
-def unmount(target: Path) -> None:
-    """Take a mount away, also one that is in use; nothing happens where there is none."""
-    _libc().umount2(os.fsencode(target), DETACH)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _check(status: int, target: Path) -> None:
-    if status:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(target))
 
 
 class Server:
@@ -206,11 +184,10 @@ class Server:
 
 def main() -> None:
     """Mount a folder and serve it."""
-    folder, mount = map(Path, sys.argv[1:])
+    folder, target = map(Path, sys.argv[1:])
     channel = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={channel},rootmode=40000,user_id=0,group_id=0,allow_other"
-    _check(_libc().mount(b"share", os.fsencode(mount), b"fuse.share", 0, options.encode()), mount)
-    print("mounted", flush=True)
+    mount("fuse.share", target, options)
     Server(folder).serve(channel)
 
 

@@ -1,0 +1,89 @@
+"""The disk of the store is full, read-only or gone for a while; the catalogue is locked."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from footage import Footage
+from mounts import can_mount, mount_tmpfs, read_only, unmount
+from outcome import check_finished, check_nothing_is_left
+from service_lab import ServiceLab
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not can_mount(), reason="needs Linux and root to mount a file system"),
+]
+
+STORE_BYTES = 256 * 1024**2
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceLab]:
+    """Start a service whose store is on a file system of its own."""
+    lab = ServiceLab(tmp_path_factory.mktemp("disk"))
+    lab.store.mkdir()
+    mount_tmpfs(lab.store, STORE_BYTES)
+    try:
+        lab.start()
+        yield lab
+        if lab.is_running:
+            assert lab.stop() == 0
+            check_nothing_is_left(lab)
+    finally:
+        unmount(lab.store)
+
+
+def _land(lab: ServiceLab, footage: Footage, moment: random.Random) -> list[Path]:
+    return footage.land(lab.inbox, f"{moment.getrandbits(64):016x}.mp4")
+
+
+@pytest.mark.fault("the store's disk is full, and freed later", "runs wait, say so, and go on")
+def test_a_full_disk_is_waited_for(lab: ServiceLab, footage: Footage, moment: random.Random) -> None:
+    filler = lab.store / ".filler"
+    recordings = _land(lab, footage, moment)
+    time.sleep(moment.uniform(0, 4))
+    with filler.open("wb") as file:
+        try:
+            while True:
+                file.write(bytes(1 << 20))
+                file.flush()
+        except OSError:
+            pass
+    try:
+        time.sleep(moment.uniform(4, 15))
+    finally:
+        filler.unlink()
+    check_finished(lab, recordings, footage.expected)
+
+
+@pytest.mark.fault("the store may not be written for a while", "runs rest, and go on")
+def test_a_store_that_may_not_be_written_is_waited_for(
+    lab: ServiceLab, footage: Footage, moment: random.Random
+) -> None:
+    recordings = _land(lab, footage, moment)
+    time.sleep(moment.uniform(0, 4))
+    with read_only(lab.store):
+        time.sleep(moment.uniform(4, 15))
+    check_finished(lab, recordings, footage.expected)
+
+
+@pytest.mark.fault("another process locks the catalogue for {locked_s} s", "everybody waits; nothing is lost")
+@pytest.mark.parametrize("locked_s", [pytest.param(5), pytest.param(30, marks=pytest.mark.thorough)])
+def test_a_locked_catalogue_is_waited_for(
+    lab: ServiceLab, footage: Footage, locked_s: int, moment: random.Random
+) -> None:
+    recordings = _land(lab, footage, moment)
+    time.sleep(moment.uniform(0, 6))
+    with closing(sqlite3.connect(lab.catalogue, timeout=60, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(locked_s)
+        other.execute("ROLLBACK")
+    check_finished(lab, recordings, footage.expected)
+    assert "database is locked" not in lab.logs()

@@ -1,0 +1,110 @@
+"""What people do to an inbox: slow copies, renames, replacements, deletions, copies of copies, crowds."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from footage import Footage
+from outcome import check_finished
+from service_lab import SETTLE_S, ServiceLab
+
+from facehog_core.schema import Fate
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+
+
+@pytest.mark.fault("a file is replaced in mid-run", "the new one is described, and only that one")
+def test_a_file_that_is_replaced_in_mid_run_is_described_as_it_is_now(
+    lab: ServiceLab, footage: Footage, moment: random.Random
+) -> None:
+    name = f"{moment.getrandbits(64):016x}.mp4"
+    (target,) = footage.land(lab.inbox, name)
+    time.sleep(moment.uniform(0, 6))
+    (target,) = footage.land(lab.inbox, name)
+    digest = _digest(target)
+    lab.wait_for(
+        lambda: (file := lab.file(target)) and file.state is Fate.FINISHED and (file.run_id or "").startswith(digest),
+        "the new file's run",
+    )
+    file = lab.file(target)
+    assert file is not None
+    assert not list((lab.store / target.stem).glob("*.partial")), "of the old one nothing half made is left"
+
+
+@pytest.mark.fault("a file is deleted in mid-run, and comes back", "others go on; it is finished when it is back")
+def test_a_file_that_is_deleted_in_mid_run_is_finished_when_it_is_back(
+    lab: ServiceLab, footage: Footage, moment: random.Random
+) -> None:
+    tag = f"{moment.getrandbits(64):016x}"
+    gone, kept = footage.land(lab.inbox, f"{tag}gone.mp4", f"{tag}kept.mp4")
+    time.sleep(moment.uniform(1, 5))
+    content = gone.read_bytes()
+    gone.unlink()
+    check_finished(lab, [kept], footage.expected)
+    lab.wait_for(
+        lambda: (file := lab.file(gone)) is None or file.state is Fate.WAITING, "the run of a lost file to end"
+    )
+    gone.write_bytes(content)
+    check_finished(lab, [gone], footage.expected)
+
+
+@pytest.mark.thorough
+@pytest.mark.fault("the same file under 20 names", "it is described once; the others are its duplicates")
+def test_the_same_file_under_20_names_is_described_once(
+    lab: ServiceLab, footage: Footage, moment: random.Random
+) -> None:
+    tag = f"{moment.getrandbits(64):016x}"
+    targets = [lab.inbox / f"{tag}-{number}.mp4" for number in range(20)]
+    for target in targets:
+        target.write_bytes(footage.content(tag))
+    states = [file.state for file in lab.wait_until_settled(*targets).values()]
+    assert sorted(states) == sorted([Fate.FINISHED, *[Fate.DUPLICATE] * 19])
+
+
+@pytest.mark.thorough
+@pytest.mark.fault("a file grows for ever", "it waits, and others go on")
+def test_a_file_that_grows_for_ever_waits(lab: ServiceLab, footage: Footage, moment: random.Random) -> None:
+    tag = f"{moment.getrandbits(64):016x}"
+    growing, stop = lab.inbox / f"{tag}growing.mp4", threading.Event()
+
+    def grow() -> None:
+        with growing.open("ab") as file:
+            while not stop.wait(SETTLE_S / 10):
+                file.write(os.urandom(1000))
+                file.flush()
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    try:
+        check_finished(lab, footage.land(lab.inbox, f"{tag}.mp4"), footage.expected)
+        file = lab.file(growing)
+        assert file is not None
+        assert file.state is Fate.WAITING
+    finally:
+        stop.set()
+        writer.join()
+        growing.unlink()
+
+
+@pytest.mark.thorough
+@pytest.mark.fault("1,000 files at once", "each has its fate; the good ones are finished")
+def test_a_thousand_files_at_once_are_all_dealt_with(lab: ServiceLab, footage: Footage, moment: random.Random) -> None:
+    folder = lab.inbox / f"{moment.getrandbits(64):016x}"
+    folder.mkdir()
+    bad = [folder / f"bad{number}.mp4" for number in range(990)]
+    for path in bad:
+        path.write_bytes(b"no video " + path.name.encode())
+    good = footage.land(folder, *(f"{folder.name}good{number}.mp4" for number in range(10)))
+    assert {file.state for file in lab.wait_until_settled(*bad).values()} == {Fate.QUARANTINED}
+    check_finished(lab, good, footage.expected)
+
+
+def _digest(path: Path) -> str:
+    from facehog_core.source import digest_file
+
+    return digest_file(path)[:12]
