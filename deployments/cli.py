@@ -10,7 +10,7 @@ import typer
 
 from facehog_core.errors import FacehogError
 
-from .commands import ask, check, compare, export, operate, process, service
+from .commands import ask, backfill, check, compare, export, operate, process, service
 from .commands.common import FAILED, status_of
 from .display import console, print_error, print_json
 
@@ -31,6 +31,7 @@ for command in (
     operate.notify,
     service.demo,
     process.process,
+    backfill.backfill,
     check.probe,
     ask.find,
     ask.show,

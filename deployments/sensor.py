@@ -20,6 +20,7 @@ from facehog_core.reconcile import Due, Launcher, take_up
 from facehog_core.schema import Fate
 from flows.outage import is_outage
 
+from .backlog import Backlog
 from .beats import beat
 from .config_file import load_config
 from .logs import start_log
@@ -51,6 +52,8 @@ class Sensor:
         Between two looks at an inbox, in seconds, when nothing wakes it.
     most_queued : int
         Runs that may wait to begin at the same time; others wait in the catalogue.
+    backlog : Backlog, optional
+        Folders that are watched like inboxes until all in them have come to their end.
     hold : callable, optional
         Says why no run is to be begun now; None if nothing speaks against it.
     on_look : callable, optional
@@ -64,6 +67,7 @@ class Sensor:
         launcher: Launcher,
         interval_s: float,
         most_queued: int,
+        backlog: Backlog | None = None,
         hold: Callable[[], str | None] = lambda: None,
         on_look: Callable[[dict[str, str]], None] = lambda _: None,
     ) -> None:
@@ -74,10 +78,12 @@ class Sensor:
         self._hold = hold
         self._held: str | None = None
         self._on_look = on_look
-        self._watchers = [Watcher(inbox, catalogue, launcher, interval_s, self._be_woken) for inbox in inboxes]
+        self._backlog = backlog
+        self._wake = threading.Event()
+        self._watchers = [self._make_watcher(inbox) for inbox in inboxes]
+        self._backfills: dict[Path, Watcher] = {}
         self._waiting: dict[Watcher, list[Due]] = {}
         self._troubles: dict[str, str] = {}
-        self._wake = threading.Event()
         self._stopped = False
 
     def run(self) -> None:
@@ -90,9 +96,10 @@ class Sensor:
                 self._wake.clear()
                 self._tick()
         finally:
-            for watcher in self._watchers:
+            watchers = [*self._watchers, *self._backfills.values()]
+            for watcher in watchers:
                 watcher.stop()
-            for watcher in self._watchers:
+            for watcher in watchers:
                 watcher.join(PARTING_S)
 
     def stop(self) -> None:
@@ -100,12 +107,33 @@ class Sensor:
         # No event: a signal handler may interrupt whoever waits for that with its lock in hand.
         self._stopped = True
 
-    def _be_woken(self) -> None:
-        self._wake.set()
+    def _make_watcher(self, inbox: Inbox) -> Watcher:
+        return Watcher(inbox, self._catalogue, self._launcher, self._interval_s, self._wake.set)
+
+    def _see_to_backlog(self) -> None:
+        """Watch the folders that are asked for, and no longer those that are done or not asked for any more."""
+        if self._backlog is None:
+            return
+        asked = {inbox.path: inbox for inbox in self._backlog.inboxes()}
+        for path, watcher in list(self._backfills.items()):
+            is_asked = asked.get(path) is watcher.inbox
+            if is_asked and not watcher.is_done:
+                continue
+            if is_asked:
+                log.info("%s: all recordings of it have come to their end", path)
+                self._backlog.remove(path)
+                del asked[path]
+            watcher.stop()
+            del self._backfills[path]
+            self._waiting.pop(watcher, None)
+        for path in asked.keys() - self._backfills.keys():
+            self._backfills[path] = watcher = self._make_watcher(asked[path])
+            watcher.start()
 
     def _tick(self) -> None:
         troubles, is_news = {}, False
-        for watcher in self._watchers:
+        self._see_to_backlog()
+        for watcher in [*self._watchers, *self._backfills.values()]:
             if watcher.failure:
                 raise watcher.failure
             if (dues := watcher.take_dues()) is not None:
@@ -171,7 +199,8 @@ def main() -> None:
         most_queued, tell = QUEUED_PER_RUN * config.prefect.max_runs, partial(_tell, given.ready_file)
         room = StoreRoom(config.store)
         room.start()
-        sensor = Sensor(inboxes, catalogue, launcher, interval_s, most_queued, lambda: room.trouble, tell)
+        backlog = Backlog(config)
+        sensor = Sensor(inboxes, catalogue, launcher, interval_s, most_queued, backlog, lambda: room.trouble, tell)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sensor.stop())
         beat(given.ready_file)

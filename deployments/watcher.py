@@ -110,6 +110,11 @@ class Watcher(threading.Thread):
             return SILENT
         return self._trouble
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the last look found nothing of which anything is still to be expected."""
+        return self._lookout.is_done
+
     def _beat(self) -> None:
         self._asked_at_s = time.monotonic()
 

@@ -71,6 +71,8 @@ class Lookout:
         Recordings that the last look found.
     is_settling : bool
         Whether a file has still to stand still.
+    is_done : bool
+        Whether the last look found nothing of which anything is still to be expected.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Lookout:
         self.inbox = inbox
         self.trouble: str | None = None
         self.n_found = 0
-        self.is_settling = False
+        self.is_settling = self.is_done = False
         self._catalogue = catalogue
         self._clock = clock
         self._beat = beat
@@ -111,6 +113,7 @@ class Lookout:
         OSError
             If the inbox cannot be listed. Nothing is concluded from that.
         """
+        self.is_done = False
         began_s = self._clock()
         try:
             self._know_place()
@@ -129,6 +132,10 @@ class Lookout:
         self._tell(scan, known)
         settled = sorted(self._note(scan, known, began_s, ended_s), key=lambda glance: glance.id)
         self._note_missing(scan, known)
+        self.is_done = not (self.trouble or scan.unread) and all(
+            (glance := known.get(path)) is not None and glance.state in _DONE | _REFUSED and glance.is_like(signature)
+            for path, signature in scan.found.items()
+        )
         for glance in settled[MOST_DUE:]:
             if glance.reason != ITS_TURN:
                 self._wait(glance, ITS_TURN)

@@ -134,6 +134,18 @@ def test_renamed_and_nested_recordings_are_found_and_what_is_not_meant_is_left(l
     assert lab.file(lab.inbox / "notes.txt") is None
 
 
+def test_a_backfill_is_described_by_the_service(lab: ServiceLab, tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    (archive / "2019").mkdir(parents=True)
+    paths = [write_recording(archive / "2019" / f"old {number}.mp4", 23 + number) for number in range(3)]
+    command = [sys.executable, "-m", "deployments.cli", "backfill", archive, "--json"]
+    told = subprocess.run(command, cwd=lab.folder, check=True, capture_output=True, text=True).stdout
+    assert json.loads(told)["n_open"] == 3
+
+    assert {file.state for file in lab.wait_until_settled(*paths).values()} == {Fate.FINISHED}
+    lab.wait_for(lambda: not list((lab.state_dir / "backlog").iterdir()), "the end of the backfill")
+
+
 def test_a_bad_file_is_quarantined_and_harms_no_other(lab: ServiceLab, tmp_path: Path) -> None:
     bad = lab.inbox / "bad.mp4"
     bad.write_text("this is a text", "utf-8")

@@ -51,7 +51,7 @@ CORE_ORDER = (
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "migrate", "queries"},
     {"timing", "view", "choices", "comparison"},
     {"decode", "layout", "receipts", "synthetic", "encoding"},
-    {"store", "sealed", "reader", "warning"},
+    {"store", "sealed", "reader", "warning", "pace"},
     {"room"},
     {"session", "extract", "blocks", "session_facts", "confirm"},
     {"catalogue"},

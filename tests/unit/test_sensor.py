@@ -15,10 +15,13 @@ from share import Share, can_mount, mount_tmpfs, unmount
 
 from deployments import sensor as sensor_module
 from deployments import store_room, watcher
+from deployments.backlog import Backfill, Backlog
+from deployments.config_file import load_config
 from deployments.sensor import Sensor
 from deployments.store_room import StoreRoom
 from deployments.watcher import SILENT
 from facehog_core.catalogue import Catalogue
+from facehog_core.errors import ConfigError
 from facehog_core.files import FileRecord
 from facehog_core.inbox import Inbox
 from facehog_core.recipe import Recipe
@@ -70,7 +73,7 @@ class Lab:
         self.n_looks += 1
 
     @contextmanager
-    def watched(self, *names: str) -> Iterator[Sensor]:
+    def watched(self, *names: str, backlog: Backlog | None = None) -> Iterator[Sensor]:
         inboxes = [
             Inbox(
                 path=self.folder / name,
@@ -82,7 +85,14 @@ class Lab:
             for name in names
         ]
         sensor = Sensor(
-            inboxes, self.catalogue, self.launcher, 0.05, self.most_queued, lambda: self.room.trouble, self.note
+            inboxes,
+            self.catalogue,
+            self.launcher,
+            0.05,
+            self.most_queued,
+            backlog,
+            lambda: self.room.trouble,
+            self.note,
         )
         thread = threading.Thread(target=sensor.run)
         thread.start()
@@ -269,3 +279,64 @@ def test_while_the_stores_disk_is_full_all_wait_and_say_so_and_go_on_when_there_
         lab.room.join(PATIENCE_S)
         unmount(store)
     assert count(caplog, "waits for room") == 1
+
+
+# -- backfills --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def backlog(lab: Lab) -> Backlog:
+    (lab.folder / "facehog.toml").write_text('[[inbox]]\npath = "rig 1"\nsettle_s = 0.05\n')
+    return Backlog(load_config(lab.folder / "facehog.toml"))
+
+
+def test_a_backfill_is_watched_until_all_in_it_have_come_to_their_end(lab: Lab, backlog: Backlog) -> None:
+    archive = lab.folder / "archive"
+    archive.mkdir()
+    paths = [lab.put("archive/a.mp4"), lab.put("archive/b.mp4")]
+    with lab.watched("rig 1", backlog=backlog):
+        backlog.add(Backfill(path=str(archive)))
+        wait_for(lambda: len(lab.launcher.paths) == 2, "both runs")
+        lab.catalogue.set_fate(paths[0], Fate.FINISHED, "is done")
+        n_looks = lab.n_looks
+        wait_for(lambda: lab.n_looks > n_looks + 10, "some looks")
+        assert [inbox.path for inbox in backlog.inboxes()] == [archive], "one of them is not done"
+        lab.catalogue.set_fate(paths[1], Fate.QUARANTINED, "is no recording")
+        wait_for(lambda: not backlog.inboxes(), "the end of the backfill")
+        lab.put("archive/late.mp4")
+        lab.put("rig 1/new.mp4")
+        wait_for(lambda: "new.mp4" in lab.launcher.paths, "the inbox")
+    assert "late.mp4" not in lab.launcher.paths, "it is watched no longer"
+
+
+def test_what_is_new_comes_before_a_backfill_unless_that_is_said_to_be_urgent(lab: Lab, backlog: Backlog) -> None:
+    archive = lab.folder / "archive"
+    archive.mkdir()
+    backlog.add(Backfill(path=str(archive)))
+    assert [inbox.priority for inbox in backlog.inboxes()] == [-1]
+    backlog.add(Backfill(path=str(archive), priority=5))
+    assert [inbox.priority for inbox in backlog.inboxes()] == [5]
+
+
+def test_a_backfill_that_is_not_asked_for_any_more_is_watched_no_longer(lab: Lab, backlog: Backlog) -> None:
+    archive = lab.folder / "archive"
+    archive.mkdir()
+    lab.most_queued = 0
+    with lab.watched("rig 1", backlog=backlog):
+        backlog.add(Backfill(path=str(archive)))
+        path = lab.put("archive/a.mp4")
+        wait_for(lambda: lab.catalogue.file(path), "a look at the archive")
+        assert backlog.remove(archive)
+        n_looks = lab.n_looks
+        wait_for(lambda: lab.n_looks > n_looks + 3, "the sensor to see it")
+        lab.put("archive/b.mp4")
+        wait_for(lambda: lab.n_looks > n_looks + 20, "some looks")
+    assert lab.catalogue.file(archive / "b.mp4") is None
+    assert not backlog.remove(archive)
+
+
+@pytest.mark.parametrize("place", ["rig 1", "rig 1/day", ".", "nothing"])
+def test_a_backfill_and_an_inbox_keep_apart(lab: Lab, backlog: Backlog, place: str) -> None:
+    (lab.folder / "rig 1/day").mkdir()
+    with pytest.raises(ConfigError, match=r"within the inbox|no folder"):
+        backlog.add(Backfill(path=str(lab.folder / place)))
