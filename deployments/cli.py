@@ -10,7 +10,7 @@ import typer
 
 from facehog_core.errors import FacehogError
 
-from .commands import ask, check, export, operate, process, service
+from .commands import ask, check, export, operate, process, reproduce, service
 from .commands.common import FAILED, status_of
 from .display import console, print_error
 
@@ -35,6 +35,7 @@ for command in (
     ask.show,
     ask.why,
     check.verify,
+    reproduce.reproduce,
     export.export,
     service.doctor,
 ):

@@ -53,6 +53,7 @@ CORE_ORDER = (
     {"session", "extract", "blocks", "session_facts", "verifications"},
     {"describe_again"},
     {"verify"},
+    {"reproduce"},
     {"exporting", "export_times"},
     {"export_csv", "export_mat", "export_npz", "export_nwb", "export_parquet"},
     {"export"},
