@@ -19,7 +19,7 @@ from lab import Lab
 from runs import BEGUN, make_hogs, make_paths, make_work, shards_of
 
 from deployments.choices import check_shared_timestamps
-from deployments.cli import main
+from deployments.cli import app, main
 from deployments.commands.process import last_record
 from deployments.config_file import load_config
 from deployments.template import TEMPLATE
@@ -79,7 +79,7 @@ def test_init_writes_a_configuration_that_is_valid_and_refuses_to_overwrite_it(r
     assert "there is a configuration already" in again.err
 
 
-COMMANDS = ("init", "up", "demo", "process", "probe", "find", "show", "why", "diff", "verify", "export", "doctor")
+COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands if command.callback)
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], *([name, "--help"] for name in COMMANDS)])
