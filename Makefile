@@ -29,10 +29,11 @@ demo: install ## see two recordings being processed from end to end (under two m
 test: install ## run the tests
 	$(BIN)/python -m pytest --session-timeout=1800 $(SIDE_BY_SIDE)
 
-lint: install ## check style and types
+lint: install ## check style and types, and what is known of the libraries' vulnerabilities
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py
 
 fuzz: install ## damage recordings in thousands of ways and see that nothing breaks
 	$(BIN)/python tests/fuzz.py $(if $(FACEHOG_TEST_VIDEOS),--videos "$(FACEHOG_TEST_VIDEOS)")

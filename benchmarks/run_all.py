@@ -17,8 +17,9 @@ from pathlib import Path
 from time import perf_counter
 
 import psutil
-from results import Outcome, write_results
 from side_by_side import Report
+
+from results import Outcome, write_results
 
 HERE = Path(__file__).parent
 # A benchmark that takes longer hangs: all of them together take half an hour, or some minutes.

@@ -8,13 +8,14 @@ import signal
 import threading
 from pathlib import Path
 
-from distributed import LocalCluster
+import dask
+from distributed import LocalCluster, Security
 
 from facehog_core.cores import count_cores
 from flows.cluster import LOOPBACK
 
 
-def run_cluster(n_workers: int, scheduler_file: Path) -> None:
+def run_cluster(n_workers: int, scheduler_file: Path, host: str) -> None:
     """Run scheduler and workers until SIGTERM or SIGINT.
 
     Parameters
@@ -23,6 +24,8 @@ def run_cluster(n_workers: int, scheduler_file: Path) -> None:
         Worker processes, with one thread each: a decoder and a kernel keep a core busy.
     scheduler_file : Path
         Where the scheduler's address is written, as ``dask scheduler --scheduler-file`` does.
+    host : str
+        Where it listens. Whether it talks TLS alone is in Dask's settings; see `deployments.certificates`.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -31,12 +34,17 @@ def run_cluster(n_workers: int, scheduler_file: Path) -> None:
         n_workers=n_workers,
         threads_per_worker=1,
         processes=True,
-        host=LOOPBACK,
+        host=host,
+        protocol="tls://" if dask.config.get("distributed.comm.require-encryption") else "tcp://",
+        security=Security(),
+        # What answers by HTTP, without TLS, does so to this machine alone.
+        worker_dashboard_address=f"{LOOPBACK}:0",
         dashboard_address=f"{LOOPBACK}:0",
         preload=["deployments.preload"],
     ) as cluster:
         unfinished = scheduler_file.with_suffix(".unfinished")
-        identity = {"address": cluster.scheduler_address, "dashboard": cluster.dashboard_link}
+        page = f"http://{LOOPBACK}:{cluster.scheduler_info['services']['dashboard']}/status"
+        identity = {"address": cluster.scheduler_address, "dashboard": page}
         unfinished.write_text(json.dumps(identity), "utf-8")
         unfinished.replace(scheduler_file)
         stop.wait()
@@ -48,8 +56,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n-workers", type=int, default=count_cores())
     parser.add_argument("--scheduler-file", type=Path, required=True)
+    parser.add_argument("--host", default=LOOPBACK)
     given = parser.parse_args()
-    run_cluster(given.n_workers, given.scheduler_file)
+    run_cluster(given.n_workers, given.scheduler_file, given.host)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from facehog_core.params import HogParams
 from facehog_core.recipe import Recipe
 from flows.cluster import Cluster
 
+from .doors import is_loopback
 from .tables import DaskConfig, HealthConfig, HogConfig, InboxConfig, NotifyConfig, PrefectConfig, SensorConfig
 
 ENV_PREFIX = "FACEHOG_"
@@ -78,6 +79,16 @@ class Config(BaseSettings):
             for other in paths[:number]:
                 if path.is_relative_to(other) or other.is_relative_to(path):
                     raise ValueError(f"the inboxes {other} and {path} are one, or one is in the other")
+        return self
+
+    @model_validator(mode="after")
+    def _check_doors(self) -> Config:
+        """Refuse to let others in who need not show that they may."""
+        if not is_loopback(self.prefect.host) and self.prefect.auth_string is None:
+            raise ValueError(
+                f"with host = {self.prefect.host!r} under [prefect] everybody in the network could start runs here: "
+                "set auth_string there, too, or leave host out"
+            )
         return self
 
     @classmethod

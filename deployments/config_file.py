@@ -158,7 +158,7 @@ def _translate(where: Path, values: dict[str, Any], error: ValidationError) -> C
 
 def _mask(value: Any, keys: tuple[int | str, ...]) -> str:
     """Return a value as an error may show it."""
-    return "***" if keys[0] in _SECRET else repr(value)
+    return "***" if _SECRET & set(keys) else repr(value)
 
 
 def _find_variable(keys: tuple[int | str, ...]) -> str | None:
@@ -208,8 +208,8 @@ def _dotted(keys: tuple[int | str, ...]) -> str:
     return text
 
 
-# Tables of which errors, and so logs, show no values.
-_SECRET = ("notify",)
+# Tables and keys of which errors, and so logs, show no values.
+_SECRET = {"notify", "auth_string"}
 _TABLES: dict[str, type[BaseModel]] = {
     "inbox": InboxConfig,
     "hog": HogConfig,

@@ -27,6 +27,7 @@ from facehog_core.scan import scan_inbox
 from flows.cluster import LOOPBACK
 
 from .config import Config
+from .doors import is_open
 from .health import LITTLE_SPACE_BYTES, find_existing
 from .processes import find_marked
 from .service_paths import ServicePaths
@@ -257,3 +258,10 @@ def _examine_dask(config: Config) -> Iterator[Finding]:
         )
     else:
         yield Finding(verdict="good", subject=f"Dask {address}", fact="answers")
+    if is_open(address):
+        yield Finding(
+            verdict="look",
+            subject=f"Dask {address}",
+            fact="everybody who reaches it can run anything on its machines",
+            remedy="Let scheduler and workers talk TLS alone; see docs/service.md.",
+        )

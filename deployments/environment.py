@@ -13,7 +13,7 @@ from pathlib import Path
 MARK = "FACEHOG_SERVICE"
 
 
-def describe_environment(home: Path, api_url: str | None = None) -> dict[str, str]:
+def describe_environment(home: Path, api_url: str | None = None, auth_string: str | None = None) -> dict[str, str]:
     """Return the variables that Prefect and Dask are run with.
 
     Parameters
@@ -22,6 +22,8 @@ def describe_environment(home: Path, api_url: str | None = None) -> dict[str, st
         Folder of Prefect's database and profiles: not the user's own, which may belong to something else.
     api_url : str, optional
         The Prefect server; without it Prefect starts a temporary one.
+    auth_string : str, optional
+        What that server wants to be shown.
     """
     variables = {
         "PREFECT_HOME": str(home),
@@ -54,7 +56,8 @@ def describe_environment(home: Path, api_url: str | None = None) -> dict[str, st
         "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
         "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
     }
-    return variables | ({"PREFECT_API_URL": api_url} if api_url else {})
+    server = {"PREFECT_API_URL": api_url, "PREFECT_API_AUTH_STRING": auth_string if api_url else None}
+    return variables | {name: value for name, value in server.items() if value}
 
 
 def apply_environment(variables: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from .api import Api
 from .beats import Beats
 
 # How long an answer may take, seconds. A busy machine has kept one waiting for some.
@@ -22,12 +23,13 @@ NO_WORKERS_S = 120.0
 DEPLOYMENT = "process-recording/inbox"
 
 
-def ask_server(api_url: str) -> dict[str, Any] | None:
+def ask_server(api: Api) -> dict[str, Any] | None:
     """Ask a Prefect server whether it answers, and whether its database does."""
     try:
-        if httpx.get(f"{api_url}/health", timeout=ANSWER_S).is_error:
-            return None
-        return None if httpx.post(f"{api_url}/deployments/count", json={}, timeout=ANSWER_S).is_server_error else {}
+        with api.connect(ANSWER_S) as client:
+            if client.get("health").is_error:
+                return None
+            return None if client.post("deployments/count", json={}).is_server_error else {}
     except httpx.ReadTimeout as error:
         # Its database is busy, not gone.
         return None if error.request.method == "GET" else {}
@@ -71,12 +73,12 @@ class AskRunner:
     ----------
     beats : Beats
         The runner's.
-    api_url : str
+    api : Api
     """
 
-    def __init__(self, beats: Beats, api_url: str) -> None:
+    def __init__(self, beats: Beats, api: Api) -> None:
         self._beats = beats
-        self._api_url = api_url
+        self._api = api
 
     def __call__(self) -> dict[str, Any] | None:
         """Ask. A runner that is started again registers the deployments."""
@@ -85,7 +87,8 @@ class AskRunner:
 
     def _are_deployed(self) -> bool:
         try:
-            answer = httpx.get(f"{self._api_url}/deployments/name/{DEPLOYMENT}", timeout=ANSWER_S)
+            with self._api.connect(ANSWER_S) as client:
+                answer = client.get(f"deployments/name/{DEPLOYMENT}")
         except httpx.HTTPError:
             return True  # That is the server's trouble.
         return answer.status_code != httpx.codes.NOT_FOUND

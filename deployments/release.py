@@ -12,12 +12,13 @@ from facehog_core.files import FileRecord
 from facehog_core.locks import is_held
 from facehog_core.schema import Fate
 
+from .api import Api
 from .config import Config
 
 _FLOWS = ("process-recording", "reconcile-inboxes", "verify-stores")
 
 
-def release_runs(api_url: str, config: Config, *, is_ours: bool, timeout_s: float) -> None:
+def release_runs(api: Api, config: Config, *, is_ours: bool, timeout_s: float) -> None:
     """Release what a service that was stopped or killed had under way: its recordings are given back.
 
     Prefect believes for ever that such runs go on, and keeps their places for them. No process of them is
@@ -25,8 +26,7 @@ def release_runs(api_url: str, config: Config, *, is_ours: bool, timeout_s: floa
 
     Parameters
     ----------
-    api_url : str
-        Of Prefect's server.
+    api : Api
     config : Config
     is_ours : bool
         Whether the server is this service's own. Another one may have runs of other machines, too: of those it has,
@@ -46,7 +46,7 @@ def release_runs(api_url: str, config: Config, *, is_ours: bool, timeout_s: floa
         for file in running:
             if file.flow_run_id not in alive:
                 _release_file(file, config, catalogue)
-    with httpx.Client(base_url=f"{api_url}/", timeout=timeout_s) as client:
+    with api.connect(timeout_s) as client:
         which = {} if is_ours else {"id": {"any_": [file.flow_run_id for file in running if file.flow_run_id]}}
         _crash_runs(client, which, alive)
 

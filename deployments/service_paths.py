@@ -66,6 +66,11 @@ class ServicePaths:
         return self.state_dir / "prefect"
 
     @property
+    def tls(self) -> Path:
+        """Folder of the certificate and the key of Dask's cluster, if it does not stay on this machine."""
+        return self.state_dir / "tls"
+
+    @property
     def mark(self) -> str:
         """What the environment of each process of the service holds."""
         return str(self.state_dir)

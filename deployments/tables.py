@@ -27,6 +27,7 @@ from facehog_core.params import BLOCK_NORMS, MAX_ORIENTATIONS, HogParams
 from facehog_core.recipe import Recipe
 from facehog_core.rounding import ALL_BITS
 from facehog_core.timestamps import UNITS, TimestampsSource
+from flows.cluster import LOOPBACK
 
 PATTERNS = ("*.mp4", "*.mov", "*.mkv", "*.avi", "*.ts", "*.m2ts", "*.flv", "*.h264")
 
@@ -146,6 +147,7 @@ class DaskConfig(_Table):
     """Where chunks are computed."""
 
     n_workers: Literal["auto"] | PositiveInt = Field("auto", description="'auto', or a whole number from 1 on")
+    host: str = Field(LOOPBACK, description="an address of this machine, by which other machines reach it")
     scheduler: str | None = Field(None, description="an address such as 'tcp://host:8786', or a scheduler file")
 
 
@@ -153,9 +155,18 @@ class PrefectConfig(_Table):
     """The Prefect server that `facehog up` starts."""
 
     port: int = Field(4200, ge=0, le=65535, description="a whole number from 0 (a free port) to 65535")
+    host: str = Field(LOOPBACK, description="an address of this machine, or '0.0.0.0' for all of them")
+    auth_string: SecretStr | None = Field(None, description="'user:password', without a colon in the user's name")
     api_url: str | None = Field(None, description="an address such as 'http://127.0.0.1:4200/api'")
     runner: bool = Field(True, description="true or false")
     max_runs: PositiveInt = Field(4, description="a whole number from 1 on")
+
+    @field_validator("auth_string")
+    @classmethod
+    def _check_auth(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not all(value.get_secret_value().partition(":")):
+            raise ValueError("no user and password")
+        return value
 
 
 class SensorConfig(_Table):

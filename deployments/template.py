@@ -51,11 +51,14 @@ transform_sqrt = true
 
 [dask]
 n_workers = "auto"                           # worker processes, with one thread each; "auto": one for each core
+# host = "192.168.0.5"                       # lets workers of other machines join, over TLS; see docs/service.md
 # scheduler = "tcp://host:8786"              # a Dask cluster that runs already, or its scheduler file. Start its
                                              # workers with --nthreads 1: a decoder that crashes ends its whole process
 
 [prefect]
 port = 4200                                  # of the server that `facehog up` starts; 0: a free one
+# host = "0.0.0.0"                           # others in the network may look, too; needs auth_string
+# auth_string = "user:password"              # a secret: better FACEHOG_PREFECT__AUTH_STRING
 # api_url = "http://127.0.0.1:4200/api"      # a Prefect server that runs already
 max_runs = 4                                 # recordings that are processed at once; they share the workers
 runner = true                                # false: a worker of yours runs the deployments of prefect.yaml

@@ -23,8 +23,11 @@ from facehog_core.errors import ServiceError
 from facehog_core.locks import remove_idle
 from flows.cluster import LOOPBACK
 
+from .api import AUTH_VARIABLE, SERVER_AUTH_VARIABLE, Api, find_auth_string
 from .beats import Beats
+from .certificates import describe_encryption
 from .config import Config
+from .doors import address_here, address_outside, is_loopback, is_open, join
 from .environment import MARK, describe_environment
 from .health import Health, Part, measure_health
 from .health_server import serve_health
@@ -81,7 +84,7 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
             config=config,
             paths=paths,
             server=server,
-            environment=_make_environment(server, paths),
+            environment=_make_environment(config, server, paths),
             services=_list_services(config, config_file, paths, server),
         )
         try:
@@ -96,37 +99,59 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Server:
-    """The Prefect server: one that runs already, or our own."""
+    """The Prefect server: one that runs already, or our own, which listens at a port."""
 
-    api_url: str
-    is_ours: bool
+    api: Api
+    port: int | None
 
     @property
-    def ui_url(self) -> str:
-        return self.api_url.removesuffix("/api")
+    def is_ours(self) -> bool:
+        return self.port is not None
 
 
 def _choose_server(config: Config) -> _Server:
+    auth_string = find_auth_string(config)
     if api_url := config.prefect.api_url or os.environ.get("PREFECT_API_URL"):
-        return _Server(api_url=api_url, is_ours=False)
+        return _Server(api=Api(url=api_url, auth_string=auth_string), port=None)
+    host = address_here(config.prefect.host)
     port = config.prefect.port or find_free_port()
-    _check_port(port)
-    return _Server(api_url=f"http://{LOOPBACK}:{port}/api", is_ours=True)
+    _check_port(config.prefect.host, port)
+    return _Server(api=Api(url=f"http://{join(host, port)}/api", auth_string=auth_string), port=port)
 
 
-def _make_environment(server: _Server, paths: ServicePaths) -> dict[str, str]:
+def _make_environment(config: Config, server: _Server, paths: ServicePaths) -> dict[str, str]:
     given = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     inherited = {name: value for name, value in given.items() if not name.startswith(_NOT_OURS)}
-    quiet = {
-        name: value for name, value in describe_environment(paths.prefect, server.api_url).items() if name != _OTHER_LOG
-    }
+    ours = describe_environment(paths.prefect, server.api.url, server.api.auth_string)
     return {
-        **quiet,
+        **{name: value for name, value in ours.items() if name != _OTHER_LOG},
         **describe_logging(paths.state_dir),
-        **(inherited if server.is_ours else given),
-        "PREFECT_API_URL": server.api_url,
+        **(inherited | _lock_doors(config, server) if server.is_ours else given),
+        **_encrypt(config, paths),
+        "PREFECT_API_URL": server.api.url,
         MARK: paths.mark,
     }
+
+
+def _lock_doors(config: Config, server: _Server) -> dict[str, str]:
+    """Return variables by which our servers let nobody in who cannot show that he may."""
+    ours: dict[str, str] = {}
+    if server.api.auth_string:
+        ours |= dict.fromkeys((AUTH_VARIABLE, SERVER_AUTH_VARIABLE), server.api.auth_string)
+    if server.port and not is_loopback(config.prefect.host):
+        outside = join(address_outside(config.prefect.host), server.port)
+        ours["PREFECT_SERVER_UI_API_URL"] = f"http://{outside}/api"
+        log.warning("others reach Prefect at http://%s with the password, which is not encrypted on its way", outside)
+    return ours
+
+
+def _encrypt(config: Config, paths: ServicePaths) -> dict[str, str]:
+    if config.dask.scheduler is None and not is_loopback(config.dask.host):
+        log.info("Dask listens at %s, for who has the certificate and the key in %s", config.dask.host, paths.tls)
+        return describe_encryption(paths.tls)
+    if is_open(config.dask.scheduler):
+        log.warning("%s: everybody who reaches it can run anything: let it talk TLS alone", config.dask.scheduler)
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +179,10 @@ class _Family:
                     return
                 if service.name == SERVER:
                     self._release()
-            addresses = {"api_url": self.server.api_url, "ui_url": self.server.ui_url, "health_url": health_url}
+            api = self.server.api
+            addresses = {"api_url": api.url, "ui_url": api.ui_url, "health_url": health_url}
             write_durably(self.paths.addresses, json.dumps(addresses))
-            log.info("is up: %s shows the runs. Ctrl-C stops it.", self.server.ui_url)
+            log.info("is up: %s shows the runs. Ctrl-C stops it.", api.ui_url)
             for inbox in self.config.inbox:
                 log.info("watches %s", inbox.path)
             notify(READY)
@@ -168,7 +194,7 @@ class _Family:
 
     def _release(self, timeout_s: float = 30.0) -> None:
         try:
-            release_runs(self.server.api_url, self.config, is_ours=self.server.is_ours, timeout_s=timeout_s)
+            release_runs(self.server.api, self.config, is_ours=self.server.is_ours, timeout_s=timeout_s)
         except httpx.HTTPError as error:
             log.warning("Prefect still believes in runs that were stopped: %s: %s", type(error).__name__, error)
 
@@ -198,9 +224,9 @@ class _Family:
             for service in self.services
         ]
         if SERVER not in {part.name for part in parts}:
-            answer = ask_server(self.server.api_url)
+            answer = ask_server(self.server.api)
             condition = Condition.SILENT if answer is None else Condition.WELL
-            parts.insert(0, Part(name=SERVER, condition=condition, facts={"api_url": self.server.api_url}))
+            parts.insert(0, Part(name=SERVER, condition=condition, facts={"api_url": self.server.api.url}))
         return measure_health(self.config, parts, is_up=True)
 
 
@@ -208,21 +234,21 @@ def _list_services(config: Config, config_file: Path | None, paths: ServicePaths
     python, given = [sys.executable, "-m"], ["--config", str(config_file)] if config_file else []
     services = []
     if server.is_ours:
-        port = server.api_url.rsplit(":", 1)[1].removesuffix("/api")
-        command = [*python, "deployments.prefect_server", "server", "start", "--host", LOOPBACK, "--port", port]
-        services.append(Service(SERVER, command, lambda: ask_server(server.api_url), start_timeout_s=180))
+        command = [*python, "deployments.prefect_server", "server", "start"]
+        command += ["--host", config.prefect.host, "--port", str(server.port)]
+        services.append(Service(SERVER, command, lambda: ask_server(server.api), start_timeout_s=180))
     scheduler = []
     if config.dask.scheduler is None:
         scheduler = ["--scheduler", str(paths.scheduler)]
         n_workers = count_cores() if config.dask.n_workers == "auto" else config.dask.n_workers
         command = [*python, "deployments.cluster", "--n-workers", str(n_workers)]
-        command += ["--scheduler-file", str(paths.scheduler)]
+        command += ["--scheduler-file", str(paths.scheduler), "--host", config.dask.host]
         services.append(Service(CLUSTER, command, AskCluster(paths.scheduler), paths.scheduler))
     for name in ("runner", "sensor") if config.prefect.runner else ("sensor",):
         ready = paths.ready / name
         command = [*python, f"deployments.{name}", *given, *scheduler, "--ready-file", str(ready)]
         beats = Beats(ready, MOST_BEAT_S + config.sensor.interval_s)
-        ask = AskRunner(beats, server.api_url) if name == "runner" else beats.ask
+        ask = AskRunner(beats, server.api) if name == "runner" else beats.ask
         services.append(Service(name, command, ask, ready))
     if server.is_ours and config.notify.channels():
         ready = paths.ready / "notifier"
@@ -260,16 +286,16 @@ def find_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
+def _check_port(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         # As servers do: a port in TIME_WAIT is free.
         if os.name != "nt":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
         except OSError as error:
             raise ServiceError(
-                f"port {port}",
-                "another program listens there",
-                "Set `port` under [prefect] to another one, to 0 for a free one, or `api_url` to that server.",
+                f"port {port} of {host}",
+                f"it cannot be had ({error.strerror})",
+                "Set `port` under [prefect] to another one, to 0 for a free one, or `api_url` to the server there.",
             ) from error

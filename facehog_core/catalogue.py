@@ -82,6 +82,8 @@ class Catalogue:
         self._database = Database(url, create=create)
         if create and (path := self._database.path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Otherwise SQLite makes it, such that a group may not write it whatever the umask says.
+            path.touch()
         make_ready(self._database, create=create)
 
     @property

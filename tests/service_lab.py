@@ -122,7 +122,8 @@ class ServiceLab:
         return str(json.loads((self.state_dir / "service.json").read_text("utf-8"))["api_url"])
 
     def ask(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        answer = httpx.post(f"{self.api_url}/{path}", json=body, timeout=30)
+        user, _, password = self.environment.get("FACEHOG_PREFECT__AUTH_STRING", "").partition(":")
+        answer = httpx.post(f"{self.api_url}/{path}", json=body, timeout=30, auth=(user, password) if user else None)
         found: list[dict[str, Any]] = answer.raise_for_status().json()
         return found
 

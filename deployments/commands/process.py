@@ -158,7 +158,8 @@ def _prepare_prefect(config: Config, *, verbose: bool) -> None:
     api_url = config.prefect.api_url or find_service(config).get("api_url")
     home = config.state_dir / "prefect"
     home.mkdir(parents=True, exist_ok=True)
-    apply_environment(describe_environment(home, api_url))
+    auth_string = config.prefect.auth_string
+    apply_environment(describe_environment(home, api_url, auth_string.get_secret_value() if auth_string else None))
     apply_environment({"PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL"})
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from barcode import write_recording
@@ -31,6 +32,7 @@ pytestmark = [
 ]
 
 SECRET = "hooks-secret-not-to-be-kept"
+PASSWORD = "password-not-to-be-kept"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,8 @@ def told() -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory, told: Receiver) -> Iterator[ServiceLab]:
     """Start a service for the tests of this module: it takes a while."""
-    lab = ServiceLab(tmp_path_factory.mktemp("lab"), {"FACEHOG_NOTIFY__SLACK": f"{told.url}/{SECRET}"})
+    secrets = {"FACEHOG_NOTIFY__SLACK": f"{told.url}/{SECRET}", "FACEHOG_PREFECT__AUTH_STRING": f"lab:{PASSWORD}"}
+    lab = ServiceLab(tmp_path_factory.mktemp("lab"), secrets)
     # There before anybody looks.
     write_recording(lab.inbox / "early.mp4", 20)
     lab.start()
@@ -161,9 +164,7 @@ def test_a_bad_file_is_quarantined_and_harms_no_other(lab: ServiceLab, tmp_path:
     lab.wait_for(lambda: (file := lab.file(bad)) and file.state is Fate.FINISHED, "the whole file in its place")
 
 
-def test_people_are_told_of_what_was_quarantined_and_the_address_is_kept_nowhere(
-    lab: ServiceLab, told: Receiver, tmp_path: Path
-) -> None:
+def test_people_are_told_of_what_was_quarantined(lab: ServiceLab, told: Receiver, tmp_path: Path) -> None:
     refused = lab.inbox / "refused.mp4"
     (tmp_path / "refused.mp4").write_text("this is a text, too", "utf-8")
     (tmp_path / "refused.mp4").rename(refused)
@@ -171,8 +172,15 @@ def test_people_are_told_of_what_was_quarantined_and_the_address_is_kept_nowhere
     assert "recording" in json.loads(body)["text"]
     assert f"{refused}: quarantined: refused.mp4: FFmpeg cannot read it as a video." in json.loads(body)["text"]
     assert {path for _, path, _ in told.asked} == {f"/{SECRET}"}
-    kept = [file for file in lab.state_dir.rglob("*") if file.is_file() and SECRET.encode() in file.read_bytes()]
-    assert kept == []
+
+
+def test_secrets_are_kept_nowhere_and_who_does_not_know_the_password_is_not_let_in(lab: ServiceLab) -> None:
+    secrets = (SECRET.encode(), PASSWORD.encode())
+    files = [file for file in lab.folder.rglob("*") if file.is_file()]
+    assert [file for file in files if any(secret in file.read_bytes() for secret in secrets)] == []
+    assert any(file.suffix == ".db" for file in files)
+    assert httpx.post(f"{lab.api_url}/deployments/filter", json={}).status_code == httpx.codes.UNAUTHORIZED
+    assert lab.ask("deployments/filter", {})
 
 
 def test_the_nightly_deployment_gets_scheduled_runs(lab: ServiceLab) -> None:
@@ -194,7 +202,7 @@ def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: ServiceLab, 
     (tmp_path / "prefect.yaml").write_text(renamed, "utf-8")
     environment = {
         **os.environ,
-        **describe_environment(tmp_path / "home", lab.api_url),
+        **describe_environment(tmp_path / "home", lab.api_url, f"lab:{PASSWORD}"),
         "PREFECT_API_URL": lab.api_url,
         "PWD": str(tmp_path),
     }

@@ -253,3 +253,19 @@ def test_a_share_that_fails_is_no_fault_of_the_file(recording: Path, monkeypatch
     monkeypatch.setattr(Path, "read_text", fail)
     with pytest.raises(OSError, match=os.strerror(5)):
         choose_by_sidecar(Recipe(), recording)
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["../times.csv", "a/../../times.csv", "/etc/passwd", "C:/times.csv", "\\\\\\\\srv\\\\x.csv", "..\\\\{stem}.csv"],
+)
+def test_a_file_beside_a_recording_names_no_timestamps_outside_of_its_folder(recording: Path, file: str) -> None:
+    beside(recording, f'timestamps = {{ file = "{file}" }}')
+    with pytest.raises(ConfigError, match="lies outside of the recording's folder"):
+        choose_by_sidecar(Recipe(), recording)
+    # Whoever writes facehog.toml may: there it is no stranger's word.
+    beside(recording, "downsample = 2")
+    anywhere = Recipe(timestamps=TimestampsSource(file="../times/{stem}.csv"))
+    assert choose_by_sidecar(anywhere, recording).timestamps == anywhere.timestamps
+    beside(recording, 'timestamps = { file = "times/{stem}..csv" }')
+    assert choose_by_sidecar(Recipe(), recording).timestamps is not None

@@ -11,6 +11,7 @@ import pytest
 from loopback import Receiver, receive
 
 from deployments import questions
+from deployments.api import Api
 from deployments.beats import Beats, beat
 from deployments.questions import NO_WORKERS_S, AskCluster, AskRunner, ask_server
 
@@ -30,20 +31,20 @@ def mute(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_prefect_server_is_well_if_it_and_its_database_answer(server: Receiver) -> None:
-    assert ask_server(server.url) == {}
+    assert ask_server(Api(url=server.url)) == {}
     assert [path for _, path, _ in server.asked] == ["/health", "/deployments/count"]
     server.answers = {"/deployments": (500, "no such table: deployment")}
-    assert ask_server(server.url) is None
+    assert ask_server(Api(url=server.url)) is None
     server.answers = {"/health": (503, "not yet")}
-    assert ask_server(server.url) is None
+    assert ask_server(Api(url=server.url)) is None
 
 
 def test_a_prefect_server_that_listens_and_says_nothing_is_not_well(mute: str) -> None:
-    assert ask_server(mute) is None
+    assert ask_server(Api(url=mute)) is None
 
 
 def test_nobody_there_is_no_answer() -> None:
-    assert ask_server("http://127.0.0.1:1/api") is None
+    assert ask_server(Api(url="http://127.0.0.1:1/api")) is None
 
 
 def write_scheduler_file(folder: Path, url: str) -> Path:
@@ -79,11 +80,11 @@ def test_a_runner_whose_deployments_are_gone_is_not_well_and_one_whose_server_is
     server: Receiver, tmp_path: Path
 ) -> None:
     file = tmp_path / "runner"
-    ask = AskRunner(Beats(file, most_s=60), server.url)
+    ask = AskRunner(Beats(file, most_s=60), Api(url=server.url))
     assert ask() is None, "it has not said that it is ready"
     beat(file)
     assert ask() is not None
     assert server.asked[-1][1] == "/deployments/name/process-recording/inbox"
     server.answers = {"/deployments": (404, "Deployment not found")}
     assert ask() is None
-    assert AskRunner(Beats(file, most_s=60), "http://127.0.0.1:1/api")() is not None
+    assert AskRunner(Beats(file, most_s=60), Api(url="http://127.0.0.1:1/api"))() is not None
