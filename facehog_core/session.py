@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
-from numpy.typing import NDArray
 
 from .layout import count_frames_per_picture_file
-from .params import HogParams
 from .picture import render_pictures
 from .recipe import Recipe
 from .sealed import check_metadata, check_present, open_group
@@ -53,45 +50,27 @@ def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
     check_present(path, group)
     dataset: xr.Dataset = xr.open_zarr(path, chunks={})
     if "images" not in dataset:
-        dataset["images"] = _lazy_pictures(group)
+        dataset["images"] = _lazy_pictures(group, dataset["histograms"])
     return dataset
 
 
-def _lazy_pictures(group: zarr.Group) -> xr.DataArray:
-    import dask.array as da
-
+def _lazy_pictures(group: zarr.Group, histograms: xr.DataArray) -> xr.DataArray:
     told: dict[str, Any] = dict(group.attrs)
     recipe = Recipe.from_dict(told["recipe"])
     frame_shape = recipe.frame_shape(*(told["source"].get(name, 0) for name in ("width", "height", "rotation")))
-    blocks = da.from_array(
-        _Pictures(histograms=group["histograms"], params=recipe.hog, frame_shape=frame_shape),
-        # Blocks as the files of pictures that are stored: whoever asks for one picture pays for a few.
-        chunks=(count_frames_per_picture_file(frame_shape, told["plan"]["frames_per_inner_chunk"]), *frame_shape),
-        name=f"pictures-{told['run_id']}",
+    # Blocks as the files of pictures that are stored: whoever asks for one picture has a few drawn. A shard of
+    # histograms, which they are parts of, is read once for all that are asked for together.
+    step = count_frames_per_picture_file(frame_shape, told["plan"]["frames_per_inner_chunk"])
+    cells = histograms.data.rechunk((step, *histograms.shape[1:]))
+    pictures = cells.map_blocks(
+        render_pictures,
+        recipe.hog,
+        frame_shape,
+        drop_axis=(1, 2, 3),
+        new_axis=(1, 2),
+        chunks=(cells.chunks[0], *frame_shape),
+        dtype=np.float32,
         meta=np.empty((0, 0, 0), np.float32),
+        name=f"pictures-{told['run_id']}",
     )
-    return xr.DataArray(blocks, dims=("frame", "row", "col"), attrs={"long_name": "HOG pictures"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pictures:
-    """Looks like an array of HOG pictures; those that are asked for are drawn from the stored histograms."""
-
-    histograms: Any
-    params: HogParams
-    frame_shape: tuple[int, int]
-
-    ndim = 3
-    dtype = np.dtype(np.float32)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return (self.histograms.shape[0], *self.frame_shape)
-
-    def __getitem__(self, index: tuple[Any, Any, Any]) -> NDArray[np.float32]:
-        frames, rows, cols = index
-        # Dask asks for what is wanted of a block: slices, single frames, lists of frames.
-        numbers = np.arange(self.histograms.shape[0])[frames]
-        cells = self.histograms.oindex[np.atleast_1d(numbers)]
-        pictures = render_pictures(cells, self.params, self.frame_shape)
-        return pictures.reshape(*numbers.shape, *self.frame_shape)[..., rows, cols]
+    return xr.DataArray(pictures, dims=("frame", "row", "col"), attrs={"long_name": "HOG pictures"})
