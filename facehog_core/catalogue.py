@@ -82,12 +82,16 @@ class Catalogue:
         self._database = Database(url, create=create)
         if create and (path := self._database.path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        make_ready(self._database, create=create)
+        try:
+            make_ready(self._database, create=create)
+        except BaseException:
+            self._database.close()
+            raise
 
     @property
     def location(self) -> str:
-        """Where the catalogue is: what locks are named after."""
-        return self._database.name
+        """Where the catalogue is: what locks are named after. It holds the password of a server."""
+        return self._database.location
 
     def close(self) -> None:
         """Let go of the database."""
