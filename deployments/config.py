@@ -22,7 +22,7 @@ from .doors import is_loopback
 from .tables import DaskConfig, HealthConfig, HogConfig, InboxConfig, NotifyConfig, PrefectConfig, SensorConfig
 
 ENV_PREFIX = "FACEHOG_"
-SQLITE = "sqlite:///"
+SQLITE, POSTGRESQL = "sqlite:///", "postgresql://"
 
 
 class Config(BaseSettings):
@@ -33,7 +33,8 @@ class Config(BaseSettings):
     store: Path = Field(Path("store"), description="a folder")
     catalogue: str = Field(
         f"{SQLITE}catalogue.db",
-        description=f"a SQLite file, such as {SQLITE}catalogue.db or {SQLITE}/data/catalogue.db",
+        description=f"a SQLite file, such as {SQLITE}catalogue.db or {SQLITE}/data/catalogue.db, or a database of "
+        "PostgreSQL, such as postgresql://user@host/name",
     )
     images: bool = Field(False, description="true or false")
     inbox: tuple[InboxConfig, ...] = Field(
@@ -51,8 +52,8 @@ class Config(BaseSettings):
     @field_validator("catalogue")
     @classmethod
     def _check_catalogue(cls, url: str) -> str:
-        if not url.removeprefix(SQLITE) or not url.startswith(SQLITE):
-            raise ValueError("no SQLite file")
+        if not any(url.startswith(kind) and url != kind for kind in (SQLITE, POSTGRESQL)):
+            raise ValueError("neither a SQLite file nor a database of PostgreSQL")
         return url
 
     @model_validator(mode="after")
@@ -63,7 +64,7 @@ class Config(BaseSettings):
         resolved = {
             "store": _resolve(self.store, self.home),
             "inbox": tuple(box.model_copy(update={"path": _resolve(box.path, self.home)}) for box in self.inbox),
-            "catalogue": f"{SQLITE}{_resolve(Path(self.catalogue.removeprefix(SQLITE)), self.home)}",
+            "catalogue": f"{SQLITE}{_resolve(file, self.home)}" if (file := self.catalogue_file) else self.catalogue,
             "dask": self.dask.model_copy(update={"scheduler": scheduler}),
         }
         for name, value in resolved.items():
@@ -109,9 +110,9 @@ class Config(BaseSettings):
         return self.home / ".facehog"
 
     @property
-    def catalogue_file(self) -> Path:
-        """The catalogue's file."""
-        return Path(self.catalogue.removeprefix(SQLITE))
+    def catalogue_file(self) -> Path | None:
+        """The catalogue's file; None if it is on a server."""
+        return Path(self.catalogue.removeprefix(SQLITE)) if self.catalogue.startswith(SQLITE) else None
 
     def inboxes(self) -> list[Inbox]:
         """Return the inboxes as the core knows them."""

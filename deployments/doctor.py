@@ -179,7 +179,7 @@ def _examine_store(config: Config) -> Iterator[Finding]:
 
 
 def _examine_catalogue(config: Config) -> Finding:
-    subject = f"catalogue {config.catalogue}"
+    subject = f"catalogue {config.catalogue_file or 'in PostgreSQL'}"
     try:
         with Catalogue(config.catalogue) as catalogue:
             files = catalogue.files().values()

@@ -156,7 +156,7 @@ def measure_health(config: Config, parts: list[Part], *, is_up: bool, problems: 
 
 
 def _count_files(config: Config) -> Files:
-    if not config.catalogue_file.exists():
+    if config.catalogue_file and not config.catalogue_file.exists():
         return Files()
     day_ago = (now() - A_DAY).astimezone(UTC).isoformat(timespec="seconds")
     with Catalogue(config.catalogue) as catalogue:

@@ -8,7 +8,8 @@ TEMPLATE = """\
 # FACEHOG_STORE=/data/store, FACEHOG_HOG__ORIENTATIONS=9, FACEHOG_INBOX='[{"path": "/data/inbox"}]'.
 
 store = "store"                              # where <recording stem>/<run id>.zarr go
-catalogue = "sqlite:///catalogue.db"         # on a disk of this machine, not on a share
+catalogue = "sqlite:///catalogue.db"         # on a disk of this machine, not on a share; for more than one machine
+                                             # "postgresql://user@host/name" (its password in ~/.pgpass)
 images = false                               # write HOG pictures too (large; they can be rendered at any time)
 
 [[inbox]]                                    # repeat this table for each folder in which recordings land

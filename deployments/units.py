@@ -98,7 +98,9 @@ def _limit(config: Config, *, of_user: bool) -> str:
     """Return what the service may not do."""
     if of_user:
         return "NoNewPrivileges=yes\n"
-    folders = {config.home, config.store, config.catalogue_file.parent}
+    folders = {config.home, config.store}
+    if config.catalogue_file:
+        folders.add(config.catalogue_file.parent)
     written = sorted(folder for folder in folders if not any(above in folders for above in folder.parents))
     read = [inbox.path for inbox in config.inbox if any(inbox.path.is_relative_to(folder) for folder in written)]
     text = HARDENING + "".join(f"ReadWritePaths={_quote(folder)}\n" for folder in written)

@@ -276,7 +276,8 @@ def _end_leftovers(config: Config, paths: ServicePaths) -> None:
     shutil.rmtree(paths.ready, ignore_errors=True)
     paths.ready.mkdir(parents=True)
     paths.prefect.mkdir(exist_ok=True)
-    remove_idle(str(config.catalogue_file))
+    if config.catalogue_file:
+        remove_idle(str(config.catalogue_file))
 
 
 def find_free_port() -> int:

@@ -84,12 +84,16 @@ class Catalogue:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Otherwise SQLite makes it, such that a group may not write it whatever the umask says.
             path.touch()
-        make_ready(self._database, create=create)
+        try:
+            make_ready(self._database, create=create)
+        except BaseException:
+            self._database.close()
+            raise
 
     @property
     def location(self) -> str:
-        """Where the catalogue is: what locks are named after."""
-        return self._database.name
+        """Where the catalogue is: what locks are named after. It holds the password of a server."""
+        return self._database.location
 
     def close(self) -> None:
         """Let go of the database."""

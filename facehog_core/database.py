@@ -68,6 +68,13 @@ class Database:
         """What it is called in messages: without a password."""
         return str(self.path or self.url)
 
+    @property
+    def location(self) -> str:
+        """What its locks are named after: the file, or the whole URL of a server."""
+        if self.path:
+            return str(self.path)
+        return self.url.set(drivername=POSTGRESQL).render_as_string(hide_password=False)
+
     def close(self) -> None:
         """Let go of the connections."""
         if self._listener:
@@ -147,13 +154,16 @@ def _read_url(url: str) -> URL:
     raise CatalogueError(str(parsed), "the catalogue must be a SQLite file, or a database of PostgreSQL", _WRITE_IT_AS)
 
 
+def no_catalogue(name: str) -> CatalogueError:
+    """Return what is said where there is none yet."""
+    return CatalogueError(
+        name, "there is no catalogue yet", "`facehog up` and `facehog process` make it when they first run."
+    )
+
+
 def _check_file(path: Path, *, create: bool) -> None:
     if not create and not path.exists():
-        raise CatalogueError(
-            path,
-            "there is no catalogue yet",
-            "`facehog up` and `facehog process` make it when they first run.",
-        )
+        raise no_catalogue(str(path))
     if is_network(kind := name_filesystem(path)):
         raise CatalogueError(
             path,

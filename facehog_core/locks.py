@@ -1,7 +1,8 @@
-"""Locks between the processes of one machine that vanish with the process that holds them.
+"""Locks that vanish with the process that holds them.
 
 They answer two questions: who may work on this file now, and is whoever said so still alive. They lie beside
-the catalogue, on a local disk, because that is where every flow runs that writes to it.
+the catalogue, on a local disk, because that is where every flow runs that writes to it; those of a catalogue on a
+server are kept there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from pathlib import Path
 
 import xxhash
 from filelock import FileLock, Timeout
+
+from . import server_locks
+
+
+def _is_on_server(catalogue: str) -> bool:
+    return catalogue.startswith("postgresql:")
 
 
 def _folder(catalogue: str) -> Path:
@@ -31,10 +38,14 @@ def hold(catalogue: str, name: str) -> Iterator[None]:
     Parameters
     ----------
     catalogue : str
-        File of the catalogue.
+        File of the catalogue, or its URL on a server.
     name : str
         A recording's path, or a run's name.
     """
+    if _is_on_server(catalogue):
+        with server_locks.hold(catalogue, name):
+            yield
+        return
     _folder(catalogue).mkdir(parents=True, exist_ok=True)
     with FileLock(_file(catalogue, name)):
         yield
@@ -42,6 +53,8 @@ def hold(catalogue: str, name: str) -> Iterator[None]:
 
 def is_held(catalogue: str, name: str) -> bool:
     """Say whether a living process works on something."""
+    if _is_on_server(catalogue):
+        return server_locks.is_held(catalogue, name)
     file = _file(catalogue, name)
     if not file.exists():
         return False

@@ -45,7 +45,13 @@ def make_ready(database: Database, *, create: bool = False) -> None:
     with database.connect() as connection:
         found = find_revision(connection)
         is_empty = not inspect(connection).get_table_names() if found is None else False
-    if found is None and not (create and is_empty):
+    if is_empty and not create:
+        raise CatalogueError(
+            database.name,
+            "there is no catalogue yet",
+            "`facehog up` and `facehog process` make it when they first run.",
+        )
+    if found is None and not is_empty:
         raise CatalogueError(
             database.name, "this is no catalogue of facehog", "Set `catalogue` to a database of its own."
         )

@@ -13,7 +13,6 @@ from prefect.states import Completed, Failed
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.provenance import RunRecord
-from facehog_core.schema import Fate
 from facehog_core.verifications import note_verification, order_by_age, read_history
 from facehog_core.verify import Verdict, verify_store
 
@@ -38,7 +37,7 @@ def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES) -> State[A
         Failed, if a store or recording is not as it was; the message says which.
     """
     with Catalogue(catalogue) as records:
-        finished = {record.store: record for record in records.find({"state": Fate.FINISHED}) if record.store}
+        finished = {record.store: record for record in records.records("state=finished") if record.store}
     began_s, verdicts = time.monotonic(), []
     for store in order_by_age(finished):
         if verdicts and time.monotonic() - began_s > 60 * most_minutes:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
+from postgresql import find_obstacle, make_schema, running_server
 from skimage.feature import _hog
+from sqlalchemy import URL
 
 # The same examples each time, and no verdict from the machine's speed.
 # For a real search: pytest --hypothesis-profile=search
@@ -51,6 +54,28 @@ def write_form(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return written[form]
 
     return write
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[URL]:
+    """Return the URL of a database in a server of PostgreSQL of the tests' own."""
+    if (obstacle := find_obstacle()) is not None:
+        pytest.skip(obstacle)
+    with running_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def make_catalogue_url(request: pytest.FixtureRequest) -> Callable[[str, Path], str]:
+    """Return a function that says, of a kind of database and a folder, where a new catalogue may be."""
+    numbers = count()
+
+    def make(kind: str, folder: Path) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{folder / f'catalogue{next(numbers) or str()}.db'}"
+        return make_schema(request.getfixturevalue("postgresql"), f"catalogue_{next(numbers)}")
+
+    return make
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_a_recording_that_is_replaced_in_mid_run_leaves_nothing_and_is_taken_up_
 
     assert lab.process(path).is_completed()
     with Catalogue(lab.catalogue) as catalogue:
-        (made,) = catalogue.find({"state": "finished"})
+        (made,) = catalogue.records("state=finished")
     assert made.digest == digest_file(path)
 
 

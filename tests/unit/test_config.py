@@ -149,7 +149,7 @@ def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pyte
         ("[dask]\nn_workers = 'all'", ["dask.n_workers = 'all'", "auto"]),
         ("[prefect]\nport = 70000", ["prefect.port = 70000"]),
         ("[sensor]\ninterval_s = 0", ["sensor.interval_s = 0"]),
-        ("catalogue = 'postgresql://h/db'", ["catalogue", "sqlite:///"]),
+        ("catalogue = 'mysql://h/db'", ["catalogue", "sqlite:///", "postgresql://"]),
         ("home = '/'", ["unknown key home"]),
         ("store = = 1", ["TOML", "line 1"]),
     ],

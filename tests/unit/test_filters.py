@@ -175,9 +175,13 @@ def make_records() -> list[RunRecord]:
 RECORDS = make_records()
 
 
-@pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
-    with Catalogue(f"sqlite:///{tmp_path_factory.mktemp('filters') / 'catalogue.db'}", create=True) as made:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def catalogue(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    make_catalogue_url: Callable[[str, Path], str],
+) -> Iterator[Catalogue]:
+    with Catalogue(make_catalogue_url(request.param, tmp_path_factory.mktemp("filters")), create=True) as made:
         for record in RECORDS:
             made.record(record)
         made.set_fate(Path("/data/0/new.mp4"), Fate.WAITING, "is new", signature=LOOK)

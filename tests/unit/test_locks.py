@@ -9,6 +9,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from facehog_core.locks import hold, is_held, remove_idle
 
@@ -18,8 +19,16 @@ needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="a process is fo
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path) -> str:
+def file(tmp_path: Path) -> str:
     return str(tmp_path / "catalogue.db")
+
+
+@pytest.fixture(params=["file", "server"])
+def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "file":
+        return str(tmp_path / "catalogue.db")
+    url: URL = request.getfixturevalue("postgresql")
+    return url.render_as_string(hide_password=False)
 
 
 def test_what_is_held_is_held_until_the_end_of_the_context(catalogue: str) -> None:
@@ -27,7 +36,6 @@ def test_what_is_held_is_held_until_the_end_of_the_context(catalogue: str) -> No
     with hold(catalogue, RECORDING):
         assert is_held(catalogue, RECORDING)
         assert not is_held(catalogue, "another")
-        assert not is_held(f"{catalogue}.another", RECORDING)
     assert not is_held(catalogue, RECORDING)
 
 
@@ -81,33 +89,31 @@ def test_it_vanishes_with_the_process_that_held_it(catalogue: str) -> None:
     assert not is_held(catalogue, RECORDING)
 
 
-def test_asking_leaves_no_file_and_those_of_the_past_are_removed_but_what_is_held_stays(catalogue: str) -> None:
-    folder = Path(f"{catalogue}.locks")
-    assert remove_idle(catalogue) == 0
-    assert not is_held(catalogue, RECORDING)
+def test_asking_leaves_no_file_and_those_of_the_past_are_removed_but_what_is_held_stays(file: str) -> None:
+    folder = Path(f"{file}.locks")
+    assert remove_idle(file) == 0
+    assert not is_held(file, RECORDING)
     assert not folder.exists()
     for number in range(5):
-        with hold(catalogue, f"m{number}.mp4"):
+        with hold(file, f"m{number}.mp4"):
             pass
-    with hold(catalogue, RECORDING):
-        assert remove_idle(catalogue) == 5
-        assert is_held(catalogue, RECORDING)
-    assert remove_idle(catalogue) == 1
+    with hold(file, RECORDING):
+        assert remove_idle(file) == 5
+        assert is_held(file, RECORDING)
+    assert remove_idle(file) == 1
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that somebody has open")
-def test_nobody_can_take_a_lock_while_its_file_is_being_removed(
-    catalogue: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with hold(catalogue, RECORDING):
+def test_nobody_can_take_a_lock_while_its_file_is_being_removed(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hold(file, RECORDING):
         pass
     was_held, unlink = [], Path.unlink
 
     def look_and_unlink(path: Path) -> None:
-        was_held.append(is_held(catalogue, RECORDING))
+        was_held.append(is_held(file, RECORDING))
         unlink(path)
 
     monkeypatch.setattr(Path, "unlink", look_and_unlink)
-    assert remove_idle(catalogue) == 1
+    assert remove_idle(file) == 1
     assert was_held == [True]
