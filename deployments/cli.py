@@ -10,7 +10,7 @@ import typer
 
 from facehog_core.errors import FacehogError
 
-from .commands import ask, check, compare, export, operate, process, service
+from .commands import ask, check, compare, export, operate, process, reproduce, service
 from .commands.common import FAILED, status_of
 from .display import console, print_error, print_json
 
@@ -37,6 +37,7 @@ for command in (
     ask.why,
     compare.diff,
     check.verify,
+    reproduce.reproduce,
     export.export,
     service.doctor,
 ):

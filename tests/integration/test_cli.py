@@ -79,7 +79,10 @@ def test_init_writes_a_configuration_that_is_valid_and_refuses_to_overwrite_it(r
     assert "there is a configuration already" in again.err
 
 
-COMMANDS = ("init", "up", "demo", "process", "probe", "find", "show", "why", "diff", "verify", "export", "doctor")
+COMMANDS = (
+    *("init", "up", "demo", "process", "probe", "find", "show", "why", "diff", "verify", "reproduce", "export"),
+    "doctor",
+)
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], *([name, "--help"] for name in COMMANDS)])

@@ -59,6 +59,7 @@ CORE_ORDER = (
     {"lookout"},
     {"describe_again"},
     {"verify"},
+    {"reproduce"},
     {"exporting", "export_times"},
     {"export_csv", "export_mat", "export_npz", "export_nwb", "export_parquet"},
     {"export"},
