@@ -39,6 +39,7 @@ for command in (
     check.verify,
     reproduce.reproduce,
     export.export,
+    export.provenance,
     service.doctor,
 ):
     app.command()(command)

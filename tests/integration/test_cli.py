@@ -80,7 +80,10 @@ def test_init_writes_a_configuration_that_is_valid_and_refuses_to_overwrite_it(r
 
 
 COMMANDS = (
-    *("init", "up", "demo", "process", "probe", "find", "show", "why", "diff", "verify", "reproduce", "export"),
+COMMANDS = (
+    *("init", "up", "demo", "process", "probe", "find", "show", "why", "diff", "verify", "reproduce", "export", "provenance"),
+    "doctor",
+)
     "doctor",
 )
 
