@@ -80,11 +80,8 @@ def test_init_writes_a_configuration_that_is_valid_and_refuses_to_overwrite_it(r
 
 
 COMMANDS = (
-COMMANDS = (
-    *("init", "up", "demo", "process", "probe", "find", "show", "why", "diff", "verify", "reproduce", "export", "provenance"),
-    "doctor",
-)
-    "doctor",
+    *("init", "up", "demo", "process", "probe", "find", "show", "why", "diff", "verify", "reproduce", "export"),
+    *("provenance", "doctor"),
 )
 
 
