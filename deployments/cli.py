@@ -40,6 +40,7 @@ for command in (
     check.verify,
     reproduce.reproduce,
     export.export,
+    export.provenance,
     service.doctor,
 ):
     app.command()(command)

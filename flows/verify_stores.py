@@ -18,6 +18,7 @@ from facehog_core.verify import Verdict, verify_store
 
 # A night's work: what is begun is ended.
 MOST_MINUTES = 120.0
+_FINISHED = "state=finished"
 
 
 @flow(name="verify-stores")
@@ -36,13 +37,13 @@ def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES) -> State[A
     State
         Failed, if a store or recording is not as it was; the message says which.
     """
-    with Catalogue(catalogue) as records:
-        finished = {record.store: record for record in records.records("state=finished") if record.store}
     began_s, verdicts = time.monotonic(), []
-    for store in order_by_age(finished):
-        if verdicts and time.monotonic() - began_s > 60 * most_minutes:
-            break
-        verdicts.append(verify_run(finished[store]))
+    with Catalogue(catalogue) as records:
+        finished = {Path(store): run_id for run_id, store in records.rows(_FINISHED, columns=("run", "store"))}
+        for store in order_by_age(finished):
+            if verdicts and time.monotonic() - began_s > 60 * most_minutes:
+                break
+            verdicts.append(verify_run(records.run(finished[store])))
     wrong = [verdict for verdict in verdicts if not verdict.is_sound]
     told = f"{len(verdicts)} of {len(finished)} stores were verified"
     if not wrong:

@@ -1,4 +1,4 @@
-"""Export runs to the forms that others read."""
+"""Export runs, and where they come from, to the forms that others read."""
 
 from __future__ import annotations
 
@@ -68,6 +68,21 @@ def export(
     else:
         console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB", markup=False, soft_wrap=True)
         print_warnings(remarks)
+
+
+def provenance(
+    run: Annotated[str, typer.Argument(help="Name of a run, or its beginning.")],
+    config: ConfigOption = None,
+) -> None:
+    """Write an RO-Crate beside a run's store: where it and the recording's other runs come from, for any program."""
+    from facehog_core.crate import write_crate
+
+    loaded, _ = configure(config)
+    with Catalogue(loaded.catalogue) as catalogue:
+        record = catalogue.run(run)
+    if record.store is None:
+        raise ExportError(run, f"the run is {record.state}: {record.reason}", "Finished runs have a provenance.")
+    console.print(str(write_crate(record.store.parent)), markup=False, soft_wrap=True)
 
 
 def _split(text: str) -> tuple[str, str]:

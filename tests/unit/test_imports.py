@@ -61,6 +61,7 @@ CORE_ORDER = (
     {"verify"},
     {"reproduce"},
     {"exporting", "export_times"},
+    {"crate"},
     {"export_csv", "export_mat", "export_npz", "export_nwb", "export_parquet"},
     {"export"},
     {"__init__"},
