@@ -22,8 +22,9 @@ from facehog_core.choices import find_orphans
 from facehog_core.cores import count_cores
 from facehog_core.errors import CatalogueError
 from facehog_core.filesystems import is_network, name_filesystem
+from facehog_core.patience import within
 from facehog_core.provenance import PACKAGES, describe_host, describe_software
-from facehog_core.scan import scan_inbox
+from facehog_core.scan import Scan, scan_inbox
 from flows.cluster import LOOPBACK
 
 from .config import Config
@@ -35,6 +36,8 @@ from .tables import InboxConfig
 
 # A share's clock that is off by more makes its times useless to compare with ours; seconds.
 CLOCK_TOLERANCE_S = 2.0
+# How long a share may take to answer, seconds: 10,000 files of a slow one take as long.
+ANSWER_S = 20.0
 # Files of a kind that are named.
 N_NAMED = 5
 
@@ -69,8 +72,8 @@ def examine(config: Config, config_file: Path | None) -> list[Finding]:
     return [
         _examine_config(config_file),
         *_examine_software(),
-        *(finding for inbox in config.inbox for finding in _examine_inbox(inbox)),
-        *_examine_store(config),
+        *(finding for inbox in config.inbox for finding in _look_at_inbox(inbox)),
+        *_look_at_store(config),
         _examine_catalogue(config),
         _examine_prefect(config),
         *_examine_dask(config),
@@ -111,23 +114,35 @@ def _examine_software() -> Iterator[Finding]:
     yield Finding(verdict="good", subject="machine", fact=f"{platform.platform()}, {count_cores()} cores")
 
 
-def _examine_inbox(inbox: InboxConfig) -> Iterator[Finding]:
+def _look_at_inbox(inbox: InboxConfig) -> list[Finding]:
     subject = f"inbox {inbox.path}"
     try:
-        found = scan_inbox(inbox.path, inbox.patterns).paths
+        return within(ANSWER_S, lambda: list(_examine_inbox(inbox, subject)))
+    except TimeoutError as error:
+        fact, remedy = str(error.strerror), "Its share hangs, or is very slow: mount it again. `facehog up` goes on."
     except OSError as error:
-        yield Finding(
-            verdict="bad",
-            subject=subject,
-            fact=f"cannot be listed: {error.strerror}",
-            remedy="Make it, mount the share, or mend `path` under [[inbox]]; `facehog up` goes on looking.",
-        )
-        return
+        fact = f"cannot be listed: {error.strerror}"
+        remedy = "Make it, mount the share, or mend `path` under [[inbox]]; `facehog up` goes on looking."
+    return [Finding(verdict="bad", subject=subject, fact=fact, remedy=remedy)]
+
+
+def _look_at_store(config: Config) -> list[Finding]:
+    try:
+        return within(ANSWER_S, lambda: list(_examine_store(config)))
+    except OSError as error:
+        fact, remedy = str(error.strerror), "Mount its share again, or set `store` elsewhere."
+        return [Finding(verdict="bad", subject=f"store {config.store}", fact=fact, remedy=remedy)]
+
+
+def _examine_inbox(inbox: InboxConfig, subject: str) -> Iterator[Finding]:
+    scan = scan_inbox(inbox.path, inbox.patterns, depth=inbox.depth)
+    found = scan.paths
     kind = name_filesystem(inbox.path)
     way = "looks alone (events of a share are not to be had)" if is_network(kind) else "events and looks"
     yield Finding(
         verdict="good", subject=subject, fact=f"{len(found)} recordings; {kind} file system, watched by {way}"
     )
+    yield from _examine_left_out(subject, scan)
     yield from _examine_sidecars(inbox.path, found)
     if (skew_s := _measure_skew(inbox.path)) is not None and abs(skew_s) > CLOCK_TOLERANCE_S:
         yield Finding(
@@ -136,6 +151,15 @@ def _examine_inbox(inbox: InboxConfig) -> Iterator[Finding]:
             fact=f"its clock is {skew_s:+.1f} s off ours",
             remedy="Files settle by our own clock, so nothing is lost; mend the share's clock all the same.",
         )
+
+
+def _examine_left_out(subject: str, scan: Scan) -> Iterator[Finding]:
+    """Find what nobody will ever take up, unless somebody is told."""
+    left_out = [*scan.remarks, *(f"{path} is left out: {said}" for path, said in scan.unread.items())]
+    for remark in left_out[:N_NAMED]:
+        yield Finding(verdict="look", subject=subject, fact=remark)
+    if len(left_out) > N_NAMED:
+        yield Finding(verdict="look", subject=subject, fact=f"{len(left_out) - N_NAMED} more are left out")
 
 
 def _examine_sidecars(inbox: Path, recordings: Iterable[Path]) -> Iterator[Finding]:

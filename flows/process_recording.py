@@ -16,6 +16,7 @@ from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
 from prefect.futures import as_completed
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from prefect.states import Completed, Failed
 from prefect_dask import DaskTaskRunner
 
@@ -55,7 +56,8 @@ def _name_flow_run() -> str:
     flow_run_name=_name_flow_run,
     # It is not kept. Where it would be is said nevertheless: otherwise each run asks Prefect's server for that thrice.
     persist_result=False,
-    result_storage=Path("results"),
+    # An error is kept all the same: not in the working folder.
+    result_storage=PREFECT_LOCAL_STORAGE_PATH.value(),
 )
 def process_recording(
     path: Path,

@@ -13,10 +13,14 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
 from facehog_core.inbox import Inbox
 from facehog_core.lookout import Lookout
+from facehog_core.patience import within
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import take_up
 from flows.cluster import Cluster
 from flows.launcher import PrefectLauncher
+
+# How long one look may take, seconds: at night there is time.
+ANSWER_S = 1800.0
 
 
 @flow(name="reconcile-inboxes")
@@ -53,11 +57,12 @@ def reconcile_inbox(inbox: Inbox, store: Path, catalogue: str, cluster: Cluster)
     """Look at one inbox until what stands still in it has been seen to do so."""
     with Catalogue(catalogue, create=True) as records:
         launcher = PrefectLauncher(store=store, catalogue=catalogue, location=records.location, cluster=cluster)
-        lookout = Lookout(inbox, records)
-        n_asked, _ = take_up(lookout.look(launcher), records, launcher)
-        time.sleep(inbox.settle_s)
-        n_settled, _ = take_up(lookout.look(launcher), records, launcher)
-        n_asked += n_settled
+        lookout, n_asked = Lookout(inbox, records), 0
+        for pause_s in (0.0, inbox.settle_s):
+            time.sleep(pause_s)
+            # A share that hangs must not keep a flow's host from other runs for ever.
+            dues = within(ANSWER_S, lambda: lookout.look(launcher))
+            n_asked += take_up(dues, records, launcher)[0]
     get_run_logger().info("%s: %d runs asked for", inbox.path, n_asked)
     return n_asked
 

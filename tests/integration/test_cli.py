@@ -16,8 +16,11 @@ from typing import NamedTuple
 import pytest
 from barcode import write_recording
 from lab import Lab
+from mounts import can_mount
 from runs import BEGUN, make_hogs, make_paths, make_work, shards_of
+from share import Share
 
+from deployments import doctor
 from deployments.choices import check_shared_timestamps
 from deployments.cli import app, main
 from deployments.commands.process import last_record
@@ -291,6 +294,30 @@ def test_doctor_finds_what_is_wrong_and_says_what_to_do(run: Run, tmp_path: Path
     assert "mount the share" in bad["remedy"]
 
 
+@pytest.mark.skipif(not can_mount(), reason="mounts a share: on Linux, as root, with FUSE")
+def test_doctor_says_which_share_hangs_and_which_kind_the_others_are(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "ANSWER_S", 0.5)
+    folders = [tmp_path / name for name in ("server", "hung", "local")]
+    for folder in folders:
+        folder.mkdir()
+    (tmp_path / "facehog.toml").write_text("".join(f'[[inbox]]\npath = "{name}"\n' for name in ("hung", "local")))
+    (tmp_path / "local" / "link.mp4").symlink_to("nowhere.mp4")
+    share = Share(folders[0], folders[1])
+    share.attach()
+    try:
+        with share.hanging():
+            findings = json.loads((answer := run("doctor", "--json")).out)
+    finally:
+        share.detach()
+    assert answer.status == 1
+    told = {finding["fact"]: finding for finding in findings if "inbox" in finding["subject"]}
+    assert told["does not answer within 0.5 s"]["verdict"] == "bad"
+    assert [fact for fact in told if "watched by events and looks" in fact]
+    assert [fact for fact in told if "is a symbolic link and is left out" in fact]
+
+
 def test_doctor_names_what_is_to_be_done_to_no_recording(run: Run, tmp_path: Path) -> None:
     run("init")
     (tmp_path / "facehog.toml").write_text(TEMPLATE.replace("port = 4200", "port = 0"), "utf-8")
@@ -307,9 +334,9 @@ def test_doctor_names_what_is_to_be_done_to_no_recording(run: Run, tmp_path: Pat
         return [finding["fact"] for finding in findings if "no recording" in finding["fact"]]
 
     assert found() == []
-    for name in ("m12.mp4.facehog.toml", "M13.FACEHOG.TOML"):
+    for name in ("m12.mkv.facehog.toml", "M13.FACEHOG.TOML"):
         (day / name).write_bytes(b"")
-    assert found() == ["what is chosen there reaches no recording: day 1/M13.FACEHOG.TOML, day 1/m12.mp4.facehog.toml"]
+    assert found() == ["what is chosen there reaches no recording: day 1/M13.FACEHOG.TOML, day 1/m12.mkv.facehog.toml"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from barcode import write_recording
 from lab import Lab
-from share import can_mount, mount_tmpfs, unmount
+from mounts import can_mount, mount_tmpfs, unmount
 
 import tasks.chunk
 from facehog_core import Catalogue, Recipe, confirm, open_session

@@ -11,7 +11,7 @@ import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
-from share import can_mount, mount_tmpfs, unmount
+from mounts import can_mount, mount_tmpfs, unmount
 
 from facehog_core import disk
 from facehog_core.disk import check_room, measure_file, measure_room, telling_full_disk, write_durably

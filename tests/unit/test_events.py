@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from share import can_mount, mount_tmpfs, unmount
+from mounts import can_mount, mount_tmpfs, unmount
 from watchdog.events import FileCreatedEvent, FileMovedEvent, FileSystemEvent
 
 from deployments.events import Events

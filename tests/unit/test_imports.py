@@ -38,6 +38,7 @@ CORE_ORDER = (
         "h264",
         "mask",
         "manifest",
+        "patience",
         "seconds",
         "selection",
         "timestamps",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from share import Share, can_mount, mount_tmpfs, unmount
+from mounts import can_mount, mount_tmpfs, unmount
+from share import Share
 
 from deployments import sensor as sensor_module
 from deployments import store_room, watcher
@@ -178,7 +179,7 @@ def test_a_share_that_fails_is_told_once_and_what_waits_stands_still_anew(
         wait_for(lambda: "cannot be looked at" in lab.troubles.get("rig 1", ""), "the word that the share fails")
         n_looks = lab.n_looks
         wait_for(lambda: lab.n_looks > n_looks + 3, "some looks")
-        unmount(share.mount)
+        unmount(share.target)
         share.attach()
         lab.put("server/after.mp4")
         wait_for(lambda: "after.mp4" in lab.launcher.paths, "the next recording")

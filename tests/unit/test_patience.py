@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from facehog_core.patience import within
+
+
+def test_what_answers_in_time_is_heard() -> None:
+    assert within(60, lambda: 5) == 5
+    assert within(60, lambda: None) is None
+
+
+def test_what_fails_fails_here() -> None:
+    with pytest.raises(ZeroDivisionError):
+        within(60, lambda: 1 // 0)
+
+
+def test_what_does_not_answer_is_not_waited_for() -> None:
+    never = threading.Event()
+    with pytest.raises(TimeoutError, match=r"does not answer within 0.01 s"):
+        within(0.01, never.wait)
+    never.set()
+
+
+def test_a_process_ends_though_something_does_not_answer() -> None:
+    lines = ("import threading", "from facehog_core.patience import within", "within(0.01, threading.Event().wait)")
+    text = "\n".join(lines)
+    said = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 1
+    assert "TimeoutError" in said.stderr
