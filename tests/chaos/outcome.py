@@ -27,7 +27,7 @@ def check_finished(lab: ServiceLab, recordings: Iterable[Path], expected: Mappin
         assert fingerprint(made[0]) == expected, f"{path.name}: other bytes than an undisturbed run's"
     with Catalogue(f"sqlite:///{lab.catalogue}") as catalogue:
         for path in recordings:
-            runs = [run for run in catalogue.find() if run.path == path]
+            runs = [run for run in catalogue.records() if run.path == path]
             assert [run.state for run in runs] == [Fate.FINISHED], f"{path.name} is recorded as {runs}"
 
 

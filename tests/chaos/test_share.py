@@ -51,7 +51,7 @@ def _land(lab: ServiceLab, share: Share, footage: Footage, moment: random.Random
 
 def _count_runs(lab: ServiceLab) -> int:
     with Catalogue(f"sqlite:///{lab.catalogue}") as catalogue:
-        return sum(run.run_id is not None for run in catalogue.find())
+        return sum(run.run_id is not None for run in catalogue.records())
 
 
 @pytest.mark.fault("the share hangs in mid-run", "facehog waits for it, and goes on")
