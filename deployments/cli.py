@@ -29,6 +29,7 @@ for command in (
     operate.stop,
     operate.service,
     operate.notify,
+    operate.prefect,
     service.demo,
     process.process,
     backfill.backfill,

@@ -37,6 +37,9 @@ def describe_environment(home: Path, api_url: str | None = None, auth_string: st
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         # Receipts on the disk say what is done; Prefect keeps no copies of results.
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+        # Runs that ended long ago leave Prefect's database, which would grow for ever; the catalogue keeps all.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 24 * 3600),
         # A new database on a busy machine.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_CLI_COLORS": "false",

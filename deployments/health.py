@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from facehog_core.catalogue import Catalogue
+from facehog_core.catalogue import Catalogue, StoryEvent
 from facehog_core.errors import CatalogueError
-from facehog_core.provenance import RunRecord, now
+from facehog_core.provenance import now
 from facehog_core.schema import Fate
 
 from .config import Config
@@ -158,31 +158,21 @@ def measure_health(config: Config, parts: list[Part], *, is_up: bool, problems: 
 def _count_files(config: Config) -> Files:
     if config.catalogue_file and not config.catalogue_file.exists():
         return Files()
-    day_ago = (now() - A_DAY).astimezone(UTC).isoformat(timespec="seconds")
     with Catalogue(config.catalogue) as catalogue:
-        under_way = catalogue.records("state=waiting,queued,running")
-        refused = catalogue.records(f"state=failed,quarantined and changed>={day_ago}")
-    waiting = [record for record in under_way if record.state == Fate.WAITING]
-    oldest = min(waiting, key=lambda record: record.changed_at, default=None)
-    return Files(
-        n_waiting=_count(under_way, Fate.WAITING),
-        n_queued=_count(under_way, Fate.QUEUED),
-        n_running=_count(under_way, Fate.RUNNING),
-        n_failed=_count(refused, Fate.FAILED),
-        n_quarantined=_count(refused, Fate.QUARANTINED),
-        oldest_waiting={"path": str(oldest.path), "since": _tell(oldest.changed_at), "reason": oldest.reason}
-        if oldest
-        else None,
-    )
+        lately = now() - A_DAY
+        oldest = catalogue.oldest(Fate.WAITING)
+        return Files(
+            n_waiting=catalogue.count(Fate.WAITING),
+            n_queued=catalogue.count(Fate.QUEUED),
+            n_running=catalogue.count(Fate.RUNNING),
+            n_failed=catalogue.count(Fate.FAILED, lately),
+            n_quarantined=catalogue.count(Fate.QUARANTINED, lately),
+            oldest_waiting=_describe(*oldest) if oldest else None,
+        )
 
 
-def _count(records: list[RunRecord], state: Fate) -> int:
-    # A file, and an earlier run of it, may both be listed.
-    return len({record.path for record in records if record.state == state})
-
-
-def _tell(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")
+def _describe(path: Path, event: StoryEvent) -> dict[str, str]:
+    return {"path": str(path), "since": event.at.isoformat(timespec="seconds"), "reason": event.reason}
 
 
 def measure_free(place: Path) -> int | None:

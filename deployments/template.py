@@ -62,7 +62,7 @@ port = 4200                                  # of the server that `facehog up` s
 # auth_string = "user:password"              # a secret: better FACEHOG_PREFECT__AUTH_STRING
 # api_url = "http://127.0.0.1:4200/api"      # a Prefect server that runs already
 max_runs = 4                                 # recordings that are processed at once; they share the workers
-runner = true                                # false: a worker of yours runs the deployments of prefect.yaml
+runner = true                                # false: a worker of yours runs what `facehog prefect` prints
 
 [sensor]
 interval_s = 10                              # seconds between two looks at the inboxes

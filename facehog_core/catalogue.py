@@ -244,10 +244,19 @@ class Catalogue:
         """Return a number that is another one whenever anybody has written since; asking costs next to nothing."""
         return self._database.stamp()
 
-    def count(self, state: Fate) -> int:
-        """Return how many files are in a state."""
+    def count(self, state: Fate, since: datetime | None = None) -> int:
+        """Return how many files are in a state; all of them, or those that came to it since a moment."""
+        counted = select(func.count()).select_from(File).where(File.state == state)
         with self._database.read() as session:
-            return session.scalar(select(func.count()).select_from(File).where(File.state == state)) or 0
+            return session.scalar(counted if since is None else counted.where(File.changed_at >= since)) or 0
+
+    def oldest(self, state: Fate) -> tuple[Path, StoryEvent] | None:
+        """Return the file that has been in a state for longest, and since when and why; None if there is none."""
+        query = select(File).where(File.state == state).order_by(File.changed_at, File.id).limit(1)
+        with self._database.read() as session:
+            found = session.scalar(query)
+            told = found and StoryEvent(at=found.changed_at, state=state, reason=found.reason)
+            return (Path(found.path), told) if found and told else None
 
     def file(self, path: Path) -> FileRecord | None:
         """Return what is known of one path, or None."""

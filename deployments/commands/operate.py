@@ -17,6 +17,7 @@ from ..config_file import FILE_NAME
 from ..display import console, print_error, print_json, print_pairs, tell_time
 from ..service_paths import ServicePaths
 from .common import DONE, FAILED, ConfigOption, JsonOption, configure, normalise
+from .process import prepare_prefect
 
 if TYPE_CHECKING:
     from ..health import Health, Part
@@ -60,6 +61,15 @@ def notify(config: ConfigOption = None) -> None:
             failed = True
             print_error(str(error))
     raise typer.Exit(FAILED if failed else DONE)
+
+
+def prefect(config: ConfigOption = None) -> None:
+    """Print a prefect.yaml with what facehog.toml sets, for a Prefect server and a worker of your own."""
+    loaded, _ = configure(config)
+    prepare_prefect(loaded, verbose=False)
+    from ..prefect_file import describe_deployments
+
+    sys.stdout.write(describe_deployments(loaded))
 
 
 def service(

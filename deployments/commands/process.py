@@ -110,7 +110,7 @@ def process(
     recipes = {path: choose_for(path) for path in map(normalise, paths)}
     if timestamps:
         check_shared_timestamps({path: recipe.timestamps for path, recipe in recipes.items() if recipe.timestamps})
-    _prepare_prefect(loaded, verbose=verbose)
+    prepare_prefect(loaded, verbose=verbose)
     from ..foreground import process_in_foreground
 
     if not verbose:
@@ -153,7 +153,7 @@ def _parse_frames(frames: str | None, seconds: str | None) -> Selection | None:
     )
 
 
-def _prepare_prefect(config: Config, *, verbose: bool) -> None:
+def prepare_prefect(config: Config, *, verbose: bool) -> None:
     """Set Prefect up before it is imported: the service's server if one is up, else a temporary one."""
     api_url = config.prefect.api_url or find_service(config).get("api_url")
     home = config.state_dir / "prefect"

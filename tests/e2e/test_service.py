@@ -218,7 +218,14 @@ def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: ServiceLab, 
     prefect("deploy", "--all")
     prefect("deploy", "--all")
 
+    written = subprocess.run(
+        [sys.executable, "-m", "deployments.cli", "prefect"], cwd=lab.folder, capture_output=True, text=True, check=True
+    ).stdout
+    (tmp_path / "prefect.yaml").write_text(written.replace("name: inbox\n", "name: written-inbox\n", 1), "utf-8")
+    prefect("deploy", "--name", "written-inbox")
+
     names = {found["name"]: found for found in lab.ask("deployments/filter", {}) if found["id"] not in before}
+    assert names.pop("written-inbox")["parameters"]["store"] == str(lab.folder / "store")
     assert set(names) == {"own-inbox", "own-nightly"}
     assert names["own-inbox"]["entrypoint"] == "flows/process_recording.py:process_recording"
     by_deployment = {"deployments": {"id": {"any_": [names["own-nightly"]["id"]]}}}

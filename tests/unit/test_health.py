@@ -41,6 +41,7 @@ def test_it_counts_what_waits_and_runs_and_what_failed_within_a_day(
     with Catalogue(config.catalogue, create=True) as catalogue:
         for number, state in enumerate([Fate.WAITING, Fate.WAITING, *Fate]):
             catalogue.set_fate(Path(f"/inbox/{number}.mp4"), state, f"reason {number}", signature=LOOK)
+        assert catalogue.oldest(Fate.WAITING) is not None
         oldest = catalogue.records("path=/inbox/0.mp4")[0].changed_at
 
     files = measure_health(config, [], is_up=True).files

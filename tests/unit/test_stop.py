@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from deployments import stop as stop_module
+from deployments.config_file import load_config
+from deployments.doctor import examine
 from deployments.environment import MARK
 from deployments.processes import find_marked
 from deployments.service_paths import ServicePaths
+from deployments.status import find_health
 from deployments.stop import listening_to_stop, stop_service
 
 UP = """
@@ -84,6 +87,10 @@ def test_what_a_killed_one_left_is_ended_and_nothing_is_nothing(paths: ServicePa
     with subprocess.Popen(command, env={**os.environ, MARK: paths.mark}, stdout=subprocess.PIPE) as child:
         assert child.stdout
         child.stdout.readline()
+        config = load_config(None).model_copy(update={"home": paths.state_dir.parent})
+        assert "1 of its processes go on without it" in find_health(config).problems[0]
+        (told,) = [finding for finding in examine(config, None) if finding.subject == "service"]
+        assert "it was killed, and 1 of its processes" in told.fact, "and no other program is blamed for the port"
         assert stop_service(paths) == "facehog was not up; ended 1 processes that a killed one had left"
         child.wait(60)
     assert find_marked(paths.mark) == []

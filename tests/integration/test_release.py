@@ -1,0 +1,94 @@
+"""What is told to Prefect, and written into the catalogue, of runs that a killed service had under way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Running, Scheduled
+
+from deployments.api import Api
+from deployments.config import Config
+from deployments.config_file import load_config
+from deployments.release import release_runs
+from facehog_core import Catalogue
+from facehog_core.locks import hold
+from facehog_core.schema import Fate
+from facehog_core.source import Signature
+
+LOOK = Signature(size_bytes=1, mtime_ns=2, inode=3)
+
+
+@flow(name="process-recording")
+def process_recording() -> None:
+    """Stand in for the flow: its runs are never run here."""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    file = tmp_path / "facehog.toml"
+    file.write_text("", "utf-8")
+    return load_config(file)
+
+
+def ask_for_run(state: type = Running) -> UUID:
+    with get_client(sync_client=True) as client:
+        return client.create_flow_run(process_recording, state=state()).id
+
+
+def state_of(run_id: UUID) -> StateType:
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(run_id).state
+    assert state
+    return state.type
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+@pytest.mark.usefixtures("prefect_server")
+def test_what_nobody_works_on_is_given_back_and_runs_of_others_are_left_alone(config: Config, is_ours: bool) -> None:
+    inbox = config.inbox[0].path
+    dead, outside, held, waiting = inbox / "dead.mp4", inbox.parent / "outside.mp4", inbox / "held.mp4", inbox / "w.mp4"
+    runs = {path: ask_for_run() for path in (dead, outside, held)} | {waiting: ask_for_run(Scheduled)}
+    of_others = ask_for_run()
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        for path, run_id in runs.items():
+            state = Fate.QUEUED if path == waiting else Fate.RUNNING
+            catalogue.set_fate(path, state, "is being read", signature=LOOK, attempt=2, flow_run_id=str(run_id))
+        api = Api(url=str(PREFECT_API_URL.value()))
+        with hold(catalogue.location, str(held)):
+            release_runs(api, config, is_ours=is_ours, timeout_s=60)
+            release_runs(api, config, is_ours=is_ours, timeout_s=60)
+        files = {path: catalogue.file(path) for path in runs}
+    told = {path: (file.state, file.attempt) for path, file in files.items() if file}
+    assert told == {
+        dead: (Fate.WAITING, 0),
+        outside: (Fate.FAILED, 2),
+        held: (Fate.RUNNING, 2),
+        waiting: (Fate.QUEUED, 2),
+    }
+    states = {path: state_of(run_id) for path, run_id in runs.items()}
+    assert states == {
+        dead: StateType.CRASHED,
+        outside: StateType.CRASHED,
+        held: StateType.RUNNING,
+        waiting: StateType.SCHEDULED,
+    }
+    # On a server of its own this service knows that nobody else has runs there.
+    assert state_of(of_others) is (StateType.CRASHED if is_ours else StateType.RUNNING)
+
+
+def test_the_recordings_are_given_back_also_where_no_server_answers(config: Config) -> None:
+    path = config.inbox[0].path / "m12.mp4"
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        catalogue.set_fate(path, Fate.RUNNING, "is being read", signature=LOOK)
+        with pytest.raises(httpx.ConnectError):
+            release_runs(Api(url="http://127.0.0.1:1/api"), config, is_ours=True, timeout_s=1)
+        file = catalogue.file(path)
+    assert file is not None
+    assert file.state is Fate.WAITING
