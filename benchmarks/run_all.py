@@ -17,9 +17,8 @@ from pathlib import Path
 from time import perf_counter
 
 import psutil
-from side_by_side import Report
-
 from results import Outcome, write_results
+from side_by_side import Report
 
 HERE = Path(__file__).parent
 # A benchmark that takes longer hangs: all of them together take half an hour, or some minutes.

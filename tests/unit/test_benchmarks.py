@@ -30,6 +30,7 @@ from pipeline import (
     worker_processes,
 )
 from recordings import ffmpeg_frames, md5_of
+from results import ANSWERED_BY, Outcome, write_results
 from side_by_side import Finding, Measure, Report, compare, describe_machine, order_of_round, take_turns
 
 from facehog_core.chunking import ChunkPlan
@@ -37,7 +38,6 @@ from facehog_core.decode import iter_frames
 from facehog_core.recipe import Recipe
 from facehog_core.session import open_session
 from facehog_core.video import probe
-from results import ANSWERED_BY, Outcome, write_results
 
 SECONDS = st.floats(1e-3, 1e3)
 BENCHMARKS = Path(run_all.__file__).parent
