@@ -137,7 +137,7 @@ def _add_sources(crate: Any, record: RunRecord) -> Iterator[Any]:
         name=record.path.name,
         description="The recording, as it was read",
         contentSize=str(record.size_bytes),
-        contentUrl=record.path.as_uri(),
+        contentUrl=record.path.as_uri() if record.path.is_absolute() else record.path.as_posix(),
         encodingFormat=guess_type(record.path.name)[0] or "application/octet-stream",
         additionalProperty=[
             _add_value(crate, f"#recording-{record.digest}-{name}", name, value)

@@ -23,7 +23,7 @@ READABLE_FORMATS = (1, FORMAT)
 METADATA = "zarr.json"
 # What zarr raises for metadata that it cannot read, and what is raised for attributes that are not as they should be.
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
-_REMEDY = "Remove it, then process the recording again."
+_REMEDY = "Make it anew from its recording, with the choices of then: `facehog process --force PATH`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ from .view import normalise_cells
 # Frames that are described again, unless all are: each may take the decoding of a GOP.
 N_SAMPLED = 8
 
-_MAKE_ANEW = "Move the store away, then process the recording again: `facehog process {path}` makes the same one."
+_MAKE_ANEW = "Make it anew, with the choices of then: `facehog process --force {path}`."
 _NO_PART = "Remove it: it is no part of the store, and nothing of facehog reads it."
 _NO_RECORDING = "Take the store from a backup: without its recording it cannot be made anew."
 _FIND_RECORDING = "Put the recording back as it was (the rig or a backup has it): its store is of that one."

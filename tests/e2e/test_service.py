@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -198,7 +199,7 @@ def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: ServiceLab, 
     # Beside the service's own deployments, under other names.
     before = {found["id"]: found for found in lab.ask("deployments/filter", {})}
     text = (tmp_path / "prefect.yaml").read_text("utf-8")
-    renamed = text.replace("- name: inbox", "- name: own-inbox").replace("- name: nightly", "- name: own-nightly")
+    renamed = re.sub("- name: (inbox|nightly|verify-stores)", r"- name: own-\1", text)
     (tmp_path / "prefect.yaml").write_text(renamed, "utf-8")
     environment = {
         **os.environ,
@@ -226,7 +227,7 @@ def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: ServiceLab, 
 
     names = {found["name"]: found for found in lab.ask("deployments/filter", {}) if found["id"] not in before}
     assert names.pop("written-inbox")["parameters"]["store"] == str(lab.folder / "store")
-    assert set(names) == {"own-inbox", "own-nightly"}
+    assert set(names) == {"own-inbox", "own-nightly", "own-verify-stores"}
     assert names["own-inbox"]["entrypoint"] == "flows/process_recording.py:process_recording"
     by_deployment = {"deployments": {"id": {"any_": [names["own-nightly"]["id"]]}}}
     assert lab.wait_for(lambda: lab.ask("flow_runs/filter", by_deployment), "a run that cron scheduled")

@@ -480,4 +480,4 @@ def test_a_store_that_cannot_be_read_is_told_and_does_not_keep_its_recording_run
     record = lab.record(path)
     assert record.state == Fate.FAILED
     assert "zarr.json is not as it was sealed" in record.reason
-    assert record.reason.endswith("Remove it, then process the recording again.")
+    assert record.reason.endswith("`facehog process --force PATH`.")

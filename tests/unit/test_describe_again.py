@@ -156,7 +156,7 @@ def test_a_store_that_is_damaged_says_what_to_do_by_whether_its_recording_is_the
     for path in (copy, store):
         truncate(path / "corrupt" / "c" / "0")
 
-    assert "facehog process" in verdict_of(copy).findings[0].remedy
+    assert "facehog process --force /" in verdict_of(copy).findings[0].remedy
     assert "backup" in verdict_of(store).findings[0].remedy
 
 
