@@ -10,7 +10,7 @@ import typer
 
 from facehog_core.errors import FacehogError
 
-from .commands import ask, backfill, check, compare, export, operate, process, reproduce, service
+from .commands import ask, backfill, check, compare, export, keep, operate, process, reproduce, service
 from .commands.common import FAILED, status_of
 from .display import console, print_error, print_json
 
@@ -45,6 +45,7 @@ for command in (
     service.doctor,
 ):
     app.command()(command)
+app.add_typer(keep.app, name="catalogue")
 
 
 def main() -> None:

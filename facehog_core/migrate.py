@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -105,7 +105,7 @@ def _change_within(session: Session) -> None:
     connection = session.connection()
     found = find_revision(connection)
     if found is None:
-        Base.metadata.create_all(connection)
+        _copy_metadata().create_all(connection)
         connection.execute(text(_VERSION_TABLE))
         connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": REVISION})
     elif found != REVISION:
@@ -113,6 +113,14 @@ def _change_within(session: Session) -> None:
     if connection.dialect.name == "sqlite":
         # For facehogs that look for no revision: they refuse what is newer than they are.
         connection.exec_driver_sql(f"PRAGMA user_version = {int(REVISION)}")
+
+
+def _copy_metadata() -> MetaData:
+    """Copy what the tables are: on a server SQLAlchemy adds some constraints later, and for ever after in no table."""
+    copy = MetaData(naming_convention=Base.metadata.naming_convention)
+    for table in Base.metadata.tables.values():
+        table.to_metadata(copy)
+    return copy
 
 
 def _upgrade(connection: Connection, found: str) -> None:

@@ -149,6 +149,25 @@ def test_an_error_is_json_too_where_json_is_asked_for(run: Run, processed: Path)
         assert told["fact"] in answer.err
 
 
+def test_the_catalogue_is_kept_lost_and_made_again(run: Run, lab: Lab, processed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "catalogue.db"
+    columns = ["--columns", "name,run,state,frames,store", "--csv"]
+    found = run("find", *columns).out
+    for name in ("backup.db", "runs.csv", "all.db"):
+        assert run("catalogue", "backup" if name == "backup.db" else "export", name).status == 0
+    assert run("catalogue", "export", "runs.xls").status == 2
+    assert run("catalogue", "rebuild").status == 1, "there is one"
+    for words in (["rebuild"], ["restore", "backup.db"]):
+        file.rename(tmp_path / f"lost-by-{words[0]}.db")
+        assert run("catalogue", *words).status == 0
+        assert run("find", *columns).out == found
+    (lab.folder / "store" / "broken" / "1.zarr").mkdir(parents=True)
+    file.rename(tmp_path / "lost.db")
+    broken = run("catalogue", "rebuild")
+    assert (broken.status, "1.zarr: " in broken.err) == (1, True)
+    assert "of 0 files" in run("catalogue", "identify").out
+
+
 def test_two_runs_are_compared(run: Run, lab: Lab, processed: Path) -> None:
     lab.process(processed, replace(Recipe(), with_images=True))
     lab.process(processed, replace(Recipe(), downsample=2))

@@ -14,7 +14,7 @@ FILES = sorted(file for layer in LAYERS for file in (REPOSITORY / layer).glob("*
 
 # What the core must run without, so that a notebook can use all of it.
 ORCHESTRATION = {"prefect", "prefect_dask", "distributed", "watchdog"}
-DATABASE = {"schema", "database", "migrate", "migrations", "rows", "files", "queries", "catalogue"}
+DATABASE = {"schema", "database", "migrate", "migrations", "rows", "files", "queries", "catalogue", "archive"}
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
@@ -62,7 +62,7 @@ CORE_ORDER = (
     {"verify"},
     {"reproduce"},
     {"exporting", "export_times"},
-    {"crate"},
+    {"crate", "archive"},
     {"export_csv", "export_mat", "export_npz", "export_nwb", "export_parquet"},
     {"export"},
     {"__init__"},

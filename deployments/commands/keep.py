@@ -1,0 +1,88 @@
+"""Keep the catalogue: backups, restoring, copies for others, making it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.errors import ConfigError
+
+from ..display import aside, console
+from .common import DONE, FAILED, ConfigOption, configure
+
+app = typer.Typer(no_args_is_help=True, help="Keep the catalogue: backup, restore, export, rebuild, identify.")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="A new SQLite file, whatever database the catalogue is in.")],
+    config: ConfigOption = None,
+) -> None:
+    """Write all that is in the catalogue into a file, also while facehog works."""
+    from facehog_core.archive import back_up
+
+    loaded, _ = configure(config)
+    back_up(loaded.catalogue, file)
+    console.print(f"all that is in the catalogue is in {file}", markup=False)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `catalogue backup` wrote, or facehog before it upgraded.")],
+    config: ConfigOption = None,
+) -> None:
+    """Make the catalogue of a backup. One that is there must be renamed before."""
+    from facehog_core.archive import restore as restore_backup
+
+    loaded, _ = configure(config)
+    restore_backup(file, loaded.catalogue)
+    console.print(f"the catalogue is as it was in {file}", markup=False)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Ends in .parquet or .csv; or in .db, for a copy of all tables.")],
+    where: Annotated[list[str] | None, typer.Argument(metavar="[FILTER...]")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write the catalogue to a file for those who must not write to it; an earlier one is replaced."""
+    from facehog_core.archive import EXPORTS, back_up, export_rows
+
+    loaded, _ = configure(config)
+    if file.suffix not in EXPORTS or (where and file.suffix == ".db"):
+        raise ConfigError(file, "it is not known what to write", f"Let it end in {', '.join(EXPORTS)}; .db has all.")
+    if file.suffix == ".db":
+        partial = file.with_name(f"{file.name}.new")
+        partial.unlink(missing_ok=True)
+        back_up(loaded.catalogue, partial)
+        partial.replace(file)
+        console.print(f"a copy of all tables is in {file}", markup=False)
+        return
+    with Catalogue(loaded.catalogue) as catalogue:
+        n_rows = export_rows(catalogue, " ".join(where or []), file)
+    console.print(f"{n_rows} rows are in {file}", markup=False)
+
+
+@app.command()
+def rebuild(config: ConfigOption = None) -> None:
+    """Make the catalogue from the stores, where there is none: if it was lost, say."""
+    from facehog_core.archive import rebuild as rebuild_from_stores
+
+    loaded, _ = configure(config)
+    rebuilt = rebuild_from_stores(loaded.store, loaded.catalogue)
+    for said in rebuilt.unread:
+        aside.print(said, markup=False)
+    console.print(f"the catalogue has {rebuilt.n_runs} runs of {loaded.store}", markup=False)
+    raise typer.Exit(FAILED if rebuilt.unread else DONE)
+
+
+@app.command()
+def identify(config: ConfigOption = None) -> None:
+    """Read anew who was recorded, and when: after `name_pattern` was changed, or a file beside a recording."""
+    loaded, _ = configure(config)
+    with Catalogue(loaded.catalogue, identify=loaded.identify) as catalogue:
+        n_changed = catalogue.identify_all()
+    console.print(f"something else is known now of {n_changed} files")

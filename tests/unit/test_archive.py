@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from catalogue_users import INBOX, LOOK, NOON, make_record, running
+from runs import ENDED, fill_store, make_paths, make_work
+
+from facehog_core.archive import back_up, export_rows, rebuild, restore
+from facehog_core.catalogue import Catalogue
+from facehog_core.errors import CatalogueError
+from facehog_core.filter_values import FIELDS
+from facehog_core.names import Identity
+from facehog_core.schema import Fate
+from facehog_core.sealed import read_record
+from facehog_core.store import seal_store
+
+CSE020 = Identity(subject="CSE020", camera="0")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(
+    request: pytest.FixtureRequest, tmp_path: Path, make_catalogue_url: Callable[[str, Path], str]
+) -> Callable[[], str]:
+    """Return a function that says where another catalogue may be made, in each of the databases."""
+    return lambda: make_catalogue_url(request.param, tmp_path)
+
+
+def fill(url: str) -> None:
+    with Catalogue(url, create=True) as catalogue:
+        catalogue.record(running(make_record()))
+        catalogue.record(make_record())
+        catalogue.record(make_record(run_id="aaaaaaaaaaaa-00000000", changed_at=NOON + timedelta(hours=1), warnings=[]))
+        refused = replace(running(make_record("b.mp4", "bbbbbbbbbbbb-00000000")), state=Fate.QUARANTINED, stream={})
+        catalogue.record(replace(refused, identity=CSE020))
+        copy = INBOX / "it's a copy.mp4"
+        catalogue.set_fate(copy, Fate.DUPLICATE, "same", signature=LOOK, run_id="aaaaaaaaaaaa-00000000")
+        later = {"signature": LOOK, "not_before": NOON}
+        catalogue.set_fate(INBOX / "20211105_m1.mp4", Fate.WAITING, "the disk is full", **later)
+
+
+def answers_of(url: str) -> dict[str, Any]:
+    with Catalogue(url) as catalogue:
+        records = catalogue.records()
+        return {
+            "records": records,
+            "rows": catalogue.rows(columns=tuple(FIELDS)),
+            "files": catalogue.files(),
+            "stories": {path: catalogue.story(path) for path in catalogue.files()},
+            "histories": {record.run_id: catalogue.history(str(record.run_id)) for record in records},
+        }
+
+
+def test_a_backup_is_one_file_that_holds_all_and_is_restored_to_the_same_answers(
+    new_url: Callable[[], str], tmp_path: Path
+) -> None:
+    url, again, backup = new_url(), new_url(), tmp_path / "on the share" / "backup.db"
+    backup.parent.mkdir()
+    fill(url)
+    back_up(url, backup)
+    with Catalogue(url) as catalogue:
+        catalogue.set_fate(INBOX / "later.mp4", Fate.WAITING, "is new", signature=LOOK)
+    restore(backup, again)
+
+    before, after = answers_of(url), answers_of(again)
+    assert before.pop("files").keys() - after["files"].keys() == {INBOX / "later.mp4"}
+    assert after["histories"] == before["histories"]
+    assert len(after["records"]) == 5
+    assert answers_of(f"sqlite:///{backup}") == after
+    assert list(backup.parent.iterdir()) == [backup]
+
+
+def test_what_is_restored_goes_on(new_url: Callable[[], str], tmp_path: Path) -> None:
+    url, again = new_url(), new_url()
+    fill(url)
+    back_up(url, tmp_path / "backup.db")
+    restore(tmp_path / "backup.db", again)
+    with Catalogue(again) as catalogue:
+        catalogue.record(make_record("new.mp4", "cccccccccccc-00000000"))
+        assert catalogue.set_fate(INBOX / "newer.mp4", Fate.WAITING, "is new", signature=LOOK)
+        assert len(catalogue.records()) == 7
+
+
+def test_a_backup_of_an_older_facehog_is_restored(new_url: Callable[[], str], tmp_path: Path) -> None:
+    old, url = tmp_path / "old.backup", new_url()
+    with closing(sqlite3.connect(old)) as connection:
+        connection.executescript((Path(__file__).parents[1] / "catalogues" / "v1.sql").read_text("utf-8"))
+    content = old.read_bytes()
+    restore(old, url)
+
+    assert len(answers_of(url)["files"]) == 4
+    assert old.read_bytes() == content
+
+
+def test_nothing_is_written_over(new_url: Callable[[], str], tmp_path: Path) -> None:
+    url, backup = new_url(), tmp_path / "backup.db"
+    fill(url)
+    back_up(url, backup)
+    before = answers_of(url)
+
+    with pytest.raises(CatalogueError, match="there is a file already"):
+        back_up(url, backup)
+    for way in (lambda: restore(backup, url), lambda: rebuild(tmp_path, url)):
+        with pytest.raises(CatalogueError, match=r"there is a catalogue already\. Rename it first"):
+            way()
+    assert answers_of(url) == before
+
+
+def test_what_is_no_backup_is_refused(new_url: Callable[[], str], tmp_path: Path) -> None:
+    (tmp_path / "notes.db").write_text("mouse 12 was hungry today\n" * 100)
+    with closing(sqlite3.connect(tmp_path / "mice.db")) as connection:
+        connection.execute("CREATE TABLE mice (name TEXT)")
+
+    for name, said in [("notes.db", "is not a database"), ("mice.db", "this is no backup")]:
+        with pytest.raises(CatalogueError, match=said):
+            restore(tmp_path / name, new_url())
+    with pytest.raises(FileNotFoundError):
+        restore(tmp_path / "none.db", new_url())
+
+
+def test_a_catalogue_that_is_made_of_the_stores_answers_as_the_one_that_was_lost(
+    new_url: Callable[[], str], tmp_path: Path
+) -> None:
+    lost, url, stores = new_url(), new_url(), tmp_path / "store"
+    names = [f"20211105_CSE020_plane{number}.mp4" for number in (1, 2)]
+    works = [make_work(path=f"/inbox/{name}", digest=f"{number}" * 32) for number, name in enumerate(names)]
+    with Catalogue(lost, create=True) as catalogue:
+        for number, work in enumerate(works):
+            paths = make_paths(stores, work)
+            ended = {**ENDED, "identity": Identity(subject="CSE020", plane=str(number)).as_dict()}
+            catalogue.record(read_record(seal_store(paths, fill_store(paths, work), ended)))
+    (stores / "broken" / "1.zarr").mkdir(parents=True)
+    rebuilt = rebuild(stores, url)
+
+    assert rebuilt.n_runs == 2
+    assert [said.split(":")[0] for said in rebuilt.unread] == ["1.zarr"]
+    assert answers_of(url) == answers_of(lost)
+    assert {record.identity.subject for record in answers_of(url)["records"]} == {"CSE020"}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_what_is_found_is_exported_in_all_its_fields(new_url: Callable[[], str], tmp_path: Path, suffix: str) -> None:
+    url, target = new_url(), tmp_path / f"runs{suffix}"
+    fill(url)
+    with Catalogue(url) as catalogue:
+        for _ in range(2):
+            assert export_rows(catalogue, "run!=none", target) == 4
+        expected = catalogue.find("run!=none", columns=tuple(FIELDS))
+    found = pandas.read_csv(target) if suffix == ".csv" else pandas.read_parquet(target)
+
+    assert list(found.columns) == list(FIELDS)
+    assert found["run"].tolist() == expected["run"].tolist()
+    assert found["corrupt"].fillna(-1).tolist() == expected["corrupt"].fillna(-1).tolist()
+    if suffix == ".parquet":
+        assert found["changed"].tolist() == expected["changed"].tolist()
+    assert not list(tmp_path.glob("*.partial"))
