@@ -24,6 +24,7 @@ import xarray as xr
 from barcode import write_recording
 from nwbinspector import Importance, inspect_nwbfile
 from runs import BEGUN, ENDED, make_hogs, make_paths, make_store, make_work, run_recording, shards_of
+from stills import write_stills
 
 from facehog_core.blocks import COLUMNS, StoredRun
 from facehog_core.errors import ExportError, StoreError
@@ -35,6 +36,7 @@ from facehog_core.mask import Box
 from facehog_core.receipts import ShardHogs
 from facehog_core.recipe import Recipe
 from facehog_core.session_facts import SessionFacts
+from facehog_core.source import list_images
 from facehog_core.store import create_store, seal_store, write_shard
 
 ALL = ("descriptors", "histograms")
@@ -311,6 +313,20 @@ def test_a_part_of_a_recording_refers_to_it_by_its_nominal_rate(tmp_path: Path) 
         series = file.processing["behavior"]
         assert series["frame"].data[:].tolist() == list(range(10, 50))
         assert series["descriptors"].starting_time == pytest.approx(10 / 30)
+
+
+def test_a_folder_of_images_is_referred_to_image_by_image(tmp_path: Path) -> None:
+    folder = write_stills(tmp_path / "face", 14)
+    run = run_recording(tmp_path / "store", folder, replace(CELLS_OF_ONE_BLOCK, frame_rate=Fraction(30)))
+    export_run(run, tmp_path / "run.nwb", "nwb", facts=FACTS)
+
+    assert inspect(tmp_path / "run.nwb") == []
+    with pynwb.NWBHDF5IO(str(tmp_path / "run.nwb"), "r") as io:
+        video = io.read().acquisition["recording"]
+        named = [tmp_path / name for name in video.external_file[:]]
+        assert [path.is_file() for path in named] == [True] * 14
+        assert named == [folder / image.name for image in list_images(folder)]
+        assert video.starting_frame[:].tolist() == list(range(14))
 
 
 @pytest.mark.parametrize(
