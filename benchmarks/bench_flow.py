@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from bench_landing import cpu_seconds
-from footage import make_footage
+from long_footage import make_footage
 from memory import forget_peak, read_peak_mib
 from service import RunningService, run_service
 from side_by_side import Finding, Measure, Report, compare, describe_machine, make_parser, publish

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import psutil
-from footage import SEGMENT, make_footage
+from long_footage import SEGMENT, make_footage
 from service import RunningService, run_service
 from side_by_side import Finding, Measure, Report, compare, describe_machine, make_parser, publish
 

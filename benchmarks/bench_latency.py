@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
-from footage import SEGMENT, make_footage
+from long_footage import SEGMENT, make_footage
 from service import RunningService, run_service, wait_for
 from side_by_side import Finding, Measure, Report, describe_machine, make_parser, publish, rounds_of
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from footage import make_footage
+from long_footage import make_footage
 from pipeline import MIB, Span, decode_all, decode_plainly, scratch, spans_of, worker_processes
 from side_by_side import (
     Finding,

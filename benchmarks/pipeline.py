@@ -15,7 +15,7 @@ from pathlib import Path
 
 import av
 import psutil
-from footage import RECIPE
+from long_footage import RECIPE
 
 from facehog_core.chunking import ChunkPlan, plan_chunks
 from facehog_core.decode import iter_frames

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import run_all
 from bench_flow import furthest_from_line
-from footage import make_footage, repeat_packets
 from hypothesis import given
 from hypothesis import strategies as st
+from long_footage import make_footage, repeat_packets
 from memory import forget_peak, read_peak_mib
 from pipeline import (
     cpu_seconds,
