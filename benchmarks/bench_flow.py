@@ -1,8 +1,9 @@
-"""The whole flow, from probe to record, beside a plain pool of processes that only decodes, describes and writes.
+"""The whole flow, from probe to record: beside a plain pool of processes, and with a recording's length.
 
-Both take the same recording in turn. The flow runs in a service that is warm, and its time is Prefect's: from the run's
-beginning to its end. The pool has as many processes as the service has workers, and the same plan; while it works, the
-service's processes are suspended. Its time starts when the recording is planned and ends before the store is sealed.
+All recordings land in one service that is warm, the shortest first. A flow's time is Prefect's, from the run's start
+to its end; a worker's memory is the most that it held meanwhile. The longest recording is described once more by a pool
+of as many processes as the service has workers, with the same plan, while the service's processes are suspended: that
+time starts when the recording is planned and ends before the store is sealed.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from multiprocessing.pool import Pool
 from pathlib import Path
 
-from bench_landing import cpu_seconds, cut
-from footage import make_footage
+import numpy as np
+from bench_landing import cpu_seconds
+from long_footage import make_footage
+from memory import forget_peak, read_peak_mib
 from service import RunningService, run_service
-from side_by_side import Measure, Report, compare, describe_machine, make_parser, publish, rounds_of
+from side_by_side import Finding, Measure, Report, compare, describe_machine, make_parser, publish
 
-from deployments.preload import warm_up
+from deployments.preload import save_memory, warm_up
 from deployments.processes import find_marked
 from facehog_core.chunking import ChunkPlan
 from facehog_core.cores import count_cores
@@ -35,10 +39,116 @@ from facehog_core.store import RunPaths, discard_partial
 from facehog_core.video import probe
 
 CROP = Crop(x=53, y=22, width=916, height=475)
-N_FRAMES, QUICK_FRAMES = 44_000, 1_000
+LENGTHS, QUICK_LENGTHS = (2_000, 5_000, 20_000, 44_000), (250, 500, 1_000, 1_500)
+MOST_PERCENT_OFF_THE_LINE = 5.0
+MOST_PERCENT_MORE_MEMORY = 10.0
+MOST_MEMORY_MIB = 500.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What the flow of one recording took.
+
+    Parameters
+    ----------
+    time_s : float
+    beside_s : float
+        CPU time of what is not a worker.
+    peak_mib : float
+        The most memory that any worker held.
+    """
+
+    time_s: float
+    beside_s: float
+    peak_mib: float
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    options = parser.parse_args()
+    machine = describe_machine()
+    shortest, *lengths = QUICK_LENGTHS if options.quick else LENGTHS
+    longest = lengths[-1]
+    context = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory() as name,
+        run_service() as service,
+        context.Pool(count_cores(), initializer=prepare) as pool,
+    ):
+        folder = Path(name)
+        warm = make_footage(500)
+        process(service, warm, "warm.mp4")
+        time_pool(pool, warm, folder / "store")
+        taken = {n: process(service, make_footage(n), f"of{n}.mp4") for n in (shortest, *lengths)}
+        with suspended(service):
+            pool_s, plan = time_pool(pool, make_footage(longest), folder / "store")
+    in_pool = Measure(name=f"{longest:,} frames, pool of {count_cores()} processes", unit="s", values=(pool_s,))
+    in_flow = Measure(name=f"{longest:,} frames, whole flow", unit="s", values=(taken[longest].time_s,))
+    beside = Measure(name="CPU beside the workers", unit="s", values=(taken[longest].beside_s,))
+    more = 100 * (taken[longest].peak_mib / taken[shortest].peak_mib - 1)
+    off = furthest_from_line({n: taken[n].time_s for n in lengths})
+    report = Report(
+        title="What does the whole flow cost beside the pipeline alone, and how do time and memory grow with length?",
+        setting=f"recordings of {', '.join(f'{n:,}' for n in taken)} frames in one service that is warm, once each; "
+        f"the longest in {len(plan)} chunks of {plan.frames_per_shard * plan.shards_per_chunk}",
+        machine=machine,
+        measures=(
+            in_pool,
+            in_flow,
+            beside,
+            *(
+                Measure(name=f"{n:,} frames", unit="ms a frame", values=(1e3 * found.time_s / n,))
+                for n, found in taken.items()
+            ),
+            *(
+                Measure(name=f"{n:,} frames, the worker with most", unit="MiB", values=(found.peak_mib,))
+                for n, found in taken.items()
+            ),
+        ),
+        findings=(
+            compare(
+                in_flow,
+                in_pool,
+                number=4,
+                names=(f"the whole flow, {longest:,} frames", "decode + grey + HOG + write Zarr by a pool"),
+                at_least=0.9,
+            ),
+            Finding(
+                number=6,
+                what=f"more memory that a worker holds at most, {longest:,} frames",
+                against=f"{shortest:,} frames",
+                value=abs(more),
+                unit="%",
+                at_most=MOST_PERCENT_MORE_MEMORY,
+            ),
+            Finding(
+                number=6,
+                what=f"memory that a worker holds at most, {longest:,} frames",
+                value=taken[longest].peak_mib,
+                unit="MiB",
+                at_most=MOST_MEMORY_MIB,
+            ),
+            Finding(
+                number=7,
+                what=f"time of {', '.join(f'{n:,}' for n in lengths)} frames: the furthest",
+                against="a line through them",
+                value=off,
+                unit="%",
+                at_most=MOST_PERCENT_OFF_THE_LINE,
+            ),
+        ),
+    )
+    publish(report, options)
+
+
+def prepare() -> None:
+    """Make a process of the pool what a worker of the service is."""
+    save_memory()
+    warm_up()
 
 
 def time_pool(pool: Pool, recording: Path, store: Path) -> tuple[float, ChunkPlan]:
+    """Describe and write a recording without Prefect and Dask."""
     info, _ = probe(recording)
     recipe = Recipe(crop=CROP)
     paths = RunPaths(root=store, recording=name_recording(recording), run_id=name_run(info.digest, recipe, None))
@@ -51,22 +161,27 @@ def time_pool(pool: Pool, recording: Path, store: Path) -> tuple[float, ChunkPla
     return took_s, plan
 
 
-def time_flow(service: RunningService, recording: Path, name: str) -> tuple[float, float]:
-    """Return how long the flow took, and how much CPU time went into what is not a worker."""
+def process(service: RunningService, recording: Path, name: str) -> Taken:
+    """Let a recording land, and measure its flow."""
+    workers = [one.pid for one in find_marked(service.mark) if "multiprocessing.spawn" in " ".join(one.cmdline())]
+    for worker in workers:
+        forget_peak(worker)
     before = cpu_seconds(service)
     path = service.land(recording, name)
     service.wait_until_settled([path], 0.5)
     spent = cpu_seconds(service) - before
+    peak_mib = max(read_peak_mib(worker) for worker in workers)
     flow_run_id = service.files()[path].flow_run_id
     (run,) = service.ask("flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}})
     begin, end = (datetime.fromisoformat(run[name]) for name in ("start_time", "end_time"))
     path.unlink()
-    return (end - begin).total_seconds(), spent.total() - spent["spawn"]
+    return Taken(time_s=(end - begin).total_seconds(), beside_s=spent.total() - spent["spawn"], peak_mib=peak_mib)
 
 
 @contextmanager
 def suspended(service: RunningService) -> Iterator[None]:
-    processes = find_marked(str(service.folder / ".facehog"))
+    """Let the service's processes stand still."""
+    processes = find_marked(service.mark)
     for process in processes:
         process.suspend()
     try:
@@ -76,51 +191,12 @@ def suspended(service: RunningService) -> Iterator[None]:
             process.resume()
 
 
-def main() -> None:
-    parser = make_parser(__doc__, rounds=1)
-    parser.add_argument("recording", type=Path, nargs="?", help=f"made up, {N_FRAMES:,} frames, if left out")
-    options = parser.parse_args()
-    machine, rounds = describe_machine(), rounds_of(options)
-    given = options.recording or make_footage(QUICK_FRAMES if options.quick else N_FRAMES)
-    pools, flows, others = [], [], []
-    context = multiprocessing.get_context("spawn")
-    with (
-        tempfile.TemporaryDirectory() as name,
-        run_service() as service,
-        context.Pool(count_cores(), initializer=warm_up) as pool,
-    ):
-        folder = Path(name)
-        recording = cut(given, QUICK_FRAMES, folder / "m.mp4") if options.quick else given
-        warm = cut(given, 500, folder / "warm.mp4")
-        time_flow(service, warm, "warm.mp4")
-        time_pool(pool, warm, folder / "store")
-        for number in range(rounds):
-            with suspended(service):
-                took_s, plan = time_pool(pool, recording, folder / "store")
-            pools.append(took_s)
-            took_s, cpu_s = time_flow(service, recording, f"m{number}.mp4")
-            flows.append(took_s)
-            others.append(cpu_s)
-    in_pool = Measure(name=f"pool of {count_cores()} processes", unit="s", values=tuple(pools))
-    in_flow = Measure(name="whole flow", unit="s", values=tuple(flows))
-    beside = Measure(name="CPU beside the workers", unit="s", values=tuple(others))
-    report = Report(
-        title="What does the whole flow cost beside the pipeline alone?",
-        setting=f"{plan.n_frames} frames in {len(plan)} chunks of {plan.frames_per_shard * plan.shards_per_chunk}, "
-        f"{rounds} rounds",
-        machine=machine,
-        measures=(in_pool, in_flow, beside),
-        findings=(
-            compare(
-                in_flow,
-                in_pool,
-                number=4,
-                names=(f"the whole flow, {plan.n_frames:,} frames", "decode + grey + HOG + write Zarr by a pool"),
-                at_least=0.9,
-            ),
-        ),
-    )
-    publish(report, options)
+def furthest_from_line(times: dict[int, float]) -> float:
+    """Return how far, in %, the time that is furthest off lies from the line that fits all best."""
+    lengths, seconds = np.array(list(times), float), np.array(list(times.values()))
+    # Weighted, so that each length counts by its own time and the longest does not decide alone.
+    line = np.polyfit(lengths, seconds, 1, w=1 / seconds)
+    return float(100 * np.abs(np.polyval(line, lengths) / seconds - 1).max())
 
 
 if __name__ == "__main__":

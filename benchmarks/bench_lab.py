@@ -22,7 +22,7 @@ import dask
 import dask.array as da
 import numpy as np
 from dask_image.imread import imread
-from footage import RECIPE, make_footage
+from long_footage import RECIPE, make_footage
 from numpy.typing import NDArray
 from pipeline import process_recording, scratch, worker_processes
 from side_by_side import (

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import psutil
-from footage import SEGMENT, make_footage
+from long_footage import SEGMENT, make_footage
 from service import RunningService, run_service
 from side_by_side import Finding, Measure, Report, compare, describe_machine, make_parser, publish
 
@@ -38,7 +38,7 @@ def cut(recording: Path, n_frames: int, made: Path) -> Path:
 
 def cpu_seconds(service: RunningService) -> Counter[str]:
     spent: Counter[str] = Counter()
-    for process in find_marked(str(service.folder / ".facehog")):
+    for process in find_marked(service.mark):
         with suppress(psutil.Error):
             words = " ".join(process.cmdline())
             times = process.cpu_times()
@@ -52,7 +52,7 @@ class Decoders:
     def __init__(self, service: RunningService) -> None:
         self.most = 0
         self._folder = str(service.inbox)
-        self._processes = find_marked(str(service.folder / ".facehog"))
+        self._processes = find_marked(service.mark)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 

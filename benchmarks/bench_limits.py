@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from footage import make_footage
+from long_footage import make_footage
 from pipeline import MIB, Span, decode_all, decode_plainly, scratch, spans_of, worker_processes
 from side_by_side import (
     Finding,
@@ -33,7 +33,7 @@ AUTO = 0  # libavcodec chooses.
 def main() -> None:
     options = make_parser(__doc__, rounds=3).parse_args()
     machine, rounds, n_cores = describe_machine(), rounds_of(options), count_cores()
-    n_frames = 500 if options.quick else 2000
+    n_frames = 500 if options.quick else 1000
     recording = make_footage(n_frames)
     info, index = probe(recording)
     spans = spans_of(info, index)

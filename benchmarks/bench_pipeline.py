@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from footage import GOP, make_footage
+from long_footage import GOP, make_footage
 from pipeline import cpu_seconds, decode_all, process_recording, read_all, scratch, spans_of, worker_processes
 from side_by_side import (
     Finding,

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import process_time
 
 import av
-from footage import make_footage
+from long_footage import make_footage
 from side_by_side import (
     Report,
     compare,

@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 
-from footage import make_footage
+from long_footage import make_footage
 from pipeline import process_recording, scratch, worker_processes
 from side_by_side import (
     Report,

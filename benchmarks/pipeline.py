@@ -6,8 +6,6 @@ What is here is sent to worker processes by name, so it stands in a module of it
 from __future__ import annotations
 
 import multiprocessing
-import os
-import re
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -17,17 +15,14 @@ from pathlib import Path
 
 import av
 import psutil
-from footage import RECIPE
+from long_footage import RECIPE
 
-from facehog_core.chunking import Chunk, ChunkPlan, plan_chunks
+from facehog_core.chunking import ChunkPlan, plan_chunks
 from facehog_core.decode import iter_frames
 from facehog_core.extract import extract_chunk, plan_run
-from facehog_core.receipts import ShardReceipt
 from facehog_core.recipe import Recipe
 from facehog_core.store import RunPaths, seal_store
 from facehog_core.video import FrameIndex, VideoInfo, probe
-
-MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +50,10 @@ class Done:
     ----------
     plan : ChunkPlan
     store : Path
-    peaks_mib : dict of int to float
-        The most memory that each worker held until its last chunk was done, by process.
     """
 
     plan: ChunkPlan
     store: Path
-    peaks_mib: dict[int, float]
 
 
 def worker_processes(n_workers: int) -> ProcessPoolExecutor:
@@ -95,33 +87,8 @@ def process_recording(recording: Path, pool: Executor, folder: Path, *, recipe: 
     info, _ = probe(recording)
     paths = RunPaths(root=folder, recording="bench", run_id="run")
     plan = plan_run(paths, info, recipe, {"software": {}})
-    results = list(pool.map(_extract_and_weigh, [paths] * len(plan), plan))
-    receipts = [receipt for found, _, _ in results for receipt in found]
-    peaks: dict[int, float] = {}
-    for _, process, peak_mib in results:
-        peaks[process] = max(peak_mib, peaks.get(process, 0))
-    return Done(plan=plan, store=seal_store(paths, receipts, {}), peaks_mib=peaks)
-
-
-def _extract_and_weigh(paths: RunPaths, chunk: Chunk) -> tuple[list[ShardReceipt], int, float]:
-    receipts = extract_chunk(paths, chunk)
-    return receipts, os.getpid(), peak_memory_mib()
-
-
-def peak_memory_mib() -> float:
-    """Return the most memory, in MiB, that this process ever held."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Not `ru_maxrss`: on Linux that counts what the parent held when it started this process.
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        assert found is not None
-        return int(found[1]) * 1024 / MIB
-    memory = psutil.Process().memory_info()
-    if hasattr(memory, "peak_wset"):
-        return float(memory.peak_wset) / MIB
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB  # Bytes on macOS.
+    receipts = [receipt for found in pool.map(extract_chunk, [paths] * len(plan), plan) for receipt in found]
+    return Done(plan=plan, store=seal_store(paths, receipts, {}))
 
 
 def cpu_seconds() -> float:

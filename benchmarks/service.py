@@ -62,6 +62,11 @@ class RunningService:
         """The folder of stores."""
         return self.folder / "store"
 
+    @property
+    def mark(self) -> str:
+        """What the environment of each of its processes holds."""
+        return str(self.folder / ".facehog")
+
     def land(self, source: Path, name: str) -> Path:
         """Let a recording land under a name; its bytes differ from those of all others."""
         return self.stage(source, name).rename(self.inbox / name)
@@ -142,4 +147,4 @@ def run_service(crop: list[int] | None = None) -> Iterator[RunningService]:
         finally:
             process.terminate()
             process.wait(60)
-            end_processes(find_marked(str(service.folder / ".facehog")))
+            end_processes(find_marked(service.mark))

@@ -53,6 +53,9 @@ def describe_environment(home: Path, api_url: str | None = None, auth_string: st
         # A worker that dies is started again by its nanny. Dask looks at it once more, 15 s later by default, and where
         # it has just died a second time it is given up for ever: in the end a cluster has none left.
         "DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": "365 days",
+        # glibc keeps what it was given back of a shard's results (10 MB each): once a large block was freed, others of
+        # its size are made of memory that is kept, unless it is told from which size on they are not.
+        "MALLOC_MMAP_THRESHOLD_": str(2**20),
         # Dask measures itself: 50 ticks a second in each process, its memory 5 times and its load twice. What is
         # described has no use for that, and two cores feel it.
         "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",

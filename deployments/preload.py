@@ -8,10 +8,13 @@ from __future__ import annotations
 from contextlib import closing
 from importlib.resources import as_file, files
 
+import zarr
+
 import tasks.chunk
 import tasks.plan
 import tasks.probe
-import tasks.seal  # noqa: F401 - with all that they need
+import tasks.seal
+import tasks.short  # noqa: F401 - with all that they need
 from facehog_core.crop import Crop
 from facehog_core.decode import iter_frames
 from facehog_core.recipe import Recipe
@@ -35,6 +38,12 @@ def warm_up() -> None:
         view.normalise(histograms)
 
 
+def save_memory() -> None:
+    """Let Zarr compress one part of a shard after the other: a worker has one core, and several parts take memory."""
+    zarr.config.set({"async.concurrency": 1})
+
+
 async def dask_setup(_worker: object) -> None:
     """Do it before the worker says that it is there."""
+    save_memory()
     warm_up()

@@ -138,6 +138,7 @@ class FlowRunner:
 
     def run(self) -> None:
         """Run what is asked for until `stop` is called."""
+        cancel_at_s = time.monotonic()
         self._keep_one_free()
         try:
             with get_client(sync_client=True) as client:
@@ -146,6 +147,10 @@ class FlowRunner:
                     rung = _look_at(self._bell)
                     try:
                         self.look(client)
+                        # Not each time that a run ends: where many have landed, that is several times a second.
+                        if time.monotonic() >= cancel_at_s:
+                            self.cancel(client)
+                            cancel_at_s = time.monotonic() + POLL_S
                     except Exception as error:
                         if not is_outage(error):
                             raise
@@ -175,9 +180,8 @@ class FlowRunner:
         self._wake.clear()
 
     def look(self, client: SyncPrefectClient) -> None:
-        """Tell what has died, end what was cancelled, and give to free hosts what is due."""
+        """Tell what has died, and give to free hosts what is due."""
         self._tell_deaths(client)
-        self._cancel(client)
         if free := [host for host in self._hosts if host.is_free]:
             self._deal(client, free)
         self._keep_one_free()
@@ -207,7 +211,7 @@ class FlowRunner:
                 self._deaths.put((flow_run_id, death))
                 raise
 
-    def _cancel(self, client: SyncPrefectClient) -> None:
+    def cancel(self, client: SyncPrefectClient) -> None:
         """End the runs that were cancelled in the UI."""
         hosts = {host.flow_run_id: host for host in self._hosts if host.flow_run_id}
         if not hosts:

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 # it may be down to half as many. (What is compressed together of histograms and descriptors: see `layout`.)
 FRAMES_PER_INNER_CHUNK = 50
 LEAST_FRAMES_PER_INNER_CHUNK = 25
-# 1,000 frames are 5 to 10 s of work for one core at 1280 x 1024 and 50 MB of results in memory: long beside
-# the 0.1 s that Prefect and Dask take for a task, short beside a recording.
-FRAMES_PER_SHARD = 1000
+# 750 frames are 4 to 8 s of work for one core at 1280 x 1024 and 40 MB of results in memory: long beside the 0.1 s that
+# Prefect and Dask take for a task, short beside a recording. With 1,000 a worker would hold a tenth more memory at its
+# peak than with the shards of a short recording (benchmarks/bench_flow.py).
+FRAMES_PER_SHARD = 750
 # Short recordings are cut finer, so that they still spread over the cores.
 LEAST_FRAMES_PER_SHARD = 250
 SHARDS_OF_A_SHORT_RECORDING = 8

@@ -264,8 +264,12 @@ def test_other_parameters_make_a_run_beside_the_old_one(lab: Lab, tmp_path: Path
 
 
 def test_a_run_that_fails_leaves_a_row_with_the_reason_and_goes_on_later(
-    lab: Lab, real_clip: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, real_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+
     def write_all_but_one(paths: Any, span: Any, hogs: Any) -> Any:
         if span.start == 250:
             raise StoreError(paths.working, "no space left on device", "Make room.")
@@ -287,6 +291,7 @@ def test_a_run_that_fails_leaves_a_row_with_the_reason_and_goes_on_later(
     monkeypatch.setattr(tasks.chunk, "compute_shard", _refuse_span(tasks.chunk.compute_shard, start=0))
     assert lab.process(real_clip).is_completed(), "what was finished is not computed again"
     assert lab.record(real_clip).state == Fate.FINISHED
+    assert list(elsewhere.iterdir()) == [], "Prefect keeps the error where it keeps the rest"
 
 
 def _refuse_span(compute_shard: Any, start: int) -> Any:

@@ -108,6 +108,7 @@ class Rig:
     def look(self, n_times: int = 1) -> None:
         for _ in range(n_times):
             self.runner.look(self.server)  # type: ignore[arg-type]
+            self.runner.cancel(self.server)  # type: ignore[arg-type]
 
     @property
     def running(self) -> set[UUID]:
