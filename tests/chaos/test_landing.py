@@ -108,3 +108,8 @@ def _digest(path: Path) -> str:
     from facehog_core.source import digest_file
 
     return digest_file(path)[:12]
+
+
+def _is_running(lab: ServiceLab, path: Path) -> bool:
+    file = lab.file(path)
+    return file is not None and file.state is Fate.RUNNING
