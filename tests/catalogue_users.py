@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.database import Database
+from facehog_core.files import FileRecord
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
@@ -60,6 +61,12 @@ def running(record: RunRecord) -> RunRecord:
     none = dict.fromkeys(("finished_at", "n_frames", "n_corrupt", "n_dropped", "store", "store_size_bytes"))
     nothing = {"grey": [], "arrays": {}, "timing": {}, "warnings": []}
     return replace(record, state=Fate.RUNNING, reason="is being described", **none, **nothing)
+
+
+def file_of(catalogue: Catalogue, path: Path) -> FileRecord:
+    found = catalogue.file(path)
+    assert found is not None
+    return found
 
 
 @contextmanager

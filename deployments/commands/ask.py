@@ -57,8 +57,8 @@ def find(
     loaded, _ = configure(config)
     chosen = tuple(columns.split(",")) if columns else COLUMNS
     most = (limit or None) if limit is not None or as_json or as_csv else SHOWN
+    wanted = parse_filter(" ".join(where or []))
     with Catalogue(loaded.catalogue) as catalogue:
-        wanted = parse_filter(" ".join(where or []))
         if comparable_with:
             wanted = And((wanted, catalogue.comparable_with(comparable_with)))
         if as_json and columns is None:

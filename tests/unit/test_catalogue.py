@@ -1,15 +1,8 @@
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date, timedelta
-from multiprocessing.connection import Connection
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +10,11 @@ import pytest
 from catalogue_users import (
     INBOX,
     LOOK,
-    N_WRITES,
     NOON,
-    look_often,
-    make_many,
+    file_of,
     make_record,
     reading,
     running,
-    turn_for_ever,
-    write_for_ever,
-    write_many,
     writing,
 )
 from hypothesis import given
@@ -36,43 +24,10 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from facehog_core import database as database_module
 from facehog_core.catalogue import Catalogue
-from facehog_core.choices import identify
 from facehog_core.errors import CatalogueError, FilterError
 from facehog_core.files import FileRecord
 from facehog_core.filters import any_of
-from facehog_core.locks import hold
-from facehog_core.names import Identity
 from facehog_core.schema import Fate
-
-needs_kill = pytest.mark.skipif(sys.platform == "win32", reason="kills a process as POSIX does")
-
-
-DATABASES = ("sqlite", "postgresql")
-
-
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path, make_catalogue_url: Callable[[str, Path], str]) -> str:
-    """Return where a catalogue may be made, in each of the databases."""
-    return make_catalogue_url(request.param, tmp_path)
-
-
-@pytest.fixture
-def file_url(tmp_path: Path) -> str:
-    """Return where a catalogue may be made in a file."""
-    return f"sqlite:///{tmp_path / 'catalogue.db'}"
-
-
-@pytest.fixture
-def catalogue(url: str) -> Iterator[Catalogue]:
-    with Catalogue(url, create=True) as opened:
-        yield opened
-
-
-def file_of(catalogue: Catalogue, path: Path) -> FileRecord:
-    found = catalogue.file(path)
-    assert found is not None
-    return found
-
 
 # -- opening ----------------------------------------------------------------------------------------------
 
@@ -257,50 +212,6 @@ def test_a_path_that_was_never_seen_has_no_fate(catalogue: Catalogue) -> None:
     assert catalogue.story(INBOX / "m12.mp4") == []
 
 
-# -- who was recorded, and when ---------------------------------------------------------------------------
-
-CSE020 = Identity(subject="CSE020", session_date=date(2021, 11, 5), plane="1")
-
-
-def test_who_was_recorded_is_read_from_the_name_of_a_new_file(catalogue: Catalogue) -> None:
-    path = INBOX / "20211105_CSE020_plane1_-587.325.mp4"
-    catalogue.set_fate(path, Fate.WAITING, "is new", signature=LOOK)
-    catalogue.set_fate(INBOX / "m12.mp4", Fate.WAITING, "is new", signature=LOOK)
-
-    assert file_of(catalogue, path).identity == CSE020
-    assert file_of(catalogue, INBOX / "m12.mp4").identity == Identity()
-    assert [made.identity for made in catalogue.records("name=2021*")] == [CSE020]
-
-
-def test_who_was_recorded_is_looked_up_again_when_a_file_is_queued_or_looks_different(url: str) -> None:
-    says = [Identity(), CSE020, Identity(subject="m1"), Identity(session_date=date(2021, 1, 2))]
-    path, turns = INBOX / "m12.mp4", iter(says)
-    with Catalogue(url, create=True, identify=lambda _: next(turns)) as catalogue:
-        catalogue.set_fate(path, Fate.WAITING, "is new", signature=LOOK)
-        catalogue.set_fate(path, Fate.WAITING, "still", signature=LOOK)
-        assert file_of(catalogue, path).identity == Identity()
-        catalogue.set_fate(path, Fate.QUEUED, "has settled")
-        assert file_of(catalogue, path).identity == CSE020
-        catalogue.set_fate(path, Fate.RUNNING, "runs", signature=LOOK)
-        catalogue.set_fate(path, Fate.WAITING, "has changed", signature=replace(LOOK, mtime_ns=7))
-        assert file_of(catalogue, path).identity == says[2]
-        assert catalogue.identify_all() == 1
-        assert catalogue.files()[path].identity == says[3]
-    # Whoever does not know how names are read here leaves it as it is.
-    with Catalogue(url) as catalogue:
-        catalogue.set_fate(path, Fate.QUEUED, "has settled", signature=LOOK)
-        assert file_of(catalogue, path).identity == says[3]
-
-
-def test_a_subject_and_a_session_are_kept_once(url: str, catalogue: Catalogue) -> None:
-    for number, name in enumerate(["20211105_CSE020_cam0", "20211105_CSE020_cam1", "20211106_CSE020", "20211105_m1"]):
-        catalogue.record(replace(make_record(f"{name}.mp4", f"{number:012x}-00000000"), identity=identify(Path(name))))
-
-    with reading(url) as session:
-        assert session.scalar(text("SELECT count(*) FROM subjects")) == 2
-        assert session.scalar(text("SELECT count(*) FROM sessions")) == 3
-
-
 # -- runs -------------------------------------------------------------------------------------------------
 
 
@@ -428,7 +339,7 @@ def names_found(catalogue: Catalogue, where: str) -> list[str]:
     return sorted(record.path.name for record in catalogue.records(where))
 
 
-@pytest.fixture(scope="module", params=DATABASES)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def many(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -542,98 +453,3 @@ def test_a_field_that_there_is_not_is_answered_with_the_choices(many: Catalogue,
         FilterError, match=r"there is no field 'nam'. Did you mean name\? Choose from state, name, path"
     ):
         many.find(**words)
-
-
-# -- several processes ------------------------------------------------------------------------------------
-
-N_WRITERS = 4
-
-
-# New interpreters: a fork of a process with the threads of a Dask cluster may hang or die.
-SPAWN = multiprocessing.get_context("spawn")
-
-
-def spawn(target: Any, *arguments: Any) -> Any:
-    process = SPAWN.Process(target=target, args=arguments)
-    process.start()
-    return process
-
-
-def join(processes: list[Any]) -> list[int | None]:
-    for process in processes:
-        process.join(timeout=120)
-        process.kill()
-    return [process.exitcode for process in processes]
-
-
-def test_processes_that_write_at_the_same_time_lose_nothing_and_wait_for_each_other(url: str) -> None:
-    exits = join([spawn(write_many, url, writer) for writer in range(N_WRITERS)])
-
-    assert exits == [0] * N_WRITERS
-    with Catalogue(url) as catalogue:
-        assert len(catalogue.records("state=finished")) == N_WRITERS * N_WRITES // 2
-        assert len(catalogue.story(INBOX / "shared.mp4")) == N_WRITERS * N_WRITES // 2
-
-
-def test_whoever_makes_the_catalogue_waits_for_others_that_do(file_url: str) -> None:
-    maker = threading.Thread(target=lambda: Catalogue(file_url, create=True).close())
-    with hold(file_url.removeprefix("sqlite:///"), "creation"):
-        maker.start()
-        maker.join(timeout=1)
-        with pytest.raises(CatalogueError):
-            Catalogue(file_url)
-    maker.join(timeout=60)
-
-    Catalogue(file_url).close()
-
-
-def test_processes_can_make_the_catalogue_at_the_same_time(tmp_path: Path) -> None:
-    together = SPAWN.Barrier(N_WRITERS)
-    exits = join([spawn(make_many, tmp_path, together) for _ in range(N_WRITERS)])
-
-    assert exits == [0] * N_WRITERS
-
-
-def _received(receiver: Connection) -> Iterator[int]:
-    try:
-        while True:
-            yield receiver.recv()
-    except EOFError:
-        return
-
-
-N_READERS = 8
-
-
-def test_readers_see_whole_states_and_no_lock_while_somebody_writes(url: str) -> None:
-    with Catalogue(url, create=True) as catalogue:
-        catalogue.record(make_record())
-    together = SPAWN.Barrier(N_READERS + 1)
-    writer = spawn(turn_for_ever, url, together)
-    exits = join([spawn(look_often, url, together) for _ in range(N_READERS)])
-    writer_lives = writer.is_alive()
-    writer.kill()
-    writer.join(timeout=60)
-
-    assert exits == [0] * N_READERS
-    assert writer_lives
-
-
-@needs_kill
-@pytest.mark.parametrize("attempt", range(2))
-def test_a_writer_that_is_killed_leaves_all_that_it_had_recorded(url: str, catalogue: Catalogue, attempt: int) -> None:
-    receiver, sender = SPAWN.Pipe(duplex=False)
-    writer = spawn(write_for_ever, url, sender)
-    sender.close()
-    assert receiver.poll(60)
-    time.sleep(0.05 * attempt)
-    os.kill(writer.pid, signal.SIGKILL)
-    writer.join(timeout=60)
-    acknowledged = list(_received(receiver))
-
-    with Catalogue(url) as again:
-        files = again.files()
-        assert all(INBOX / f"{number}.mp4" in files for number in acknowledged)
-        # At most the write that nobody was told of any more.
-        assert len(files) - len(acknowledged) in (0, 1)
-        assert again.set_fate(INBOX / "next.mp4", Fate.WAITING, "is new", signature=LOOK)
