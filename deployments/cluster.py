@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import threading
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from distributed import LocalCluster, Security
 
 from facehog_core.cores import count_cores
 from flows.cluster import LOOPBACK
+
+from .signals import call_on_signals
 
 
 def run_cluster(n_workers: int, scheduler_file: Path, host: str) -> None:
@@ -28,8 +29,7 @@ def run_cluster(n_workers: int, scheduler_file: Path, host: str) -> None:
         Where it listens. Whether it talks TLS alone is in Dask's settings; see `deployments.certificates`.
     """
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    call_on_signals(stop.set)
     with LocalCluster(
         n_workers=n_workers,
         threads_per_worker=1,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import signal
 import threading
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -33,6 +32,7 @@ from .config import Config
 from .config_file import load_config
 from .logs import start_log
 from .notification_block import FacehogNotification
+from .signals import call_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -149,8 +149,7 @@ def main() -> None:
     given = parser.parse_args()
     start_log()
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    call_on_signals(stop.set)
     config = load_config(given.config)
     with Catalogue(config.catalogue, create=True) as catalogue, get_client(sync_client=True) as client:
         set_up(config, given.config, client)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +38,7 @@ from .config import Config
 from .config_file import load_config
 from .hosts import Host
 from .logs import start_log
+from .signals import call_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -255,8 +255,7 @@ def main() -> None:
     deployments = {found.apply(): found.flow_name for found in make_deployments(config, given.scheduler)}
     bell, go_on = bell_beside(given.ready_file), partial(beat, given.ready_file)
     runner = FlowRunner(deployments, bell, config.prefect.max_runs, on_look=go_on)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: runner.stop())
+    call_on_signals(runner.stop)
     beat(given.ready_file)
     runner.run()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,6 +24,7 @@ from .beats import beat
 from .config_file import load_config
 from .logs import start_log
 from .runner import bell_beside, make_launcher
+from .signals import call_on_signals
 from .store_room import StoreRoom
 from .watcher import Watcher
 
@@ -201,8 +201,7 @@ def main() -> None:
         room.start()
         backlog = Backlog(config)
         sensor = Sensor(inboxes, catalogue, launcher, interval_s, most_queued, backlog, lambda: room.trouble, tell)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: sensor.stop())
+        call_on_signals(sensor.stop)
         beat(given.ready_file)
         sensor.run()
         room.stop()

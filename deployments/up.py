@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import socket
 import sys
 import threading
@@ -37,6 +36,7 @@ from .pulse import Condition
 from .questions import AskCluster, AskRunner, ask_server
 from .release import release_runs
 from .service_paths import ServicePaths
+from .signals import ENDING, call_on_signals
 from .stop import listening_to_stop
 from .systemd import GOES_ON, READY, STOPPING, VARIABLES, notify
 
@@ -48,8 +48,6 @@ SERVER = "prefect-server"
 CLUSTER = "dask-cluster"
 # A process whose last beat is older than this stands still, seconds. A look at a slow share may take minutes.
 MOST_BEAT_S = 300.0
-# SIGHUP: the terminal was closed. SIGBREAK: Windows' Ctrl-Break.
-SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 # Of the user's environment, what would give our own server another database than ours.
 _OTHER_LOG = "DASK_LOGGING__DISTRIBUTED"
 _NOT_OURS = ("PREFECT_HOME", "PREFECT_PROFILE", "PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE")
@@ -73,9 +71,7 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
     """
     if stop is None:
         stop = threading.Event()
-        for name in SIGNALS:
-            if number := getattr(signal, name, None):
-                signal.signal(number, lambda *_: stop.set())
+        call_on_signals(stop.set, ENDING)
     paths = ServicePaths(state_dir=config.state_dir)
     with paths.alone(), _logging(paths), listening_to_stop(paths, stop):
         _end_leftovers(config, paths)
