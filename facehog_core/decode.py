@@ -11,8 +11,9 @@ it has seen before: so a GOP with damage in it is decoded by itself, from its ow
 frames are then the same for whoever reads it, from wherever.
 
 With more than one decoding thread a decoder says of damage what it says with one, if it is asked late enough. But what
-it makes of damage then depends on which thread was first. So many threads are believed up to the first sign of damage,
-and what follows is decoded again by one.
+it makes of damage then depends on which thread was first, and on what each thread has seen itself. So many threads are
+believed up to the first sign of damage, of which they say more than one would (`STRICT`), and what follows is decoded
+again by one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -52,6 +54,8 @@ _log = logging.getLogger(__name__)
 # concealment (ec=0) it is silent.
 # Its memory must not grow beyond measure where the size changes in mid-stream.
 CAREFUL = {"err_detect": "crccheck+bitstream+buffer", "ec": "guess_mvs+deblock", "max_pixels": str(MOST_PIXELS)}
+# What makes it fail where it would go on: each of several threads goes on with what it has seen itself.
+STRICT = CAREFUL | {"err_detect": f"{CAREFUL['err_detect']}+explode"}
 
 
 # Frames that FFmpeg can hold back at most, to give them out in the order of display. With several threads a frame's
@@ -104,7 +108,7 @@ def iter_frames(
     start, stop : int
         The first frame, and the frame after the last.
     n_threads : int, optional
-        Decoding threads, of which no more than `MOST_THREADS` are used. Each holds a frame, and where there are
+        Decoding threads, of which no more than `count_useful_threads` are used. Each holds a frame, and where there are
         several, `MOST_DELAYED` more are held back, so they only pay where a span is long.
 
     Yields
@@ -126,12 +130,12 @@ def iter_frames(
     if info.looks is not None:
         return _read_images(info, info.looks, index, start, stop)
     check_unchanged(info)
-    n_used = 1 if n_threads == 1 else min(n_threads, _count_useful_threads(index))
+    n_used = 1 if n_threads == 1 else min(n_threads, count_useful_threads(index))
     return _decode(_Source(info, index, n_used), start, stop)
 
 
-def _count_useful_threads(index: FrameIndex) -> int:
-    """Count the threads for which the decoder's delay is long enough to tell damage."""
+def count_useful_threads(index: FrameIndex) -> int:
+    """Count the threads at most for which the decoder's delay is long enough to tell damage."""
     return max(min(MOST_THREADS, MOST_DELAYED - _count_waiting(index)), 1)
 
 
@@ -236,7 +240,7 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
             # A decoder that finds out as it goes gives out in another order what a patient one sorts.
             raise _DoubtError
         decoder.reorder_depth = MOST_DELAYED
-    decoder.options = CAREFUL
+    decoder.options = STRICT if is_patient else CAREFUL
     headers = HeaderReader(decoder.extradata)
     for number, packet in _packets_from(origin, container, stream, source.index):
         # What leans on frames before the origin is not asked for, and fails for good reason.
@@ -248,12 +252,8 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
             if is_ours and (packet.is_corrupt or (picture is not None and picture.is_after_gap)):
                 held.fail()
             packet.pts = _HIDDEN - held.n_fed if is_hidden else number
-        # At the end a decoder gives out at once what it holds back, be the threads done or not. Where a stream says
-        # itself that it ends, it is one frame for each time.
-        ends = (
-            [_packet_of(headers.end_of_sequence) for _ in range(MOST_DELAYED)] if is_patient and not packet.size else []
-        )
-        for part in (*ends, _copy(packet) if is_hidden else packet):
+        before = _delimiters(decoder, headers) if is_patient and not packet.size else []
+        for part in (*before, _copy(packet) if is_hidden else packet):
             try:
                 pictures = decoder.decode(part)
             except av.FFmpegError as error:
@@ -266,6 +266,16 @@ def _decode_packets(source: _Source, container: InputContainer, origin: int, hel
             yield pictures
     held.end()
     yield []
+
+
+def _delimiters(decoder: VideoCodecContext, headers: HeaderReader) -> list[Packet[Stream]]:
+    """Make the packets for the end, where a decoder gives out at once what it holds back, be the threads done or not.
+
+    They have no frames. Each thread gets one, for which it has to be done with the frame that it is at.
+    """
+    # A decoder complains of packets without frames, but not where it is to leave some frames out. None comes any more.
+    decoder.skip_frame = "NONREF"
+    return [_packet_of(headers.delimiter) for _ in range(decoder.thread_count)]
 
 
 def _copy(packet: Packet[VideoStream]) -> Packet[Stream]:

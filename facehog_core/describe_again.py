@@ -12,8 +12,8 @@ import zarr
 from numpy.typing import NDArray
 
 from .chunking import Chunk, ChunkPlan
-from .cores import taking_cores
-from .decode import MOST_THREADS
+from .cores import sharing_cores
+from .decode import count_useful_threads
 from .extract import compute_shard, iter_chosen
 from .layout import Work
 from .provenance import RunRecord, describe_software
@@ -88,8 +88,8 @@ def describe_again(told: RunRecord, group: zarr.Group, parts: Iterable[NDArray[n
     work = Work(info=info, index=index, recipe=recipe, plan=plan, numbers=numbers[wanted])
     n_before = 0
     with (
-        taking_cores(MOST_THREADS) as n_cores,
-        closing(iter_chosen(info, index, work.numbers, n_threads=n_cores)) as frames,
+        sharing_cores() as cores,
+        closing(iter_chosen(info, index, work.numbers, n_threads=cores.take(count_useful_threads(index)))) as frames,
     ):
         for places in parts:
             span = Chunk(start=n_before, stop=n_before + len(places))

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chunking import Chunk, ChunkPlan, find_jumps, plan_chunks
-from .cores import taking_cores
-from .decode import MOST_THREADS, DecodedFrame, iter_frames
+from .cores import Cores, sharing_cores
+from .decode import DecodedFrame, count_useful_threads, iter_frames
 from .effort import Stopwatch
 from .errors import ViewError
 from .layout import Work
@@ -34,6 +34,10 @@ from .view import View
 # Several decoding threads each have a frame to do while this thread describes the one before: with so many more threads
 # than cores none of the cores waits for it.
 SPARE_THREADS = 2
+# A decoder is stopped for one with more threads where that is done this much sooner.
+WORTH = 0.8
+# Where one cannot seek, packets are read from the beginning on. To decode one takes as long as to read so many.
+PACKETS_PER_FRAME = 60
 
 
 def plan_run(
@@ -158,6 +162,7 @@ def extract_chunk(
     paths: RunPaths,
     chunk: Chunk,
     *,
+    n_workers: int | None = None,
     compute: Callable[[Iterator[DecodedFrame], Chunk, Work], Any] | None = None,
     write: Callable[[RunPaths, Chunk, Any], ShardReceipt] | None = None,
 ) -> list[ShardReceipt]:
@@ -169,6 +174,8 @@ def extract_chunk(
         A run whose working store is laid out.
     chunk : Chunk
         A chunk of its plan: a span of positions among the frames that are described.
+    n_workers : int, optional
+        The cores of this machine that are meant for this and others like it; all if left out.
     compute, write : callable, optional
         `compute_shard` and `write_shard`, or what wraps them (Prefect's tasks, to show in its UI). What the one
         returns is given to the other.
@@ -196,24 +203,65 @@ def extract_chunk(
         if is_done:
             continue
         spans = list(group)
-        # One decoder for neighbouring shards: it is not sent back to a keyframe in between.
-        numbers = work.numbers[spans[0].start : spans[-1].stop]
-        with (
-            taking_cores(1 if work.plan.is_shared_out else MOST_THREADS) as n_cores,
-            closing(iter_chosen(work.info, work.index, numbers, n_threads=_threads_for(n_cores))) as frames,
-        ):
+        with sharing_cores(n_workers) as cores, closing(_Decoder(work, cores, spans[-1].stop)) as decoder:
             for span in spans:
                 with noting_shard(paths, span, work.info.path):
-                    hogs = compute(frames, span, work)
+                    hogs = compute(decoder.frames_from(span.start), span, work)
                     # Also after the last frame: a file that is written over is not told from the one that was probed.
                     check_unchanged(work.info)
                     receipts[span] = write(paths, span, hogs)
     return [receipt for receipt in receipts.values() if receipt is not None]
 
 
-def _threads_for(n_cores: int) -> int:
-    """Choose the decoding threads that keep so many cores busy while frames are described beside them."""
-    return n_cores if n_cores == 1 else n_cores + SPARE_THREADS
+class _Decoder:
+    """Decodes the frames of neighbouring shards: one decoder for all, which is not sent back to a keyframe in between.
+
+    Where one decoder does all, it takes the cores that are idle; and another one takes its place when there are so many
+    more of them that it pays.
+
+    Parameters
+    ----------
+    work : Work
+    cores : Cores
+        What it takes its cores from.
+    stop : int
+        The position after the last that is wanted, among the frames that are described.
+    """
+
+    def __init__(self, work: Work, cores: Cores, stop: int) -> None:
+        self._work, self._cores, self._stop = work, cores, stop
+        self._most = 1 if work.plan.is_shared_out else count_useful_threads(work.index)
+        self._frames: Generator[DecodedFrame] | None = None
+        self._n_cores = 0
+
+    def frames_from(self, start: int) -> Iterator[DecodedFrame]:
+        """Return the frames from a position on; those before it must have been taken."""
+        n_cores = self._cores.take(self._most)
+        if self._frames is None or self._pays(start, n_cores):
+            self.close()
+            n_threads = n_cores if n_cores == 1 else n_cores + SPARE_THREADS
+            numbers = self._work.numbers[start : self._stop]
+            self._frames = iter_chosen(self._work.info, self._work.index, numbers, n_threads=n_threads)
+            self._n_cores = n_cores
+        self._cores.keep(self._n_cores)
+        return self._frames
+
+    def _pays(self, start: int, n_cores: int) -> bool:
+        """Tell whether more cores would be done sooner, though they have to decode from the keyframe before on."""
+        if n_cores <= self._n_cores:
+            return False
+        index, first = self._work.index, int(self._work.numbers[start])
+        n_left = int(self._work.numbers[self._stop - 1]) + 1 - first
+        n_again = first - index.keyframe_at_or_before(first)
+        n_read = 0 if index.is_seekable else first
+        there = (n_left + n_again) / n_cores + n_read / PACKETS_PER_FRAME
+        return there < WORTH * n_left / self._n_cores
+
+    def close(self) -> None:
+        """Let go of the decoder."""
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
 
 
 def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> ShardHogs:

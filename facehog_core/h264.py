@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Types of NAL units, table 7-1.
-_SLICE, _SLICE_A, _IDR, _SEI, _SPS, _PPS, _END_OF_SEQUENCE = 1, 2, 5, 6, 7, 8, 10
+_SLICE, _SLICE_A, _IDR, _SEI, _SPS, _PPS, _DELIMITER = 1, 2, 5, 6, 7, 8, 9
 # The message that says after how many frames the picture is true, clause D.1.
 _RECOVERY_POINT = 6
 # Types of slices, modulo 5: I and SI, table 7-6.
@@ -49,7 +49,8 @@ class Picture:
     order : int
         Its place in the order of display, relative to the others since the last IDR frame.
     is_after_gap : bool
-        Whether a frame is missing that others may lean on, between it and the frame that was read before it.
+        Whether a frame is missing that others may lean on, between it and the frame that was read before it; or it is
+        itself one that comes twice.
     """
 
     is_idr: bool
@@ -131,9 +132,9 @@ class HeaderReader:
         return max((sps.held_pixels for sps in self._sps.values()), default=0)
 
     @property
-    def end_of_sequence(self) -> bytes:
-        """The packet that says that a sequence ends here; it has no frame."""
-        unit = bytes([_END_OF_SEQUENCE])
+    def delimiter(self) -> bytes:
+        """The packet that says that a frame of any kind begins; it has none itself."""
+        unit = bytes([_DELIMITER, 0xF0])
         return len(unit).to_bytes(self._length_bytes) + unit if self._length_bytes else b"\0\0\1" + unit
 
     def read(self, data: bytes, extradata: bytes | None = None) -> Picture | None:
@@ -261,10 +262,13 @@ class HeaderReader:
         )
 
     def _misses_a_reference(self, found: _Slice) -> bool:
-        if found.is_idr or found.sps.may_have_gaps or self._last_reference_num is None:
+        last = self._last_reference_num
+        if found.is_idr or last is None:
             return False
-        following = (self._last_reference_num + 1) % (1 << found.sps.frame_num_bits)
-        return found.frame_num not in (self._last_reference_num, following)
+        if found.frame_num == last:
+            # Two that others may lean on never have the same number: this one comes twice, or is another's.
+            return found.is_reference
+        return not found.sps.may_have_gaps and found.frame_num != (last + 1) % (1 << found.sps.frame_num_bits)
 
     def _order_of(self, found: _Slice) -> int:
         if found.sps.order_type == 0:

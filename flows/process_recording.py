@@ -194,7 +194,7 @@ def _process(
                     discard_partial(paths)
                 ledger.begin(info, paths.run_id)
                 forget_starts(paths)
-                _make(runner, ledger, paths, info, recipe, sidecar, made)
+                _make(runner, ledger, paths, info, recipe, sidecar, made, cluster.n_workers)
                 made = paths.final
             # Left by a run that was killed between publishing and tidying up.
             discard_partial(paths)
@@ -209,6 +209,7 @@ def _make(
     recipe: Recipe,
     sidecar: TimestampsFile | None,
     old: Path | None,
+    n_workers: int | None,
 ) -> None:
     told = ledger.record
     started = {"software": told.software}
@@ -225,7 +226,7 @@ def _make(
             runner.submit(describe_short, {**given, "ended": ended, "old": old}).result()
             return
         plan = runner.submit(plan_chunks, given).result()
-        receipts = _describe(runner, paths, plan, info, recipe)
+        receipts = _describe(runner, paths, plan, info, recipe, n_workers)
         attributes = {**ended, "finished_at": now().isoformat()}
         runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes, "old": old}).result()
 
@@ -247,13 +248,14 @@ def _tidying_up(paths: RunPaths, info: VideoInfo) -> Iterator[None]:
 
 
 def _describe(
-    runner: DaskTaskRunner, paths: RunPaths, plan: ChunkPlan, info: VideoInfo, recipe: Recipe
+    runner: DaskTaskRunner, paths: RunPaths, plan: ChunkPlan, info: VideoInfo, recipe: Recipe, n_workers: int | None
 ) -> list[ShardReceipt]:
     """Deal the chunks out, and gather their receipts as they come."""
     log, began_at = get_run_logger(), time.time()
     about = f"{paths.recording}: frames described"
     progress = _show(lambda: create_progress_artifact(progress=0.0, key=f"progress-{paths.run_id}", description=about))
-    futures = [runner.submit(process_chunk, {"paths": paths, "chunk": chunk}) for chunk in plan]
+    given = {"paths": paths, "n_workers": n_workers}
+    futures = [runner.submit(process_chunk, {**given, "chunk": chunk}) for chunk in plan]
     receipts: list[ShardReceipt] = []
     try:
         for future in as_completed(futures):

@@ -53,7 +53,7 @@ def write_zarr(paths: RunPaths, span: Chunk, handover: Handover) -> ShardReceipt
     retry_condition_fn=can_pass,
     cache_policy=NO_CACHE,
 )
-def process_chunk(paths: RunPaths, chunk: Chunk) -> list[ShardReceipt]:
+def process_chunk(paths: RunPaths, chunk: Chunk, n_workers: int | None = None) -> list[ShardReceipt]:
     """Describe and write a chunk; what an earlier attempt finished is kept."""
 
     def compute(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Handover:
@@ -61,4 +61,4 @@ def process_chunk(paths: RunPaths, chunk: Chunk) -> list[ShardReceipt]:
         compute_hog(frames, span, work, handover)
         return handover
 
-    return extract_chunk(paths, chunk, compute=compute, write=write_zarr)
+    return extract_chunk(paths, chunk, n_workers=n_workers, compute=compute, write=write_zarr)

@@ -1,5 +1,7 @@
 """Recordings, damaged at random but the same each time: nothing may come of them but frames or one clear line.
 
+Of short ones, several threads must see what one thread sees.
+
 By hand, or by ``make fuzz``::
 
     python tests/fuzz.py --n 2000 --videos ../shared/videos
@@ -47,7 +49,18 @@ def make_sources(folder: Path) -> list[Path]:
         "interlaced.mp4": {"x264": "keyint=12:bframes=2:interlaced=1"},
         "colour.mp4": {"pixel_format": "yuv444p"},
     }
-    return [write_recording(folder / name, 36, **options) for name, options in forms.items()]
+    # What one decoder reads to its end, with threads that are at several frames for a while.
+    long_forms = {
+        "endless.h264": "keyint=infinite:bframes=0:scenecut=0:slices=3",
+        "endless.mkv": "keyint=infinite:bframes=3:b-pyramid=normal:scenecut=0",
+        "endless.avi": "keyint=infinite:bframes=0:scenecut=0",
+        "endless.ts": "keyint=infinite:bframes=2:scenecut=0:slices=2",
+        "pyramid.avi": "keyint=24:bframes=2:b-pyramid=normal:slices=2",
+    }
+    return [
+        *(write_recording(folder / name, 36, **options) for name, options in forms.items()),
+        *(write_recording(folder / name, 60, x264=x264, size=(192, 320)) for name, x264 in long_forms.items()),
+    ]
 
 
 def flip_bits(rng: random.Random, data: bytearray, _: Path) -> None:
@@ -113,6 +126,12 @@ def swap_lengths(rng: random.Random, data: bytearray, source: Path) -> None:
     data[one : one + 4], data[other : other + 4] = data[other : other + 4], data[one : one + 4]
 
 
+def repeat_frame(rng: random.Random, data: bytearray, source: Path) -> None:
+    """Repeat the frame at a place, or its first part."""
+    start, size = rng.choice(_frames_of(source))
+    data[start:start] = data[start : start + size // rng.choice((1, 2, 5))]
+
+
 def lose_frame(rng: random.Random, data: bytearray, source: Path) -> None:
     """Overwrite a whole frame with noise."""
     start, size = rng.choice(_frames_of(source))
@@ -130,6 +149,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     change_box,
     change_frame,
     swap_lengths,
+    repeat_frame,
     lose_frame,
 )
 
@@ -176,7 +196,7 @@ def fuzz(numbers: range, sources: list[Path], folder: Path) -> Iterator[Outcome]
     """Examine cases, a batch in one process each; the files of those that went well are removed."""
     for first in range(numbers.start, numbers.stop, BATCH):
         paths = [make_case(n, sources, folder) for n in range(first, min(first + BATCH, numbers.stop))]
-        for outcome in examine_all(paths):
+        for outcome in examine_all(paths, compares=True):
             yield outcome
             if not outcome.is_wrong:
                 outcome.path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
@@ -24,6 +25,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from recordings import run_ffmpeg
 from skimage.feature import hog
 
+import facehog_core.cores
 import facehog_core.extract
 import flows.cluster
 import flows.process_recording
@@ -327,6 +329,24 @@ def test_what_may_pass_is_tried_again(
 
     (run,) = [run for run in task_runs(lab.record(path).flow_run_id) if run.name.startswith(name)]
     assert run.run_count == 2
+
+
+def test_one_decoder_takes_no_more_cores_than_there_are_workers(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    def note(*arguments: Any, n_threads: int) -> Any:
+        used.append(n_threads)
+        return iter_frames(*arguments, n_threads=n_threads)
+
+    iter_frames = facehog_core.extract.iter_frames
+    monkeypatch.setattr(facehog_core.extract, "iter_frames", note)
+    monkeypatch.setattr(facehog_core.cores, "list_cores", lambda: list(range(8)))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = write_recording(tmp_path / "raw.h264", LEAST_FRAMES_PER_SHARD + 1)
+    assert lab.process(path, cluster={"n_workers": 3}).is_completed()
+    assert used == [3 + facehog_core.extract.SPARE_THREADS]
 
 
 def test_a_cluster_that_is_not_there_is_waited_for_without_counting_attempts(

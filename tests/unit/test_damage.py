@@ -5,91 +5,28 @@ from __future__ import annotations
 import functools
 import random
 import shutil
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import av
-import numpy as np
 import pytest
-from av.container import InputContainer
 from barcode import read_number, write_recording
-from recordings import ffmpeg_frames, md5_of
+from damaged import Found, blank, damage, decode_span, flip, packets_of, spoil
+from recordings import ffmpeg_frames
 from remuxed import with_edits
 
 from facehog_core import decode
 from facehog_core.decode import iter_frames
-from facehog_core.frame_index import FrameIndex
 from facehog_core.grey import grey_of
-from facehog_core.video import VideoInfo, probe
+from facehog_core.video import probe
 
 # 300 frames of a mouse each: without B-frames, with them, and with an open GOP and a B-pyramid.
 MICE = ["derived/ref_yuv420p_nob_g60.mp4", "derived/j_bframes.mp4", "derived/a_bframes_opengop.mp4"]
 
 
-class Found(NamedTuple):
-    """What a frame of a damaged recording is: checksum of its pixels (None if it is lost), and its mark."""
-
-    md5: str | None
-    is_corrupt: bool
-
-
 def read(path: Path, start: int = 0, stop: int | None = None) -> list[Found]:
     info, index = probe(path)
     return decode_span(info, index, start, index.n_frames if stop is None else stop)
-
-
-def decode_span(info: VideoInfo, index: FrameIndex, start: int, stop: int, **options: int) -> list[Found]:
-    frames = list(iter_frames(info, index, start, stop, **options))
-    assert [decoded.index for decoded in frames] == list(range(start, stop))
-    assert [decoded.pts for decoded in frames] == index.pts[start:stop].tolist()
-    return [Found(md5_of(decoded.frame) if decoded.frame else None, decoded.is_corrupt) for decoded in frames]
-
-
-@functools.cache
-def packets_of(path: Path) -> list[slice]:
-    """Return where in the file the packets lie, in file order."""
-    with av.open(path) as container:
-        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    return [slice(pos, pos + size) for pos, size in places if pos is not None]
-
-
-def damage(source: Path, target: Path, change: Callable[[bytearray], None]) -> Path:
-    content = bytearray(source.read_bytes())
-    change(content)
-    target.write_bytes(content)
-    return target
-
-
-def flip(number: int, source: Path) -> Callable[[bytearray], None]:
-    """Flip a bit in the middle of a packet."""
-    place = packets_of(source)[number]
-
-    def change(content: bytearray) -> None:
-        content[(place.start + place.stop) // 2] ^= 0x10
-
-    return change
-
-
-def blank(number: int, source: Path, n_bytes: int = 4096) -> Callable[[bytearray], None]:
-    """Write zeros over 4 kB, as a disk's lost block reads."""
-    start = packets_of(source)[number].start
-
-    def change(content: bytearray) -> None:
-        content[start : start + n_bytes] = bytes(n_bytes)
-
-    return change
-
-
-def spoil(number: int, source: Path) -> Callable[[bytearray], None]:
-    """Make a packet no H264 at all."""
-    place = packets_of(source)[number]
-
-    def change(content: bytearray) -> None:
-        content[place] = b"\xff" * (place.stop - place.start)
-
-    return change
 
 
 def gop_of(path: Path, number: int) -> range:
@@ -333,71 +270,3 @@ def test_damage_is_the_same_for_whoever_reads_it_in_any_container(tmp_path: Path
                 continue  # A decoder may not notice, and where nothing tells that a frame is missing, others move up.
             assert any(frame.is_corrupt for frame in found)
             assert all(frame.is_corrupt or frame == good[place] for place, frame in enumerate(found))
-
-
-MANY_THREADS = {
-    "x.mp4": "keyint=12:min-keyint=12:scenecut=0:bframes=3",
-    "endless.mp4": "keyint=infinite:scenecut=0:bframes=3:b-pyramid=normal",
-    "x.h264": "keyint=12:scenecut=0:bframes=0:slices=3:repeat-headers=1",
-    "x.mkv": "keyint=24:scenecut=0:bframes=3:cabac=0",
-}
-
-
-@pytest.mark.parametrize("name", MANY_THREADS)
-def test_damage_is_the_same_by_however_many_threads(tmp_path: Path, name: str) -> None:
-    whole = write_recording(tmp_path / name, 48, x264=MANY_THREADS[name], size=(192, 320))
-    for number in (7, 26, 44):
-        for kind in (flip, spoil, functools.partial(blank, n_bytes=40)):
-            info, index = probe(damage(whole, tmp_path / f"damaged{name}", kind(number, whole)))
-            found = decode_span(info, index, 0, index.n_frames)
-            for n_threads in (2, 5):
-                assert decode_span(info, index, 0, index.n_frames, n_threads=n_threads) == found
-            assert decode_span(info, index, 5, 15, n_threads=3) == found[5:15]
-
-
-def test_several_threads_go_on_until_something_is_damaged_and_again_behind_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = write_recording(tmp_path / "whole.mp4", 96, x264="keyint=24:min-keyint=24:scenecut=0:bframes=0")
-    info, index = probe(damage(whole, tmp_path / "x.mp4", spoil(52, whole)))
-    runs: list[tuple[int, int]] = []
-
-    def note(source: decode._Source, container: InputContainer, origin: int, held: decode._Held) -> Iterator[Any]:
-        runs.append((source.n_threads, origin))
-        return decode_packets(source, container, origin, held)
-
-    decode_packets = decode._decode_packets
-    monkeypatch.setattr(decode, "_decode_packets", note)
-    found = decode_span(info, index, 0, 96, n_threads=3)
-    # How many sound frames came out before the damage was seen may differ, but not by whom damage is decoded.
-    assert (runs[0], runs[-1]) == ((3, 0), (3, 72))
-    assert runs[-2] == (1, 48)
-    assert [number for number, frame in enumerate(found) if frame.is_corrupt] == list(range(52, 72))
-
-
-def test_of_several_threads_each_is_done_with_a_frame_before_its_flag_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Otherwise a flag may be missing, and only when threads happen to run so.
-    whole = write_recording(tmp_path / "whole.mp4", 60, x264="keyint=infinite:bframes=3:b-pyramid=normal")
-    info, index = probe(whole)
-    asked: list[list[int]] = []  # For each time that the decoder was asked, the packets whose frames came.
-
-    def note(source: decode._Source, container: InputContainer, origin: int, held: decode._Held) -> Iterator[Any]:
-        for pictures in decode_packets(source, container, origin, held):
-            asked.append([int(index.packets[picture.pts]) for picture in pictures])
-            yield pictures
-
-    decode_packets = decode._decode_packets
-    monkeypatch.setattr(decode, "_decode_packets", note)
-    for n_threads in (2, 40):
-        asked.clear()
-        decode_span(info, index, 0, 60, n_threads=n_threads)
-        n_used = min(n_threads, decode.MOST_THREADS)
-        *before, at_the_end = asked
-        # What comes out now was begun when there was a thread for it: n_used - 1 times ago.
-        began = [n_asked - (n_used - 1) for n_asked, packets in enumerate(before) for _ in packets]
-        assert min(np.subtract(began, list(chain(*before)))) >= n_used
-        # In the end nothing is left but what the threads are at.
-        assert len(at_the_end) == n_used - 1
-        assert len(began) + len(at_the_end) == 60

@@ -6,9 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 from runs import BEGUN, ENDED, lay_out_run, make_paths, make_work, run_recording
 from skimage.feature import hog
 
-from facehog_core import chunking, extract
+from facehog_core import chunking, cores, extract
 from facehog_core.chunking import Chunk
+from facehog_core.cores import sharing_cores
 from facehog_core.crop import Crop
 from facehog_core.decode import DecodedFrame, iter_frames
 from facehog_core.errors import ChangedError, CropError, StoreError, ViewError
-from facehog_core.extract import SPARE_THREADS, check_crop, compute_shard, extract_chunk, iter_chosen, plan_run
+from facehog_core.extract import check_crop, compute_shard, extract_chunk, iter_chosen, plan_run
 from facehog_core.hog import HogParams, normalise_blocks
 from facehog_core.layout import Work
 from facehog_core.picture import render_pictures
@@ -156,31 +157,78 @@ def test_many_shards_by_one_decoder_are_the_same_bytes(recording: Path, whole: P
     assert_same_bytes(seal_store(paths, receipts, ENDED), whole)
 
 
-@pytest.mark.parametrize(("shards_per_chunk", "n_threads"), [(1, 1), (9, 3 + SPARE_THREADS)])
+@pytest.fixture
+def used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Have four cores that nobody uses; list where decoders began, and the threads that they were given."""
+    began: list[tuple[int, int]] = []
+
+    def note(*arguments: Any, n_threads: int) -> Iterator[DecodedFrame]:
+        began.append((arguments[2], n_threads))
+        return iter_frames(*arguments, n_threads=n_threads)
+
+    monkeypatch.setattr(cores, "list_cores", lambda: [0, 1, 2, 3])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(extract, "iter_frames", note)
+    return began
+
+
+@pytest.mark.parametrize(("shards_per_chunk", "began"), [(1, [(7 * n, 1) for n in range(9)]), (9, [(0, 6)])])
 def test_one_chunk_for_all_takes_the_cores_that_are_idle_and_makes_the_same_bytes(
     recording: Path,
     whole: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    used: list[tuple[int, int]],
     shards_per_chunk: int,
-    n_threads: int,
+    began: list[tuple[int, int]],
 ) -> None:
-    used = set()
-
-    @contextmanager
-    def taking_cores(most: int) -> Iterator[int]:
-        yield min(most, 3)
-
-    def note(*arguments: Any, n_threads: int) -> Iterator[DecodedFrame]:
-        used.add(n_threads)
-        return iter_frames(*arguments, n_threads=n_threads)
-
-    monkeypatch.setattr(extract, "taking_cores", taking_cores)
-    monkeypatch.setattr(extract, "iter_frames", note)
     store = run_recording(tmp_path, recording, SMALL, frames_per_shard=7, shards_per_chunk=shards_per_chunk)
 
-    assert used == {n_threads}
+    assert used == began
     assert_same_bytes(store, whole)
+
+
+# Keyframes are 12 apart: for the last shard's 4 frames, 8 would be decoded again.
+@pytest.mark.parametrize(("free_at", "began"), [(7, [(0, 1), (7, 5)]), (49, [(0, 1), (49, 5)]), (56, [(0, 1)])])
+def test_one_chunk_for_all_takes_cores_that_others_give_back_where_that_pays(
+    recording: Path,
+    whole: Path,
+    tmp_path: Path,
+    used: list[tuple[int, int]],
+    free_at: int,
+    began: list[tuple[int, int]],
+) -> None:
+    paths = lay_out_run(tmp_path, recording, SMALL, frames_per_shard=7, shards_per_chunk=9)
+    with sharing_cores() as others:
+        others.take(4)
+
+        def compute(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> ShardHogs:
+            hogs = compute_shard(frames, span, work)
+            if span.stop == free_at:
+                others.keep(1)
+            return hogs
+
+        receipts = extract_chunk(paths, Chunk(start=0, stop=N_FRAMES), compute=compute)
+
+    assert used == began
+    assert_same_bytes(seal_store(paths, receipts, ENDED), whole)
+
+
+def test_one_chunk_for_all_leaves_alone_what_is_of_no_use_and_not_meant_for_it(
+    recording: Path, tmp_path: Path, used: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+
+    def compute(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> ShardHogs:
+        with sharing_cores() as others:
+            left.append(others.take(4))
+        return compute_shard(frames, span, work)
+
+    for n_useful, n_workers in ((12, 2), (3, None)):
+        monkeypatch.setattr(extract, "count_useful_threads", lambda index, n=n_useful: n)
+        paths = lay_out_run(tmp_path / str(n_useful), recording, SMALL, frames_per_shard=60, shards_per_chunk=2)
+        extract_chunk(paths, Chunk(start=0, stop=N_FRAMES), n_workers=n_workers, compute=compute)
+    assert used == [(0, 4), (0, 5)]
+    assert left == [2, 1]
 
 
 KILLED = """

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from crafted import Bits, annex_b
-from fields import FRAME_NUM_BITS, PPS
+from fields import FRAME_NUM_BITS, PPS, SPS_OF_FRAMES
 
 from facehog_core.h264 import HeaderReader
 
@@ -34,3 +34,15 @@ def test_order_follows_from_the_steps_that_are_foreseen_again_and_again() -> Non
 
 def test_an_order_that_no_frame_can_have_fits_into_32_bits_and_a_sign() -> None:
     assert orders_of(make_sps(*[2**31] * 200), [0, *[255, 0] * 50])[-1] == 2**31
+
+
+def test_a_frame_that_others_lean_on_has_the_number_behind_the_last_one() -> None:
+    reader = HeaderReader(annex_b(SPS_OF_FRAMES, PPS))
+    after_gap = []
+    # Of an IDR frame; then the next, one aside, the next, the same again, one aside as no coder numbers it, a gap.
+    for kind, frame_num in ((0x65, 0), (0x61, 1), (0x01, 2), (0x61, 2), (0x61, 2), (0x01, 2), (0x61, 5)):
+        bits = Bits().ue(0, 7, 0).u(FRAME_NUM_BITS, frame_num)
+        picture = reader.read(annex_b((bits.ue(0) if kind == 0x65 else bits).u(16, 0).to_nal(kind)))
+        assert picture is not None
+        after_gap.append(picture.is_after_gap)
+    assert after_gap == [False, False, False, False, True, False, True]
