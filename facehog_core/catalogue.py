@@ -158,17 +158,20 @@ class Catalogue:
             if file is None:
                 file = File(path=str(path), name=path.name, first_seen_at=moment, attempt=0)
                 session.add(file)
-            elif file.run and file.run.state == Fate.RUNNING:
+            # Of a run that has ended nothing more happens.
+            run = file.run if file.run and file.run.state == Fate.RUNNING else None
+            if run:
                 # The run of a file that does not run does not run either, though it could not say so itself.
-                file.run.state, file.run.reason, file.run.changed_at = state, reason, moment
+                run.state, run.reason, run.changed_at = state, reason, moment
             looks_different = signature is not None and _look(file, signature)
             if forget_run or looks_different:
                 file.run = None
             file.attempt = file.attempt if attempt is None else attempt
             file.flow_run_id = flow_run_id or file.flow_run_id
             if run_id is not None:
-                file.run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
-            _turn(session, file, state, reason, moment)
+                run = file.run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
+            if step := _turn(session, file, state, reason, moment):
+                step.run = run
             file.not_before = not_before
             if identity:
                 _identify_file(session, file, identity)
@@ -447,7 +450,7 @@ def _turn(session: Session, file: File, state: Fate, reason: str, moment: dateti
     file.state, file.reason, file.changed_at, file.not_before = state, reason, moment, None
     if not is_news:
         return None
-    step = Event(file=file, run=file.run, at=moment, state=state, reason=reason)
+    step = Event(file=file, at=moment, state=state, reason=reason)
     session.add(step)
     return step
 

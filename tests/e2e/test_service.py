@@ -141,7 +141,7 @@ def test_renamed_and_nested_recordings_are_found_and_what_is_not_meant_is_left(l
 def test_a_backfill_is_described_by_the_service(lab: ServiceLab, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     (archive / "2019").mkdir(parents=True)
-    paths = [write_recording(archive / "2019" / f"old {number}.mp4", 23 + number) for number in range(3)]
+    paths = [write_recording(archive / "2019" / f"old {number}.mp4", 31 + number) for number in range(3)]
     command = [sys.executable, "-m", "deployments.cli", "backfill", archive, "--json"]
     told = subprocess.run(command, cwd=lab.folder, check=True, capture_output=True, text=True).stdout
     assert json.loads(told)["n_open"] == 3

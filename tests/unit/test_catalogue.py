@@ -453,3 +453,15 @@ def test_a_field_that_there_is_not_is_answered_with_the_choices(many: Catalogue,
         FilterError, match=r"there is no field 'nam'. Did you mean name\? Choose from state, name, path"
     ):
         many.find(**words)
+
+
+def test_what_happens_to_a_file_later_is_no_step_of_a_run_that_has_ended(catalogue: Catalogue) -> None:
+    for state in (Fate.RUNNING, Fate.FINISHED):
+        record = make_record(state=state)
+        catalogue.record(record)
+    before = catalogue.history(str(record.run_id))
+    catalogue.set_fate(record.path, Fate.RUNNING, "is being read")
+
+    assert [step.state for step in before] == [Fate.RUNNING, Fate.FINISHED]
+    assert catalogue.history(str(record.run_id)) == before
+    assert catalogue.story(record.path)[-1].reason == "is being read"
