@@ -12,9 +12,9 @@ DOCS = Path(__file__).resolve().parent
 
 HEAD = """# Faults
 
-What was broken on purpose, for real, in a running service; what is promised; and how often it was kept. After each,
-every recording was finished exactly once, with the bytes of an undisturbed run; in the end no process and nothing half
-made was left. This page is written by `docs/list_faults.py` from the results of `make chaos`.
+What was broken on purpose, for real, in a running service; what is promised; and how often it was kept. Survived means:
+every recording was finished exactly once, with the bytes of an undisturbed run, and no process and nothing half made was
+left. This page is written by `docs/list_faults.py` from the results of `make chaos`.
 
 | what is broken | what is promised | survived |
 |---|---|---|
