@@ -151,10 +151,16 @@ class Service:
         elif (status := self._exit_status()) is not None:
             self._restart_later(f"ended with status {status}", at_s)
         elif trouble := self._pulse.why_lost(at_s):
-            # It would not hear a polite word.
-            end_processes(self._family(), polite_s=0.0)
-            self.note_end()
-            self._restart_later(trouble, at_s)
+            self.restart(trouble)
+
+    def restart(self, trouble: str) -> None:
+        """End the process and start it again after a while, unless it is about to be started anyway."""
+        if self._restart_at_s is not None:
+            return
+        # It would not hear a polite word.
+        end_processes(self._family(), polite_s=0.0)
+        self.note_end()
+        self._restart_later(trouble, time.monotonic())
 
     def _restart_later(self, trouble: str, at_s: float) -> None:
         if at_s - self._pulse.began_s > STEADY_S:

@@ -39,6 +39,7 @@ from .service_paths import ServicePaths
 from .signals import ENDING, call_on_signals
 from .stop import listening_to_stop
 from .systemd import GOES_ON, READY, STOPPING, VARIABLES, notify
+from .wall_clock import WallClock
 
 log = logging.getLogger(__name__)
 
@@ -182,11 +183,20 @@ class _Family:
             for inbox in self.config.inbox:
                 log.info("watches %s", inbox.path)
             notify(READY)
+            clock = WallClock()
             while not stop.wait(WATCH_S):
                 notify(GOES_ON)
+                if back_s := clock.went_back_s():
+                    self._restart_cluster(back_s)
                 for service in self.services:
                     service.keep_alive(self.environment, self.paths.logs)
                 rotate_all(self.paths.logs)
+
+    def _restart_cluster(self, back_s: float) -> None:
+        # Dask's processes send each other messages at times by the system's clock, which are now that far away.
+        for service in self.services:
+            if service.name == CLUSTER:
+                service.restart(f"may stand still, since the system's clock was set back by {back_s:.0f} s")
 
     def _release(self, timeout_s: float = 30.0) -> None:
         try:
