@@ -13,8 +13,8 @@ from deployments.processes import find_marked
 from facehog_core import Catalogue
 from facehog_core.schema import Fate
 
-# What facehog keeps in a store's folder besides stores, while nothing runs.
-KEPT = (".probing",)
+# What facehog keeps among stores while nothing runs: a folder for notes, and what the nights' verifications found.
+NOTES, VERIFIED = ".probing", ".verified.jsonl"
 
 
 def check_finished(lab: ServiceLab, recordings: Iterable[Path], expected: Mapping[str, str]) -> None:
@@ -22,7 +22,7 @@ def check_finished(lab: ServiceLab, recordings: Iterable[Path], expected: Mappin
     recordings = list(recordings)
     for path, file in lab.wait_until_settled(*recordings).items():
         assert file.state is Fate.FINISHED, f"{path.name} is {file.state}: {file.reason}\n{lab.logs()}"
-        made = list((lab.store / path.stem).iterdir())
+        made = [found for found in (lab.store / path.stem).iterdir() if not found.name.endswith(VERIFIED)]
         assert made == [lab.store_of(path, file.run_id or "").final], f"{path.name} has {made}"
         assert fingerprint(made[0]) == expected, f"{path.name}: other bytes than an undisturbed run's"
     with Catalogue(f"sqlite:///{lab.catalogue}") as catalogue:
@@ -34,11 +34,9 @@ def check_finished(lab: ServiceLab, recordings: Iterable[Path], expected: Mappin
 def check_nothing_is_left(lab: ServiceLab) -> None:
     """Check that a service that was stopped has left no process, and nothing half made."""
     assert find_marked(str(lab.state_dir)) == []
-    strays = [
-        path
-        for path in [*lab.store.iterdir(), *lab.store.glob("*/*")]
-        if path.suffix != ".zarr" and not (path.parent == lab.store and path.is_dir()) and path.name not in KEPT
-    ]
+    among = [path for path in lab.store.iterdir() if path.name != NOTES and not path.is_dir()]
+    within = [path for path in lab.store.glob("*/*") if path.parent.name != NOTES]
+    strays = among + [path for path in within if path.suffix != ".zarr" and not path.name.endswith(VERIFIED)]
     assert strays == []
 
 
