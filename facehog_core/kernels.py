@@ -1,4 +1,4 @@
-"""The loops over pixels, most of them those of the histograms of oriented gradients, compiled by Numba.
+"""Loops that Numba compiles: from cell histograms to descriptors, and over samples (see also `gradient_sums`).
 
 They have one result on every machine: no fast math (a fused multiply-add or a reordered sum would change last
 bits with the processor), and each sum is taken in an order that the code spells out.

@@ -49,10 +49,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = outcome.get_result()
     results, fault = os.environ.get("FACEHOG_TEST_SURVIVED"), item.get_closest_marker("fault")
     if results and fault and (report.when == "call" or (report.when == "setup" and report.failed)):
-        params = getattr(item, "callspec").params if hasattr(item, "callspec") else {}  # noqa: B009
-        told = {"fault": fault.args[0].format(**params), "promise": fault.args[1], "outcome": report.outcome}
+        told = {"fault": fault.args[0].format(**_params_of(item)), "promise": fault.args[1], "outcome": report.outcome}
         with Path(results).open("a", encoding="utf-8") as file:
             file.write(json.dumps(told) + "\n")
+
+
+def _params_of(item: pytest.Item) -> dict[str, Any]:
+    call = getattr(item, "callspec", None)  # Of tests with parameters alone.
+    return call.params if call else {}
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from deployments.processes import find_marked
 from facehog_core import Catalogue
 from facehog_core.schema import Fate
 
-# What facehog keeps among stores while nothing runs: a folder for notes, and what the nights' verifications found.
-NOTES, VERIFIED = ".probing", ".verified.jsonl"
+# What facehog keeps beside stores: what the nights' verifications found.
+VERIFIED = ".verified.jsonl"
 
 
 def check_finished(lab: ServiceLab, recordings: Iterable[Path], expected: Mapping[str, str]) -> None:
@@ -34,9 +34,9 @@ def check_finished(lab: ServiceLab, recordings: Iterable[Path], expected: Mappin
 def check_nothing_is_left(lab: ServiceLab) -> None:
     """Check that a service that was stopped has left no process, and nothing half made."""
     assert find_marked(str(lab.state_dir)) == []
-    among = [path for path in lab.store.iterdir() if path.name != NOTES and not path.is_dir()]
-    within = [path for path in lab.store.glob("*/*") if path.parent.name != NOTES]
-    strays = among + [path for path in within if path.suffix != ".zarr" and not path.name.endswith(VERIFIED)]
+    among = [path for path in lab.store.iterdir() if not path.is_dir()]
+    within = [path for path in lab.store.glob("*/*") if path.suffix != ".zarr" and not path.name.endswith(VERIFIED)]
+    strays = among + within
     assert strays == []
 
 

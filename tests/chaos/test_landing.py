@@ -14,6 +14,7 @@ from outcome import check_finished
 from service_lab import SETTLE_S, ServiceLab
 
 from facehog_core.schema import Fate
+from facehog_core.source import digest_file
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
@@ -26,7 +27,7 @@ def test_a_file_that_is_replaced_in_mid_run_is_described_as_it_is_now(
     (target,) = footage.land(lab.inbox, name)
     time.sleep(moment.uniform(0, 6))
     (target,) = footage.land(lab.inbox, name)
-    digest = _digest(target)
+    digest = digest_file(target)[:12]
     lab.wait_for(
         lambda: (file := lab.file(target)) and file.state is Fate.FINISHED and (file.run_id or "").startswith(digest),
         "the new file's run",
@@ -102,12 +103,6 @@ def test_a_thousand_files_at_once_are_all_dealt_with(lab: ServiceLab, footage: F
     good = footage.land(folder, *(f"{folder.name}good{number}.mp4" for number in range(10)))
     assert {file.state for file in lab.wait_until_settled(*bad, patience_s=1800).values()} == {Fate.QUARANTINED}
     check_finished(lab, good, footage.expected)
-
-
-def _digest(path: Path) -> str:
-    from facehog_core.source import digest_file
-
-    return digest_file(path)[:12]
 
 
 def _is_running(lab: ServiceLab, path: Path) -> bool:
