@@ -2,43 +2,32 @@
 
 All recordings land in one service that is warm, the shortest first. A flow's time is Prefect's, from the run's start
 to its end; a worker's memory is the most that it held meanwhile. The longest recording is described once more by a pool
-of as many processes as the service has workers, with the same plan, while the service's processes are suspended: that
-time starts when the recording is planned and ends before the store is sealed.
+of as many processes as the service has workers, with the same plan, while the service's processes are suspended: from
+probing to sealing, as `bench_pipeline.py` does it.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from multiprocessing.pool import Pool
 from pathlib import Path
 
 import numpy as np
 from bench_landing import cpu_seconds
 from long_footage import make_footage
 from memory import forget_peak, read_peak_mib
-from service import RunningService, run_service
+from pipeline import process_recording, worker_processes
+from service import RunningService, run_service, wait_for
 from side_by_side import Finding, Measure, Report, compare, describe_machine, make_parser, publish
 
 from deployments.preload import save_memory, warm_up
 from deployments.processes import find_marked
-from facehog_core.chunking import ChunkPlan
 from facehog_core.cores import count_cores
-from facehog_core.crop import Crop
-from facehog_core.extract import extract_chunk, plan_run
-from facehog_core.provenance import describe_software
-from facehog_core.recipe import Recipe, name_run
-from facehog_core.source import name_recording
-from facehog_core.store import RunPaths, discard_partial
-from facehog_core.video import probe
 
-CROP = Crop(x=53, y=22, width=916, height=475)
 LENGTHS, QUICK_LENGTHS = (2_000, 5_000, 20_000, 44_000), (250, 500, 1_000, 1_500)
 MOST_PERCENT_OFF_THE_LINE = 5.0
 MOST_PERCENT_MORE_MEMORY = 10.0
@@ -69,19 +58,20 @@ def main() -> None:
     machine = describe_machine()
     shortest, *lengths = QUICK_LENGTHS if options.quick else LENGTHS
     longest = lengths[-1]
-    context = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory() as name,
         run_service() as service,
-        context.Pool(count_cores(), initializer=prepare) as pool,
+        worker_processes(count_cores(), prepare) as pool,
     ):
         folder = Path(name)
         warm = make_footage(500)
         process(service, warm, "warm.mp4")
-        time_pool(pool, warm, folder / "store")
+        process_recording(warm, pool, folder)
         taken = {n: process(service, make_footage(n), f"of{n}.mp4") for n in (shortest, *lengths)}
         with suspended(service):
-            pool_s, plan = time_pool(pool, make_footage(longest), folder / "store")
+            began_s = time.monotonic()
+            plan = process_recording(make_footage(longest), pool, folder / "longest").plan
+            pool_s = time.monotonic() - began_s
     in_pool = Measure(name=f"{longest:,} frames, pool of {count_cores()} processes", unit="s", values=(pool_s,))
     in_flow = Measure(name=f"{longest:,} frames, whole flow", unit="s", values=(taken[longest].time_s,))
     beside = Measure(name="CPU beside the workers", unit="s", values=(taken[longest].beside_s,))
@@ -147,20 +137,6 @@ def prepare() -> None:
     warm_up()
 
 
-def time_pool(pool: Pool, recording: Path, store: Path) -> tuple[float, ChunkPlan]:
-    """Describe and write a recording without Prefect and Dask."""
-    info, _ = probe(recording)
-    recipe = Recipe(crop=CROP)
-    paths = RunPaths(root=store, recording=name_recording(recording), run_id=name_run(info.digest, recipe, None))
-    plan = plan_run(paths, info, recipe, {"software": describe_software()})
-    began_s = time.monotonic()
-    for _ in pool.imap_unordered(partial(extract_chunk, paths), list(plan)):
-        pass
-    took_s = time.monotonic() - began_s
-    discard_partial(paths)
-    return took_s, plan
-
-
 def process(service: RunningService, recording: Path, name: str) -> Taken:
     """Let a recording land, and measure its flow."""
     workers = [one.pid for one in find_marked(service.mark) if "multiprocessing.spawn" in " ".join(one.cmdline())]
@@ -172,7 +148,8 @@ def process(service: RunningService, recording: Path, name: str) -> Taken:
     spent = cpu_seconds(service) - before
     peak_mib = max(read_peak_mib(worker) for worker in workers)
     flow_run_id = service.files()[path].flow_run_id
-    (run,) = service.ask("flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}})
+    wanted = {"flow_runs": {"id": {"any_": [flow_run_id]}, "end_time": {"is_null_": False}}}
+    (run,) = wait_for(lambda: service.ask("flow_runs/filter", wanted), "the flow's end")
     begin, end = (datetime.fromisoformat(run[name]) for name in ("start_time", "end_time"))
     path.unlink()
     return Taken(time_s=(end - begin).total_seconds(), beside_s=spent.total() - spent["spawn"], peak_mib=peak_mib)

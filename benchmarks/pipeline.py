@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,9 +56,9 @@ class Done:
     store: Path
 
 
-def worker_processes(n_workers: int) -> ProcessPoolExecutor:
-    """Return a pool of new processes, that inherit nothing of this one."""
-    return ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn"))
+def worker_processes(n_workers: int, prepare: Callable[[], None] | None = None) -> ProcessPoolExecutor:
+    """Return a pool of new processes, that inherit nothing of this one; each prepares itself first."""
+    return ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=prepare)
 
 
 @contextmanager

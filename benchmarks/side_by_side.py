@@ -25,6 +25,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import av
 import imageio_ffmpeg
 
 from facehog_core.cores import count_cores
@@ -303,7 +304,8 @@ def publish(report: Report, options: argparse.Namespace) -> None:
 def describe_machine() -> dict[str, str]:
     """Describe what a benchmark runs on: the processor, its load, and the versions of what does the work."""
     facts = {"cpu": cpu_name(), "cores": str(count_cores()), "load": _load(), "system": platform.system()}
-    facts |= {"Python": platform.python_version(), "PyAV": _version_of("av"), "FFmpeg": ffmpeg_version()}
+    facts |= {"Python": platform.python_version(), "PyAV": _version_of("av")}
+    facts |= {"its FFmpeg": av.ffmpeg_version_info, "FFmpeg's binary": ffmpeg_version()}
     return facts | {name: _version_of(name) for name in LIBRARIES}
 
 
