@@ -2,16 +2,14 @@
 
 All recordings land in one service that is warm, the shortest first. A flow's time is Prefect's, from the run's start
 to its end; a worker's memory is the most that it held meanwhile. The longest recording is described once more by a pool
-of as many processes as the service has workers, with the same plan, while the service's processes are suspended: from
-probing to sealing, as `bench_pipeline.py` does it.
+of as many processes as the service has workers, with the same plan, when the service has ended: from probing to
+sealing, as `bench_pipeline.py` does it.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,20 +56,15 @@ def main() -> None:
     machine = describe_machine()
     shortest, *lengths = QUICK_LENGTHS if options.quick else LENGTHS
     longest = lengths[-1]
-    with (
-        tempfile.TemporaryDirectory() as name,
-        run_service() as service,
-        worker_processes(count_cores(), prepare) as pool,
-    ):
-        folder = Path(name)
-        warm = make_footage(500)
+    warm = make_footage(500)
+    with run_service() as service:
         process(service, warm, "warm.mp4")
-        process_recording(warm, pool, folder)
         taken = {n: process(service, make_footage(n), f"of{n}.mp4") for n in (shortest, *lengths)}
-        with suspended(service):
-            began_s = time.monotonic()
-            plan = process_recording(make_footage(longest), pool, folder / "longest").plan
-            pool_s = time.monotonic() - began_s
+    with tempfile.TemporaryDirectory() as folder, worker_processes(count_cores(), prepare) as pool:
+        process_recording(warm, pool, Path(folder) / "warm")
+        began_s = time.monotonic()
+        plan = process_recording(make_footage(longest), pool, Path(folder) / "longest").plan
+        pool_s = time.monotonic() - began_s
     in_pool = Measure(name=f"{longest:,} frames, pool of {count_cores()} processes", unit="s", values=(pool_s,))
     in_flow = Measure(name=f"{longest:,} frames, whole flow", unit="s", values=(taken[longest].time_s,))
     beside = Measure(name="CPU beside the workers", unit="s", values=(taken[longest].beside_s,))
@@ -153,19 +146,6 @@ def process(service: RunningService, recording: Path, name: str) -> Taken:
     begin, end = (datetime.fromisoformat(run[name]) for name in ("start_time", "end_time"))
     path.unlink()
     return Taken(time_s=(end - begin).total_seconds(), beside_s=spent.total() - spent["spawn"], peak_mib=peak_mib)
-
-
-@contextmanager
-def suspended(service: RunningService) -> Iterator[None]:
-    """Let the service's processes stand still."""
-    processes = find_marked(service.mark)
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.resume()
 
 
 def furthest_from_line(times: dict[int, float]) -> float:

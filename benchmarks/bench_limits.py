@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from long_footage import make_footage
-from pipeline import MIB, Span, decode_all, decode_plainly, scratch, spans_of, worker_processes
+from pipeline import Span, decode_all, decode_plainly, scratch, spans_of, worker_processes
 from side_by_side import (
     Finding,
     Measure,
@@ -26,7 +26,7 @@ from facehog_core.cores import count_cores
 from facehog_core.video import probe
 
 # More than any cache holds.
-BLOCK_MIB = 256
+BLOCK_MIB, MIB = 256, 2**20
 AUTO = 0  # libavcodec chooses.
 
 

@@ -17,10 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Files of HOG pictures hold a divisor of so many frames. Where shards have to be of an odd length to end at keyframes,
-# it may be down to half as many. (What is compressed together of histograms and descriptors: see `layout`.)
-FRAMES_PER_INNER_CHUNK = 50
-LEAST_FRAMES_PER_INNER_CHUNK = 25
 # 750 frames are 4 to 8 s of work for one core at 1280 x 1024 and 40 MB of results in memory: long beside the 0.1 s that
 # Prefect and Dask take for a task, short beside a recording. With 1,000 a worker would hold a tenth more memory at its
 # peak than with the shards of a short recording (benchmarks/bench_flow.py).
@@ -28,6 +24,8 @@ FRAMES_PER_SHARD = 750
 # Short recordings are cut finer, so that they still spread over the cores.
 LEAST_FRAMES_PER_SHARD = 250
 SHARDS_OF_A_SHORT_RECORDING = 8
+# Where only some frames are described, which lie far apart, each takes more decoding.
+FEWEST_FRAMES_PER_SHARD = 50
 # Where GOPs are longer than shards, a chunk of several shards spares its decoder to begin within one. It is not worth
 # fewer chunks to spare less than this share of the frames.
 FEW_DECODED_AGAIN = 0.03
@@ -72,9 +70,7 @@ class ChunkPlan:
     n_frames : int
         Frames that are described.
     frames_per_shard : int
-        Frames in each shard but the last; a multiple of `frames_per_inner_chunk`.
-    frames_per_inner_chunk : int
-        A divisor of a shard's frames that files of HOG pictures go by.
+        Frames in each shard but the last.
     shards_per_chunk : int
         Consecutive shards that one task fills with one decoder.
     n_decoded_again : int
@@ -83,17 +79,13 @@ class ChunkPlan:
 
     n_frames: int
     frames_per_shard: int
-    frames_per_inner_chunk: int
     shards_per_chunk: int = 1
     n_decoded_again: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_frames", "frames_per_shard", "frames_per_inner_chunk", "shards_per_chunk"):
+        for name in ("n_frames", "frames_per_shard", "shards_per_chunk"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if self.frames_per_shard % self.frames_per_inner_chunk:
-            multiple = f"a multiple of {self.frames_per_inner_chunk}"
-            raise ValueError(f"frames_per_shard must be {multiple}, got {self.frames_per_shard}")
 
     def __iter__(self) -> Iterator[Chunk]:
         return self._spans(0, self.n_frames, self.frames_per_shard * self.shards_per_chunk)
@@ -184,7 +176,7 @@ def plan_chunks(
     keyframes: Sequence[int] | NDArray[np.intp],
     *,
     is_seekable: bool = True,
-    frames_per_shard: int | None = None,
+    frames_per_file: int = 1,
     numbers: NDArray[np.int64] | None = None,
 ) -> ChunkPlan:
     """Choose the shards and chunks of a recording.
@@ -200,8 +192,8 @@ def plan_chunks(
         Frames at which a decoder can start, ascending.
     is_seekable : bool, optional
         Whether a decoder can start elsewhere than at the beginning. Where it cannot, one chunk does all.
-    frames_per_shard : int, optional
-        Length of a shard, instead of the one that is found best.
+    frames_per_file : int, optional
+        Frames in the smallest files of the store, of which each shard has whole ones.
     numbers : ndarray of int, optional
         The frames that are described, ascending; all if left out.
 
@@ -212,10 +204,9 @@ def plan_chunks(
     keyframes = np.asarray(keyframes, np.intp)
     numbers = np.arange(n_frames) if numbers is None else numbers
     n_chosen, n_decoded = len(numbers), _count_decoded(numbers, keyframes if is_seekable else keyframes[:0])
-    # Frames that lie far apart take more decoding each.
-    most = max(FRAMES_PER_SHARD * n_chosen // n_decoded, FRAMES_PER_INNER_CHUNK)
+    most = max(FRAMES_PER_SHARD * n_chosen // n_decoded, FEWEST_FRAMES_PER_SHARD)
     target = min(max(n_chosen // SHARDS_OF_A_SHORT_RECORDING, LEAST_FRAMES_PER_SHARD), most)
-    lengths = [frames_per_shard] if frames_per_shard else _usual_lengths(target)
+    lengths = _lengths_around(target, frames_per_file)
 
     def distance(length: int) -> int:
         return abs(length - target)
@@ -247,18 +238,12 @@ def _plan(n_frames: int, frames_per_shard: int, *, shards_per_chunk: int = 1, n_
     return ChunkPlan(
         n_frames=n_frames,
         frames_per_shard=frames_per_shard,
-        frames_per_inner_chunk=_inner_chunk_of(frames_per_shard),
         shards_per_chunk=shards_per_chunk,
         n_decoded_again=n_decoded_again,
     )
 
 
-def _usual_lengths(target: int) -> list[int]:
-    """Return lengths of shards around a target that inner chunks of a usual length fill."""
+def _lengths_around(target: int, frames_per_file: int) -> list[int]:
+    """Return lengths of shards around a target: multiples of what a file holds."""
     around = range(target // 2, target * 3 // 2 + 1)
-    return [length for length in around if _inner_chunk_of(length) >= LEAST_FRAMES_PER_INNER_CHUNK]
-
-
-def _inner_chunk_of(frames_per_shard: int) -> int:
-    """Return the longest inner chunk up to the usual one that divides a shard of this length."""
-    return next(n for n in range(FRAMES_PER_INNER_CHUNK, 0, -1) if frames_per_shard % n == 0)
+    return [length for length in around if length % frames_per_file == 0] or [frames_per_file]

@@ -84,7 +84,7 @@ def describe_again(told: RunRecord, group: zarr.Group, parts: Iterable[NDArray[n
     numbers = np.asarray(group["frame"][:]) if "frame" in group else np.arange(told.n_frames or 0)  # type: ignore[index]
     parts = list(parts)
     wanted = np.concatenate(parts)
-    plan = ChunkPlan(n_frames=len(wanted), frames_per_shard=len(wanted), frames_per_inner_chunk=len(wanted))
+    plan = ChunkPlan(n_frames=len(wanted), frames_per_shard=len(wanted))
     work = Work(info=info, index=index, recipe=recipe, plan=plan, numbers=numbers[wanted])
     n_before = 0
     with (

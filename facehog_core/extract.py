@@ -20,7 +20,7 @@ from .cores import Cores, sharing_cores
 from .decode import DecodedFrame, count_useful_threads, iter_frames
 from .effort import Stopwatch
 from .errors import ViewError
-from .layout import Work
+from .layout import Work, most_pictures_per_file
 from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
 from .room import check_room_for
@@ -80,10 +80,16 @@ def plan_run(
     check_complete(info, recipe.max_corrupt)
     check_crop(info, recipe)
     index = read_index(info)
-    keyframes = np.flatnonzero(index.is_keyframe)
     times = time_frames(info, index, recipe, sidecar)
     numbers = choose_frames(info, times, recipe)
-    plan = plan_chunks(index.n_frames, keyframes, is_seekable=index.is_seekable, numbers=numbers)
+    frame_shape = recipe.frame_shape(info.width, info.height, info.rotation)
+    plan = plan_chunks(
+        index.n_frames,
+        np.flatnonzero(index.is_keyframe),
+        is_seekable=index.is_seekable,
+        frames_per_file=most_pictures_per_file(frame_shape) if recipe.with_images else 1,
+        numbers=numbers,
+    )
     create_store(paths, Work(info=info, index=index, recipe=recipe, plan=plan, numbers=numbers), attributes, times)
     check_room_for(paths)
     return plan
@@ -140,9 +146,12 @@ def iter_chosen(
     """
     keyframes = np.flatnonzero(index.is_keyframe & index.is_seekable)
     for part in np.split(numbers, find_jumps(numbers, keyframes)):
-        wanted = set(part.tolist())
+        n_found = 0
         with closing(iter_frames(info, index, int(part[0]), int(part[-1]) + 1, n_threads=n_threads)) as frames:
-            yield from (decoded for decoded in frames if decoded.index in wanted)
+            for decoded in frames:
+                if decoded.index == part[n_found]:
+                    yield decoded
+                    n_found += 1
 
 
 def check_crop(info: VideoInfo, recipe: Recipe) -> None:

@@ -19,8 +19,9 @@ from .timing import Times
 from .video import FrameIndex, VideoInfo
 from .view import View
 
-# Bytes of a file of HOG pictures, at most: they are drawn and written a file at a time.
+# A file of HOG pictures, at most: they are drawn and written a file at a time.
 PICTURE_FILE_BYTES = 32 * 2**20
+PICTURES_PER_FILE = 25
 # Bytes of histograms or descriptors that are compressed together, at most: all frames of a shard, and as many rows of
 # cells as fit. Whoever reads one cell of all frames reads a part of each shard, by one request.
 INNER_CHUNK_BYTES = 4 * 2**20
@@ -101,7 +102,7 @@ def _make_arrays_of_shards(group: zarr.Group, work: Work) -> None:
     n, hog, frame_shape = work.plan.n_frames, work.recipe.hog, work.frame_shape
     n_cell_rows, n_cell_cols = hog.n_cells(frame_shape)
     n_features, n_block_rows = hog.n_features(frame_shape), hog.n_blocks(frame_shape)[0]
-    inner, shard = work.plan.frames_per_inner_chunk, work.plan.frames_per_shard
+    shard = work.plan.frames_per_shard
     # Whoever gives bits away wants small stores, and lz4 makes nothing of a byte that is half zero.
     compressors = FAST_COMPRESSORS if work.recipe.keep_bits == ALL_BITS else None
     _make(
@@ -140,7 +141,7 @@ def _make_arrays_of_shards(group: zarr.Group, work: Work) -> None:
             "images",
             "HOG pictures",
             {"frame": n, "row": frame_shape[0], "col": frame_shape[1]},
-            frames=(1, count_frames_per_picture_file(frame_shape, inner)),
+            frames=(1, _count_pictures_per_file(frame_shape, shard)),
             compressors=_PICTURE_COMPRESSORS,
         )
 
@@ -209,7 +210,12 @@ def _compressors(dtype: np.dtype[Any]) -> tuple[Any, ...]:
     return (codec, Crc32cCodec())
 
 
-def count_frames_per_picture_file(frame_shape: tuple[int, int], frames_per_inner_chunk: int) -> int:
-    """Return how many pictures share a file: a divisor of the inner chunk, so that no two tasks share one."""
-    most = max(1, PICTURE_FILE_BYTES // (4 * frame_shape[0] * frame_shape[1]))
-    return next(n for n in range(min(most, frames_per_inner_chunk), 0, -1) if frames_per_inner_chunk % n == 0)
+def most_pictures_per_file(frame_shape: tuple[int, int]) -> int:
+    """Return how many pictures a file holds at most: a shard that is a multiple of it has few files."""
+    return min(max(1, PICTURE_FILE_BYTES // (4 * frame_shape[0] * frame_shape[1])), PICTURES_PER_FILE)
+
+
+def _count_pictures_per_file(frame_shape: tuple[int, int], frames_per_shard: int) -> int:
+    """Return how many pictures share a file: a divisor of the shard, so that no two tasks share one."""
+    most = min(most_pictures_per_file(frame_shape), frames_per_shard)
+    return next(n for n in range(most, 0, -1) if frames_per_shard % n == 0)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
-from .layout import count_frames_per_picture_file
+from .layout import most_pictures_per_file
+from .params import HogParams
 from .picture import render_pictures
 from .recipe import Recipe
 from .sealed import check_metadata, check_present, open_group
@@ -55,22 +58,31 @@ def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
 
 
 def _lazy_pictures(group: zarr.Group, histograms: xr.DataArray) -> xr.DataArray:
+    # Whoever asks a catalogue need not wait for Dask's import.
+    import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph
+
     told: dict[str, Any] = dict(group.attrs)
     recipe = Recipe.from_dict(told["recipe"])
     frame_shape = recipe.frame_shape(*(told["source"].get(name, 0) for name in ("width", "height", "rotation")))
-    # Blocks as the files of pictures that are stored: whoever asks for one picture has a few drawn. A shard of
-    # histograms, which they are parts of, is read once for all that are asked for together.
-    step = count_frames_per_picture_file(frame_shape, told["plan"]["frames_per_inner_chunk"])
-    cells = histograms.data.rechunk((step, *histograms.shape[1:]))
-    pictures = cells.map_blocks(
-        render_pictures,
-        recipe.hog,
-        frame_shape,
-        drop_axis=(1, 2, 3),
-        new_axis=(1, 2),
-        chunks=(cells.chunks[0], *frame_shape),
-        dtype=np.float32,
-        meta=np.empty((0, 0, 0), np.float32),
-        name=f"pictures-{told['run_id']}",
-    )
+    cells = histograms.data.rechunk((histograms.data.chunks[0], *histograms.shape[1:]))
+    name = f"pictures-{told['run_id']}"
+    draw = partial(_draw_some, params=recipe.hog, frame_shape=frame_shape)
+    # Whoever asks for one picture has a few drawn; a shard of histograms is read once for all that are asked for
+    # together. Written out, since Dask's own rechunking would take most of the time of opening a session.
+    tasks: dict[tuple[str, int, int, int], tuple[Any, ...]] = {}
+    lengths: list[int] = []
+    most = most_pictures_per_file(frame_shape)
+    for shard, n_frames in enumerate(cells.chunks[0]):
+        for start in range(0, n_frames, most):
+            tasks[name, len(lengths), 0, 0] = (draw, (cells.name, shard, 0, 0, 0), start, start + most)
+            lengths.append(min(most, n_frames - start))
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[cells])
+    pictures = da.Array(graph, name, (tuple(lengths), *((length,) for length in frame_shape)), np.float32)
     return xr.DataArray(pictures, dims=("frame", "row", "col"), attrs={"long_name": "HOG pictures"})
+
+
+def _draw_some(
+    cells: NDArray[np.float32], start: int, stop: int, *, params: HogParams, frame_shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    return render_pictures(cells[start:stop], params, frame_shape)

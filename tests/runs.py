@@ -30,9 +30,7 @@ ENDED: dict[str, Any] = {
 }
 
 
-def make_work(
-    n_frames: int = 23, *, inner: int = 2, shard: int = 10, recipe: Recipe | None = None, **facts: Any
-) -> Work:
+def make_work(n_frames: int = 23, *, shard: int = 10, recipe: Recipe | None = None, **facts: Any) -> Work:
     """Make up what a run does, of a recording that is nowhere; frames of 24 x 40 pixels (row x col)."""
     given = {
         "path": "/nowhere/m12.mp4",
@@ -67,7 +65,7 @@ def make_work(
             is_seekable=True,
         ),
         recipe=recipe or Recipe(hog=SMALL_HOG),
-        plan=ChunkPlan(n_frames=n_frames, frames_per_shard=shard, frames_per_inner_chunk=inner),
+        plan=ChunkPlan(n_frames=n_frames, frames_per_shard=shard),
         numbers=np.arange(n_frames),
     )
 
@@ -114,7 +112,6 @@ def lay_out_run(
     plan = ChunkPlan(
         n_frames=len(numbers),
         frames_per_shard=frames_per_shard,
-        frames_per_inner_chunk=max(n for n in range(1, 51) if frames_per_shard % n == 0),
         shards_per_chunk=shards_per_chunk,
     )
     work = Work(info=info, index=index, recipe=recipe, plan=plan, numbers=numbers)

@@ -238,7 +238,7 @@ def test_footage_may_be_made_of_a_recording_that_is_given(
 
 def test_plain_decoding_counts_what_it_decodes_only_to_get_to_a_span(footage: Path) -> None:
     info, index = probe(footage)
-    plan = ChunkPlan(n_frames=60, frames_per_shard=25, frames_per_inner_chunk=25)
+    plan = ChunkPlan(n_frames=60, frames_per_shard=25)
     spans = spans_of(info, index, plan)
     # 25 follows the keyframe 20 and 50 is one.
     assert [decode_plainly(footage, span) for span in spans] == [25, 5 + 25, 10]

@@ -452,7 +452,7 @@ def test_progress_is_told_up_to_the_end(store: Path, tmp_path: Path, form: str) 
 def short_and_long(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Stores of 60 and of 480 frames, 30 in each file; 4 kB a frame."""
     recipe, root = Recipe(hog=HogParams(pixels_per_cell=(4, 4))), tmp_path_factory.mktemp("lengths")
-    return [make_store(root / str(n), make_work(n, inner=30, shard=30, recipe=recipe)) for n in (60, 480)]
+    return [make_store(root / str(n), make_work(n, shard=30, recipe=recipe)) for n in (60, 480)]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -128,7 +128,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 
 def test_one_picture_costs_the_histograms_of_one_shard(tmp_path: Path, fetched: list[tuple[str, int]]) -> None:
-    path = make_store(tmp_path, make_work(400, inner=10, shard=200))
+    path = make_store(tmp_path, make_work(400, shard=200))
     images = open_session(path).images
     fetched.clear()
     images.data[315].compute()
@@ -140,7 +140,7 @@ def test_one_cell_of_all_frames_costs_its_rows_and_not_all_cells(
     tmp_path: Path, fetched: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layout, "INNER_CHUNK_BYTES", 1)  # One row of cells.
-    path = make_store(tmp_path, make_work(400, inner=10, shard=200))
+    path = make_store(tmp_path, make_work(400, shard=200))
     session = open_session(path)
     fetched.clear()
     session.histograms.data[:, 1, 2].compute()
@@ -172,7 +172,7 @@ def test_pictures_that_are_stored_are_read_and_not_drawn(tmp_path: Path, fetched
 
 
 def test_pictures_come_by_blocks_of_a_few(tmp_path: Path) -> None:
-    images = open_session(make_store(tmp_path, make_work(inner=10, shard=20))).images
+    images = open_session(make_store(tmp_path, make_work(shard=20))).images
 
     assert images.data.chunksize == (2, 24, 40)
 

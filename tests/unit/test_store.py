@@ -73,12 +73,11 @@ def expected_arrays(work: Work) -> dict[str, np.ndarray]:
 
 
 works = st.builds(
-    lambda n_frames, inner, n_inner, with_images: make_work(
-        n_frames, inner=inner, shard=inner * n_inner, recipe=replace(WITH_IMAGES, with_images=with_images)
+    lambda n_frames, shard, with_images: make_work(
+        n_frames, shard=shard, recipe=replace(WITH_IMAGES, with_images=with_images)
     ),
     st.integers(1, 40),
-    st.integers(1, 5),
-    st.integers(1, 4),
+    st.integers(1, 20),
     st.booleans(),
 )
 
@@ -592,7 +591,7 @@ def test_a_shard_without_anything_in_it_is_written_too(paths: RunPaths, work: Wo
 
 
 def test_shards_written_by_threads_at_the_same_time_are_whole(tmp_path: Path) -> None:
-    work = make_work(200, inner=1, shard=5)
+    work = make_work(200, shard=5)
     paths = make_paths(tmp_path, work)
     create_store(paths, work, BEGUN)
     with ThreadPoolExecutor(8) as threads:
@@ -640,7 +639,7 @@ def test_pictures_are_written_by_files_of_a_few_that_no_two_shards_share(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_file_bytes: int
 ) -> None:
     monkeypatch.setattr(layout, "PICTURE_FILE_BYTES", n_file_bytes)
-    work = make_work(inner=5, shard=10, recipe=WITH_IMAGES)
+    work = make_work(shard=10, recipe=WITH_IMAGES)
     paths = make_paths(tmp_path, work)
     receipts = fill_store(paths, work)
     files = [name for receipt in receipts for name in receipt.files if name.startswith("images")]
@@ -773,7 +772,7 @@ def fill_up(disk: Path) -> None:
 def test_a_shard_on_a_full_disk_is_told_leaves_no_receipt_and_is_written_when_there_is_room(
     small_disk: Path,
 ) -> None:
-    work = make_work(n_frames=2000, inner=50, shard=1000)
+    work = make_work(n_frames=2000, shard=1000)
     paths = make_paths(small_disk, work)
     create_store(paths, work, BEGUN)
     first, second = shards_of(work)
