@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--recording", type=Path, help="one of your own, instead of those that are made")
     options = parser.parse_args()
     machine, rounds, n_cores = describe_machine(), rounds_of(options), count_cores()
-    n_frames = 600 if options.quick else 1200
+    n_frames = 600 if options.quick else 900
     recordings = {options.recording.name: options.recording} if options.recording else make_forms(n_frames)
     plans: dict[str, ChunkPlan] = {}
 

@@ -23,7 +23,7 @@ GATHER_S = 0.2
 # How long a share may take for one answer, seconds. An NFS server that is restarted takes as long.
 ANSWER_S = 30.0
 # Of one core: what looking may take where nothing is new, and where something has still to settle.
-CALM_SHARE, BUSY_SHARE = 0.01, 0.05
+CALM_SHARE, BUSY_SHARE = 0.008, 0.05
 # How often an interval may be stretched for that: a recording is not to wait for minutes.
 MOST_INTERVALS = 6
 SILENT = "does not answer; nothing is concluded from that, and the other inboxes go on"
