@@ -91,3 +91,13 @@ class Backlog:
 
     def _file_of(self, path: Path) -> Path:
         return self._folder / f"{xxhash.xxh3_64_hexdigest(str(path).encode())}.json"
+
+
+def list_watched(config: Config) -> list[Path]:
+    """Return the folders whose recordings are taken up by themselves: the inboxes, and those that are asked for."""
+    return [box.path for box in config.inbox] + [inbox.path for inbox in Backlog(config).inboxes()]
+
+
+def is_watched(path: Path, config: Config) -> bool:
+    """Say whether a recording is taken up by itself."""
+    return any(map(path.is_relative_to, list_watched(config)))

@@ -22,6 +22,7 @@ from facehog_core.store import Progress as RunProgress
 from facehog_core.store import RunPaths, measure_progress
 from flows.process_recording import process_recording
 
+from .backlog import is_watched
 from .config import Config
 from .display import aside
 from .heartbeats import without_heartbeats
@@ -82,7 +83,7 @@ def _conclude(config: Config, path: Path) -> None:
     """Leave no file waiting or running for which nobody will do anything."""
     with Catalogue(config.catalogue, create=True) as catalogue:
         file = catalogue.file(path)
-        if file is None or file.state.is_settled or config.find_inbox(path):
+        if file is None or file.state.is_settled or is_watched(path, config):
             return
         reason = "was stopped" if file.state is Fate.RUNNING else file.reason
         advice = "`facehog process` goes on with what is not done yet"

@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 from pythonjsonlogger.json import JsonFormatter
 
+log = logging.getLogger(__name__)
+
 # A year of a busy lab must fit beside its data: each process keeps 6 files of 10 MB at most.
 MOST_BYTES = 10 * 10**6
 N_OLDER = 5
@@ -62,26 +64,57 @@ def rotate(file: Path) -> bool:
     -----
     The file stays where it is, since its writer has it open. A line that is written between the copy and the cut is
     lost.
+
+    Raises
+    ------
+    OSError
+        If the disk fails, or is full.
     """
     if not file.exists() or file.stat().st_size < MOST_BYTES:
         return False
     older = [file.with_name(f"{file.name}.{number}") for number in range(N_OLDER, 0, -1)]
-    for target, source in pairwise(older):
-        if source.exists():
-            source.replace(target)
-    shutil.copyfile(file, older[-1])
+    # The copy first: where there is no room for it, the older ones stay what they are.
+    copy = file.with_name(f"{file.name}.unfinished")
+    try:
+        shutil.copyfile(file, copy)
+        for target, source in pairwise(older):
+            if source.exists():
+                source.replace(target)
+        copy.replace(older[-1])
+    finally:
+        copy.unlink(missing_ok=True)
     os.truncate(file, 0)
     return True
 
 
-def rotate_all(folder: Path) -> None:
-    """Rotate the logs of processes that run."""
-    # Windows keeps the place at which each process writes, and would fill what was cut off with zeros: there they are
-    # rotated when their process starts.
-    if os.name != "nt":
-        for file in folder.glob("*.log"):
-            if file.name != OWN:
-                rotate(file)
+class Rotation:
+    """Rotates the logs of processes that run.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._trouble: str | None = None
+
+    def go_on(self) -> None:
+        """Rotate what is large now. What the disk says against that is told once: a full disk ends no service."""
+        # Windows keeps the place at which each process writes, and would fill what was cut off with zeros: there they
+        # are rotated when their process starts.
+        if os.name == "nt":
+            return
+        trouble = None
+        for file in self._folder.glob("*.log"):
+            try:
+                if file.name != OWN:
+                    rotate(file)
+            except OSError as error:
+                trouble = f"{file.name} cannot be rotated: {error.strerror}"
+        if trouble and not self._trouble:
+            log.warning("%s", trouble)
+        self._trouble = trouble
 
 
 # Of `facehog up` itself, which rotates it as it writes.

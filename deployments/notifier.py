@@ -24,6 +24,7 @@ from prefect.events.actions import SendNotification
 from facehog_core.catalogue import Catalogue, FileEvent
 from facehog_core.disk import write_durably
 from facehog_core.provenance import now
+from facehog_core.reconcile import NOT_ASKED_FOR
 from facehog_core.schema import Fate
 from flows.outage import is_outage
 
@@ -104,11 +105,15 @@ class Notifier:
         last = self._catalogue.last_event()
         told = self._read_place()
         # What was refused before anybody asked to be told of it is old news; so is all of a catalogue that is another.
-        if told is not None and told <= last and (found := self._catalogue.events_after(told, _BAD)):
+        if told is not None and told <= last and (found := self._find_news(told)):
             self._tell(found)
             last = max(last, found[-1].number)
         if told != last:
             write_durably(self._place, json.dumps({"event": last}))
+
+    def _find_news(self, told: int) -> list[FileEvent]:
+        # What somebody has cancelled is no news to anybody.
+        return [event for event in self._catalogue.events_after(told, _BAD) if event.reason != NOT_ASKED_FOR]
 
     def _read_place(self) -> int | None:
         try:

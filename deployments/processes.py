@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,9 @@ class Service:
         """Start the process; its output is added to its log file."""
         logs.mkdir(parents=True, exist_ok=True)
         self._forget_ready()
-        rotate(log_file := logs / f"{self.name}.log")
+        log_file = logs / f"{self.name}.log"
+        with suppress(OSError):  # On a full disk it is rotated later.
+            rotate(log_file)
         with log_file.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,
@@ -147,7 +150,10 @@ class Service:
         if self._restart_at_s is not None:
             if at_s >= self._restart_at_s:
                 self.n_restarts += 1
-                self.start(environment, logs)
+                try:
+                    self.start(environment, logs)
+                except OSError as error:  # A full disk, or too many processes: both pass.
+                    self._restart_later(f"cannot be started ({error.strerror})", at_s)
         elif (status := self._exit_status()) is not None:
             self._restart_later(f"ended with status {status}", at_s)
         elif trouble := self._pulse.why_lost(at_s):

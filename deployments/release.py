@@ -13,6 +13,7 @@ from facehog_core.locks import is_held
 from facehog_core.schema import Fate
 
 from .api import Api
+from .backlog import is_watched
 from .config import Config
 
 _FLOWS = ("process-recording", "reconcile-inboxes", "verify-stores")
@@ -69,7 +70,7 @@ def _crash_runs(client: httpx.Client, which: dict[str, Any], alive: Collection[s
 
 
 def _release_file(file: FileRecord, config: Config, catalogue: Catalogue) -> None:
-    if config.find_inbox(file.path):
+    if is_watched(file.path, config):
         reason = "facehog was stopped; goes on with what is not done yet"
         catalogue.set_fate(file.path, Fate.WAITING, reason, attempt=0, only_from=file)
     else:

@@ -36,9 +36,11 @@ from flows.verify_stores import verify_stores
 from .beats import beat
 from .config import Config
 from .config_file import load_config
+from .early_runs import bring_forward
 from .hosts import Host
 from .logs import start_log
 from .signals import call_on_signals
+from .wall_clock import WallClock
 
 log = logging.getLogger(__name__)
 
@@ -139,13 +141,19 @@ class FlowRunner:
     def run(self) -> None:
         """Run what is asked for until `stop` is called."""
         cancel_at_s = time.monotonic()
+        # While nobody looked the clock may have been set back.
+        clock, went_back = WallClock(), True
         self._keep_one_free()
         try:
             with get_client(sync_client=True) as client:
                 while not self._stopped.is_set():
                     # Before the look: whoever rings while it goes on asks for another one.
                     rung = _look_at(self._bell)
+                    went_back |= clock.went_back_s() > 0
                     try:
+                        if went_back:
+                            bring_forward(client, self._asked_one_by_one)
+                            went_back = False
                         self.look(client)
                         # Not each time that a run ends: where many have landed, that is several times a second.
                         if time.monotonic() >= cancel_at_s:
@@ -165,6 +173,10 @@ class FlowRunner:
         """Make `run` return; runs in progress are ended, and go on when they are asked for again."""
         # Not `_wake`: a signal handler may interrupt whoever waits for that with its lock in hand.
         self._stopped.set()
+
+    @property
+    def _asked_one_by_one(self) -> list[UUID]:
+        return [found for found, flow_name in self._deployments.items() if flow_name == process_recording.name]
 
     def _end(self, flow_run_id: UUID, death: str | None) -> None:
         if death:

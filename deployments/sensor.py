@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.errors import CatalogueError
 from facehog_core.inbox import Inbox
 from facehog_core.reconcile import Due, Launcher, take_up
 from facehog_core.schema import Fate
@@ -26,6 +27,7 @@ from .logs import start_log
 from .runner import bell_beside, make_launcher
 from .signals import call_on_signals
 from .store_room import StoreRoom
+from .strays import Strays
 from .watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ TICK_S = 0.5
 PARTING_S = 2.0
 # Runs that wait at Prefect for each that may go on: it takes one a second, mostly, and is asked every tick.
 QUEUED_PER_RUN = 5
-_PREFECT, _STORE = "Prefect", "store"
+_PREFECT, _STORE, _CATALOGUE = "Prefect", "store", "catalogue"
 
 
 class Sensor:
@@ -58,6 +60,8 @@ class Sensor:
         Says why no run is to be begun now; None if nothing speaks against it.
     on_look : callable, optional
         Called again and again, with what is wrong with inboxes, by their paths.
+    look_for_strays : callable, optional
+        Called again and again; see `deployments.strays`.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Sensor:
         backlog: Backlog | None = None,
         hold: Callable[[], str | None] = lambda: None,
         on_look: Callable[[dict[str, str]], None] = lambda _: None,
+        look_for_strays: Callable[[], None] = lambda: None,
     ) -> None:
         self._catalogue = catalogue
         self._launcher = launcher
@@ -78,6 +83,7 @@ class Sensor:
         self._hold = hold
         self._held: str | None = None
         self._on_look = on_look
+        self._look_for_strays = look_for_strays
         self._backlog = backlog
         self._wake = threading.Event()
         self._watchers = [self._make_watcher(inbox) for inbox in inboxes]
@@ -107,8 +113,9 @@ class Sensor:
         # No event: a signal handler may interrupt whoever waits for that with its lock in hand.
         self._stopped = True
 
-    def _make_watcher(self, inbox: Inbox) -> Watcher:
-        return Watcher(inbox, self._catalogue, self._launcher, self._interval_s, self._wake.set)
+    def _make_watcher(self, inbox: Inbox, *, is_backfill: bool = False) -> Watcher:
+        to_look = (self._catalogue, self._launcher, self._interval_s, self._wake.set)
+        return Watcher(inbox, *to_look, is_backfill=is_backfill)
 
     def _see_to_backlog(self) -> None:
         """Watch the folders that are asked for, and no longer those that are done or not asked for any more."""
@@ -127,15 +134,13 @@ class Sensor:
             del self._backfills[path]
             self._waiting.pop(watcher, None)
         for path in asked.keys() - self._backfills.keys():
-            self._backfills[path] = watcher = self._make_watcher(asked[path])
+            self._backfills[path] = watcher = self._make_watcher(asked[path], is_backfill=True)
             watcher.start()
 
     def _tick(self) -> None:
         troubles, is_news = {}, False
         self._see_to_backlog()
         for watcher in [*self._watchers, *self._backfills.values()]:
-            if watcher.failure:
-                raise watcher.failure
             if (dues := watcher.take_dues()) is not None:
                 self._waiting[watcher] = dues
                 is_news = True
@@ -150,6 +155,9 @@ class Sensor:
         try:
             if any(self._waiting.values()) and (is_news or (held is None and self._has_room())):
                 self._take_up()
+            self._look_for_strays()
+        except CatalogueError as error:
+            troubles[_CATALOGUE] = str(error)
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -199,8 +207,18 @@ def main() -> None:
         most_queued, tell = QUEUED_PER_RUN * config.prefect.max_runs, partial(_tell, given.ready_file)
         room = StoreRoom(config.store)
         room.start()
-        backlog = Backlog(config)
-        sensor = Sensor(inboxes, catalogue, launcher, interval_s, most_queued, backlog, lambda: room.trouble, tell)
+        backlog, strays = Backlog(config), Strays(config, catalogue, launcher)
+        sensor = Sensor(
+            inboxes,
+            catalogue,
+            launcher,
+            interval_s,
+            most_queued,
+            backlog,
+            lambda: room.trouble,
+            tell,
+            strays.look,
+        )
         call_on_signals(sensor.stop)
         beat(given.ready_file)
         sensor.run()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import getpass
+import os
 import plistlib
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .config import Config
+from .doors import is_loopback
 
 # `facehog up` asks its processes every few seconds, and tells systemd that it goes on; seconds.
 WATCHDOG_S = 60
@@ -43,6 +46,7 @@ SystemCallErrorNumber=EPERM
 """
 LOOPBACK_ALONE = """\
 # Law of facehog: nothing phones home, nothing listens to strangers. Here the kernel holds it.
+# Take the two lines out where facehog.env names a server of another machine.
 IPAddressDeny=any
 IPAddressAllow=localhost
 """
@@ -110,7 +114,18 @@ def _limit(config: Config, *, of_user: bool) -> str:
 
 
 def _stays_on_this_machine(config: Config) -> bool:
-    return config.prefect.api_url is None and config.dask.scheduler is None and not config.notify.channels()
+    """Say whether nothing that is set has to do with another machine, and nobody there is let in."""
+    servers = (config.prefect.api_url, os.environ.get("PREFECT_API_URL"), config.dask.scheduler)
+    hosts = (config.prefect.host, config.dask.host, *_host_of_catalogue(config))
+    return not any(servers) and not config.notify.channels() and all(map(is_loopback, hosts))
+
+
+def _host_of_catalogue(config: Config) -> list[str]:
+    if config.catalogue_file:
+        return []
+    # Where the address names none, or more beside it, libpq decides.
+    address = urlsplit(config.catalogue)
+    return ["" if address.query else address.hostname or ""]
 
 
 def _escape(text: str | Path) -> str:

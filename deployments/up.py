@@ -30,7 +30,7 @@ from .doors import address_here, address_outside, is_loopback, is_open, join
 from .environment import MARK, describe_environment
 from .health import Health, Part, measure_health
 from .health_server import serve_health
-from .logs import OWN, describe_logging, log_to_file, rotate_all
+from .logs import OWN, Rotation, describe_logging, log_to_file
 from .processes import Service, end_processes, find_marked, stop_services
 from .pulse import Condition
 from .questions import AskCluster, AskRunner, ask_server
@@ -183,14 +183,14 @@ class _Family:
             for inbox in self.config.inbox:
                 log.info("watches %s", inbox.path)
             notify(READY)
-            clock = WallClock()
+            clock, rotation = WallClock(), Rotation(self.paths.logs)
             while not stop.wait(WATCH_S):
                 notify(GOES_ON)
                 if back_s := clock.went_back_s():
                     self._restart_cluster(back_s)
                 for service in self.services:
                     service.keep_alive(self.environment, self.paths.logs)
-                rotate_all(self.paths.logs)
+                rotation.go_on()
 
     def _restart_cluster(self, back_s: float) -> None:
         # Dask's processes send each other messages at times by the system's clock, which are now that far away.

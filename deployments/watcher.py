@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.errors import CatalogueError
 from facehog_core.files import FileRecord
 from facehog_core.inbox import Inbox
 from facehog_core.lookout import Lookout
@@ -42,11 +43,8 @@ class Watcher(threading.Thread):
         Between two looks, in seconds, when nothing wakes it.
     on_look : callable
         Called after each look.
-
-    Attributes
-    ----------
-    failure : BaseException or None
-        What ended the thread, if it was nothing that passes.
+    is_backfill : bool, optional
+        Whether it is watched until all in it have come to their end.
     """
 
     def __init__(
@@ -56,12 +54,13 @@ class Watcher(threading.Thread):
         launcher: Launcher,
         interval_s: float,
         on_look: Callable[[], None],
+        *,
+        is_backfill: bool = False,
     ) -> None:
         # A thread that waits for a share that never answers must not keep the process from its end.
         super().__init__(name=f"watch {inbox.path}", daemon=True)
         self.inbox = inbox
-        self.failure: BaseException | None = None
-        self._lookout = Lookout(inbox, catalogue, beat=self._beat)
+        self._lookout = Lookout(inbox, catalogue, beat=self._beat, is_backfill=is_backfill)
         self._launcher = _Unhurried(launcher, self._rest)
         self._interval_s = interval_s
         self._on_look = on_look
@@ -73,6 +72,18 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         """Look at the inbox until `stop` is called."""
+        while not self._stopped:
+            try:
+                self._go_on()
+            except Exception as error:
+                # Nobody thought of it. It may pass, and other inboxes must not wait for that.
+                log.exception("%s: cannot be watched", self.inbox.path)
+                self._trouble = f"cannot be looked at: {type(error).__name__}: {error}"
+                self._rest()
+                self._on_look()
+                self._wake.wait(self._interval_s)
+
+    def _go_on(self) -> None:
         events = Events(self.inbox.path, self._wake.set)
         try:
             while not self._stopped:
@@ -85,10 +96,6 @@ class Watcher(threading.Thread):
                 took_s = time.thread_time() - began_s
                 if self._wake.wait(self._pause_s(took_s)) and not self._stopped:
                     time.sleep(max(GATHER_S, took_s / BUSY_SHARE))
-        except BaseException as error:
-            self.failure = error
-            self._on_look()
-            raise
         finally:
             events.stop()
 
@@ -125,7 +132,10 @@ class Watcher(threading.Thread):
         try:
             self._dues = self._lookout.look(self._launcher)
         except OSError as error:
-            self._trouble = f"cannot be looked at: {error.strerror or error}"
+            place = "" if error.filename in (None, str(self.inbox.path)) else f"{error.filename}: "
+            self._trouble = f"cannot be looked at: {place}{error.strerror or error}"
+        except CatalogueError as error:
+            self._trouble = f"is not looked at: {error}"
         except Exception as error:
             if not is_outage(error):
                 raise

@@ -52,6 +52,8 @@ CHOICES = {
 _MOST_BYTES = 10**6
 # No file can have this name.
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+# What no database takes as text: NUL, and half of a character of UTF-16, as JSON may name it.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 # Without exponents: the exact value of 1e999999999 takes all the memory that there is.
 _RATE = re.compile(r"\d{1,9}(\.\d{0,20}|/\d{1,9})?", re.ASCII)
 
@@ -250,6 +252,7 @@ def _read(sidecar: Path) -> dict[str, Any]:
         # Notepad begins a file with a mark of its own.
         text = sidecar.read_text("utf-8-sig")
         values = json.loads(text) if kind == "JSON" else tomllib.loads(text)
+        _check_text(sidecar, values)
     except (ValueError, RecursionError) as error:
         # No UTF-8 and no TOML, but also numbers of thousands of digits, and thousands of brackets.
         raise ConfigError(sidecar, f"this is not {kind}: {error}", "Mend the line that is named.") from error
@@ -262,3 +265,17 @@ def _read(sidecar: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(sidecar, "it holds no keys", 'Write it as {"every": 10}.')
     return values
+
+
+def _check_text(sidecar: Path, value: object) -> None:
+    match value:
+        case str() if found := _NO_TEXT.search(value):
+            fact = f"a text in it holds {found[0]!r}, which is no character"
+            raise ConfigError(sidecar, fact, "Write that text anew.")
+        case dict():
+            for name, part in value.items():
+                _check_text(sidecar, name)
+                _check_text(sidecar, part)
+        case list():
+            for part in value:
+                _check_text(sidecar, part)

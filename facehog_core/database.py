@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from .errors import CatalogueError
@@ -89,7 +89,7 @@ class Database:
                 yield connection
         except IntegrityError:
             raise
-        except DatabaseError as error:
+        except DBAPIError as error:
             raise self._explain(error) from error
 
     def stamp(self) -> int:
@@ -101,7 +101,7 @@ class Database:
                     # One of its own: of what the same connection writes SQLite does not tell.
                     self._listener = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
                 return int(self._listener.exec_driver_sql(question).scalar_one())
-            except DatabaseError as error:
+            except DBAPIError as error:
                 self._listener = None
                 raise self._explain(error) from error
 
@@ -132,7 +132,7 @@ class Database:
             yield session
         connection.commit()
 
-    def _explain(self, error: DatabaseError) -> CatalogueError:
+    def _explain(self, error: DBAPIError) -> CatalogueError:
         said = str(error.orig).strip() or type(error.orig).__name__
         if "locked" in said or "lock timeout" in said:
             fact = f"another process has kept the catalogue to itself for more than {LOCK_TIMEOUT_S} s"

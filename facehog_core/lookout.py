@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -17,14 +17,15 @@ from typing import Literal
 from .catalogue import Catalogue
 from .choices import read_manifest, sidecars_of
 from .confirm import tell_missing
-from .errors import ConfigError, ManifestError, TimestampsError
+from .errors import CatalogueError, ConfigError, ManifestError, TimestampsError
 from .files import FileRecord, Glance
 from .filesystems import keeps_inodes, name_filesystem
 from .inbox import Inbox
 from .intake import Looks
-from .provenance import now
+from .names import Identity
 from .recipe import Recipe, is_run_of, name_run
-from .reconcile import ITS_TURN, Due, Launcher, Life
+from .reconcile import ITS_TURN, NOT_ASKED_FOR, Due, Launcher, Life
+from .rest import is_rested
 from .scan import Scan, scan_inbox
 from .schema import Fate
 from .source import Signature
@@ -38,12 +39,14 @@ FEWEST_RENUMBERED = 3
 # So many are made ready at a time: of a thousand that landed at once most wait longer than until the next look.
 MOST_DUE = 200
 
+_ASKED_ANEW = "is asked for again"
 _OTHER_RECIPE = "was refused under other parameters than are set now; is tried again"
 _OTHER_MANIFEST = "was refused for what the file beside it said, which is something else now; is tried again"
 _OTHER_TIMESTAMPS = "was refused for its timestamps, which are others now; is tried again"
 _WRONG_SIDECAR = "what is to be done to it cannot be read: "
 _VANISHED = "is not seen in the inbox any more; it will be taken up when it is back"
 _UNREAD = "cannot be looked at, and is looked at again: "
+_UNFORESEEN = "facehog does not know what to do with it; the log of the sensor has more: "
 _DONE = frozenset({Fate.FINISHED, Fate.DUPLICATE})
 _REFUSED = frozenset({Fate.QUARANTINED, Fate.FAILED})
 _UNDER_WAY = frozenset({Fate.QUEUED, Fate.RUNNING})
@@ -62,6 +65,8 @@ class Lookout:
         Returns the seconds of a monotonic clock.
     beat : callable, optional
         Is called before each question to the share, which may not return.
+    is_backfill : bool, optional
+        Whether it is looked at until all in it have come to their end: then it must hold something.
 
     Attributes
     ----------
@@ -81,8 +86,10 @@ class Lookout:
         catalogue: Catalogue,
         clock: Callable[[], float] = time.monotonic,
         beat: Callable[[], None] = lambda: None,
+        is_backfill: bool = False,
     ) -> None:
         self.inbox = inbox
+        self._is_backfill = is_backfill
         self.trouble: str | None = None
         self.n_found = 0
         self.is_settling = self.is_done = False
@@ -132,8 +139,9 @@ class Lookout:
         self._tell(scan, known)
         settled = sorted(self._note(scan, known, began_s, ended_s), key=lambda glance: glance.id)
         self._note_missing(scan, known)
+        left = self._know()
         self.is_done = not (self.trouble or scan.unread) and all(
-            (glance := known.get(path)) is not None and glance.state in _DONE | _REFUSED and glance.is_like(signature)
+            (glance := left.get(path)) is not None and glance.state in _DONE | _REFUSED and glance.is_like(signature)
             for path, signature in scan.found.items()
         )
         for glance in settled[MOST_DUE:]:
@@ -169,6 +177,8 @@ class Lookout:
         if scan.is_bare and known:
             s = "s" if len(known) > 1 else ""
             self.trouble = f"is empty, and {len(known)} recording{s} of it are known: is its share mounted?"
+        elif scan.is_bare and self._is_backfill:
+            self.trouble = "is empty: is its share mounted? If that is right, `facehog backfill --cancel` takes it back"
 
     def _note(self, scan: Scan, known: Mapping[str, Glance], began_s: float, ended_s: float) -> list[Glance]:
         """Note what is new of each file, and return those that a run is to be asked for."""
@@ -183,11 +193,32 @@ class Lookout:
         self._looks.forget_all_but(new)
         # Those that were written first come first.
         oldest_first = sorted(new.items(), key=lambda item: (item[1].mtime_ns, item[0]))
-        return [
-            glance
-            for path, signature in oldest_first
-            if (glance := self._look_at(path, signature, known.get(path), began_s, ended_s))
-        ]
+        settled = []
+        for path, signature in oldest_first:
+            with self._keeping_apart(path, signature, known.get(path)):
+                if glance := self._look_at(path, signature, known.get(path), began_s, ended_s):
+                    settled.append(glance)
+        return settled
+
+    @contextmanager
+    def _keeping_apart(self, path: str, signature: Signature, glance: Glance | None) -> Iterator[None]:
+        """Make what nobody thought of the fate of one file: it keeps no other waiting."""
+        try:
+            yield
+        except (OSError, CatalogueError):
+            raise
+        except Exception as error:
+            # Whatever text the error has, the catalogue takes it.
+            reason = f"{_UNFORESEEN}{type(error).__name__}: {ascii(str(error))[1:-1]}"
+            if glance and (glance.state, glance.reason) == (Fate.FAILED, reason) and glance.is_like(signature):
+                return
+            log.exception("%s: cannot be seen to", path)
+            # Who was recorded is not asked: that may be what fails.
+            identity = None if glance else Identity()
+            seen: FileRecord | Literal["unseen"] = glance.record if glance else "unseen"
+            self._catalogue.set_fate(
+                Path(path), Fate.FAILED, reason, signature=signature, identity=identity, only_from=seen
+            )
 
     def _renumber(self, new: Mapping[str, Signature], known: Mapping[str, Glance], n_found: int) -> dict[str, Glance]:
         """Find files that have nothing but another inode because their disk was mounted anew, and note that."""
@@ -222,8 +253,8 @@ class Lookout:
             if glance.state != Fate.WAITING:
                 return None
             self.is_settling |= not is_settled
-            is_due = glance.not_before is None or now() >= glance.not_before
-            return glance if is_settled and is_due and self._is_whole(glance) else None
+            is_due = is_settled and is_rested(glance.not_before)
+            return glance if is_due and self._is_whole(glance) else None
         self.is_settling = True
         reason = f"must stand still for {self.inbox.settle_s:g} s: it may still be arriving"
         if glance and glance.state != Fate.WAITING:
@@ -280,6 +311,8 @@ class Lookout:
 
     def _find_mended(self, glance: Glance, beside: Sequence[Signature | None]) -> str | None:
         """Say why a file that was refused may fare better now: under a crop that fits, say. None if nothing changed."""
+        if (glance.state, glance.reason) == (Fate.FAILED, NOT_ASKED_FOR):
+            return _ASKED_ANEW
         # Nothing may have changed since the last look, at thousands of files that were refused long ago.
         if glance.state not in _REFUSED or self._looks.is_judged(glance.path, (self.inbox, glance, beside)):
             return None
@@ -314,6 +347,11 @@ class Lookout:
 
     def _prepare(self, glance: Glance, why: str) -> Due | None:
         """Find out what is to be done to a recording that is due; None if that cannot be had."""
+        with self._keeping_apart(glance.path, glance.record.signature, glance):
+            return self._make_due(glance, why)
+        return None
+
+    def _make_due(self, glance: Glance, why: str) -> Due | None:
         file = glance.record
         self._beat()
         try:

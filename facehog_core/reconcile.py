@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 MOST_ATTEMPTS = 3
 
 ITS_TURN = "has settled; waits until the runs before it have begun"
+#: Why a file has failed of which nobody wants anything any more: of a backfill that was cancelled, say.
+NOT_ASKED_FOR = "is not asked for any more; `facehog backfill` or `facehog process` it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

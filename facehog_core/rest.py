@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from .catalogue import StoryEvent
+from .provenance import now
 from .schema import Fate
 
 # An outage of seconds is over soon; one of a night is not to be asked about every half minute.
@@ -30,3 +31,14 @@ def rest_after(story: Sequence[StoryEvent]) -> timedelta:
         n_given_back += later is Fate.WAITING and earlier in _UNDER_WAY
     # Beyond ten doublings it is the longest anyway.
     return min(FIRST_REST * (1 << min(max(0, n_given_back - 1), 10)), LONGEST_REST)
+
+
+def is_rested(not_before: datetime | None) -> bool:
+    """Say whether a file may be taken up again; no rest outlasts a clock that was set back.
+
+    Parameters
+    ----------
+    not_before : datetime or None
+        When it may be, as it was noted when the rest began.
+    """
+    return not_before is None or not timedelta(0) < not_before - now() <= LONGEST_REST

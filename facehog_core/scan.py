@@ -21,7 +21,7 @@ _SHARE_IS_GONE = frozenset(
     )
     if hasattr(errno, name)
 )  # fmt: skip
-# So many that cannot be looked at are no fault of theirs; and each may take its time to fail.
+# So many that cannot be looked at are no fault of theirs; and each may take its time to fail. Rights are of each place.
 MOST_UNREAD = 20
 
 
@@ -40,6 +40,8 @@ class Scan:
         The recordings among them.
     remarks : list of str
         What is left out, and why.
+    n_failed : int
+        How many of `unread` are not for lack of rights.
     is_bare : bool
         Whether there is nothing at all, as in a folder on which no share is mounted.
     """
@@ -48,6 +50,7 @@ class Scan:
     unread: dict[str, str] = field(default_factory=dict)
     unread_files: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    n_failed: int = 0
     is_bare: bool = False
 
     @property
@@ -177,6 +180,7 @@ def _pass_over(path: str, error: OSError, scan: Scan) -> None:
     """Pass over one file or sub-folder that is gone or cannot be looked at; what lies beside it is not its fault."""
     if isinstance(error, FileNotFoundError):
         return  # Renamed or removed since its folder was listed.
-    if error.errno in _SHARE_IS_GONE or len(scan.unread) >= MOST_UNREAD:
-        raise error
+    scan.n_failed += not isinstance(error, PermissionError)
+    if error.errno in _SHARE_IS_GONE or scan.n_failed > MOST_UNREAD:
+        raise OSError(error.errno, error.strerror, path) from error
     scan.unread[path] = error.strerror or str(error)

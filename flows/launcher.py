@@ -98,7 +98,8 @@ class PrefectLauncher:
         if run.state.type is StateType.COMPLETED:
             return Life.DEAD
         if run.state.type in _UNDER_WAY:
-            return Life.DEAD if now() - run.state.timestamp > START_TIMEOUT else Life.ALIVE
+            # A time in the future is by a clock that was set back since: it says nothing of how long ago that was.
+            return Life.DEAD if abs(now() - run.state.timestamp) > START_TIMEOUT else Life.ALIVE
         return Life.ALIVE
 
 

@@ -22,7 +22,14 @@ from prefect_dask import DaskTaskRunner
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.chunking import LEAST_FRAMES_PER_SHARD, ChunkPlan
-from facehog_core.errors import ChangedError, DiskFullError, FacehogError, RecordingRefusedError, ServiceError
+from facehog_core.errors import (
+    CatalogueError,
+    ChangedError,
+    DiskFullError,
+    FacehogError,
+    RecordingRefusedError,
+    ServiceError,
+)
 from facehog_core.locks import hold
 from facehog_core.names import Identity
 from facehog_core.provenance import RunRecord, now
@@ -132,10 +139,11 @@ def process_recording(
     return Completed(message=message)
 
 
-# What is around a recording and no fault of it: cluster, Prefect's server, share, disk. Dask gives up every task that
-# waited on workers that died: the one at fault refuses itself before that (see `facehog_core.starts`).
+# What is around a recording and no fault of it: cluster, Prefect's server, catalogue, share, disk. Dask gives up every
+# task that waited on workers that died: the one at fault refuses itself before that (see `facehog_core.starts`).
 MAY_PASS = (
     ServiceError,
+    CatalogueError,
     DiskFullError,
     FutureCancelledError,
     CommClosedError,

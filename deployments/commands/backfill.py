@@ -11,8 +11,10 @@ import typer
 from facehog_core.catalogue import Catalogue
 from facehog_core.disk import measure_room
 from facehog_core.errors import ConfigError
+from facehog_core.files import Glance
 from facehog_core.pace import PastPace, measure_pace
 from facehog_core.provenance import now
+from facehog_core.reconcile import NOT_ASKED_FOR
 from facehog_core.scan import scan_inbox
 from facehog_core.schema import Fate
 
@@ -58,10 +60,9 @@ def backfill(
 def _cancel(path: Path, backlog: Backlog, config: Config) -> None:
     if not backlog.remove(path):
         raise ConfigError(path, "nothing in it is asked for", "Name the folder as it was given to `facehog backfill`.")
-    reason = "is not asked for any more; `facehog backfill` or `facehog process` it"
     with Catalogue(config.catalogue, create=True) as catalogue:
         waiting = [glance.record for glance in catalogue.glance(path).values() if glance.state == Fate.WAITING]
-        n_cancelled = sum(catalogue.set_fate(file.path, Fate.FAILED, reason, only_from=file) for file in waiting)
+        n_cancelled = sum(catalogue.set_fate(file.path, Fate.FAILED, NOT_ASKED_FOR, only_from=file) for file in waiting)
     console.print(f"{n_cancelled} recordings are not waited for any more")
 
 
@@ -74,7 +75,7 @@ def _estimate(path: Path, config: Config) -> dict[str, Any]:
         open_ = [
             signature.size_bytes
             for name, signature in found.items()
-            if name not in known or known[name].state in _OPEN or not known[name].is_like(signature)
+            if name not in known or _is_open(known[name]) or not known[name].is_like(signature)
         ]
         since = (now() - LOOK_BACK).date().isoformat()
         pace = measure_pace(catalogue.records(f"state=finished and changed>={since}", limit=MOST_RUNS))
@@ -86,6 +87,10 @@ def _estimate(path: Path, config: Config) -> dict[str, Any]:
         "room_bytes": max(0, measure_room(config.store)),
         **_foresee(sum(open_), pace),
     }
+
+
+def _is_open(glance: Glance) -> bool:
+    return glance.state in _OPEN or glance.reason == NOT_ASKED_FOR
 
 
 def _foresee(n_bytes: int, pace: PastPace | None) -> dict[str, Any]:

@@ -71,6 +71,8 @@ def test_backfill_is_taken_back(run: Run, archive: Path, lab: Lab) -> None:
     again = run("backfill", archive, "--cancel")
     assert again.status == 2
     assert "nothing in it is asked for" in again.err
+    # Asked for anew, it is to be done anew.
+    assert json.loads(run("backfill", archive, "--json").out)["n_open"] == 3
 
 
 def test_backfill_of_an_inbox_is_refused_in_words(run: Run, archive: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ import tasks.chunk
 import tasks.short
 from facehog_core import Catalogue, Crop, Recipe, open_session
 from facehog_core.chunking import LEAST_FRAMES_PER_SHARD
-from facehog_core.errors import StoreError
+from facehog_core.errors import CatalogueError, StoreError
 from facehog_core.hog import HogParams
 from facehog_core.names import Identity
 from facehog_core.receipts import ShardHogs
@@ -364,6 +364,25 @@ def test_a_cluster_that_is_not_there_is_waited_for_without_counting_attempts(
         file = catalogue.file(path)
     assert file is not None
     assert (file.attempt, file.not_before is not None) == (0, True)
+
+
+def test_a_catalogue_that_fails_for_a_while_is_waited_for_without_counting_attempts(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recording(tmp_path / "locked.mp4", 5)
+
+    def fail(*_: Any) -> None:
+        raise CatalogueError("catalogue.db", "another process has kept the catalogue to itself", "Try again.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(flows.process_recording.Ledger, "begin", fail)
+        state = lab.process(path, attempt=MOST_ATTEMPTS)
+    assert state.name == "GivenBack"
+    with Catalogue(lab.catalogue) as catalogue:
+        file = catalogue.file(path)
+    assert file is not None
+    assert (file.state, file.attempt, file.not_before is not None) == (Fate.WAITING, 0, True)
+    assert lab.process(path).is_completed()
 
 
 def test_what_fails_around_a_finished_recording_leaves_it_finished(

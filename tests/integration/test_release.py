@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Running, Scheduled
 
 from deployments.api import Api
+from deployments.backlog import Backfill, Backlog
 from deployments.config import Config
 from deployments.config_file import load_config
 from deployments.release import release_runs
@@ -54,7 +55,10 @@ def state_of(run_id: UUID) -> StateType:
 def test_what_nobody_works_on_is_given_back_and_runs_of_others_are_left_alone(config: Config, is_ours: bool) -> None:
     inbox = config.inbox[0].path
     dead, outside, held, waiting = inbox / "dead.mp4", inbox.parent / "outside.mp4", inbox / "held.mp4", inbox / "w.mp4"
-    runs = {path: ask_for_run() for path in (dead, outside, held)} | {waiting: ask_for_run(Scheduled)}
+    (archive := inbox.parent / "archive").mkdir()
+    Backlog(config).add(Backfill(path=str(archive)))
+    old = archive / "2019" / "old.mp4"
+    runs = {path: ask_for_run() for path in (dead, old, outside, held)} | {waiting: ask_for_run(Scheduled)}
     of_others = ask_for_run()
     with Catalogue(config.catalogue, create=True) as catalogue:
         for path, run_id in runs.items():
@@ -68,6 +72,7 @@ def test_what_nobody_works_on_is_given_back_and_runs_of_others_are_left_alone(co
     told = {path: (file.state, file.attempt) for path, file in files.items() if file}
     assert told == {
         dead: (Fate.WAITING, 0),
+        old: (Fate.WAITING, 0),
         outside: (Fate.FAILED, 2),
         held: (Fate.RUNNING, 2),
         waiting: (Fate.QUEUED, 2),
@@ -75,6 +80,7 @@ def test_what_nobody_works_on_is_given_back_and_runs_of_others_are_left_alone(co
     states = {path: state_of(run_id) for path, run_id in runs.items()}
     assert states == {
         dead: StateType.CRASHED,
+        old: StateType.CRASHED,
         outside: StateType.CRASHED,
         held: StateType.RUNNING,
         waiting: StateType.SCHEDULED,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -25,8 +26,10 @@ from catalogue_users import (
     write_for_ever,
     write_many,
 )
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.database import Database
 from facehog_core.errors import CatalogueError
 from facehog_core.locks import hold
 from facehog_core.schema import Fate
@@ -125,3 +128,11 @@ def test_a_writer_that_is_killed_leaves_all_that_it_had_recorded(url: str, catal
         # At most the write that nobody was told of any more.
         assert len(files) - len(acknowledged) in (0, 1)
         assert again.set_fate(INBOX / "next.mp4", Fate.WAITING, "is new", signature=LOOK)
+
+
+def test_whatever_the_driver_says_is_an_error_of_the_catalogue_in_words(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'catalogue.db'}", create=True)
+    for kind in (InterfaceError, OperationalError):
+        with pytest.raises(CatalogueError, match="the connection is lost"), database.read():
+            raise kind("SELECT 1", {}, sqlite3.Error("the connection is lost"))
+    database.close()

@@ -113,6 +113,9 @@ LONG_AGO, JUST_NOW = START_TIMEOUT + timedelta(minutes=1), START_TIMEOUT - timed
         (states.Pending, LONG_AGO, Life.DEAD),
         (states.Running, JUST_NOW, Life.ALIVE),
         (states.Running, LONG_AGO, Life.DEAD),
+        # The clock was set back since.
+        (states.Running, -LONG_AGO, Life.DEAD),
+        (states.Running, -JUST_NOW, Life.ALIVE),
         (states.Cancelling, LONG_AGO, Life.DEAD),
         (states.Cancelled, timedelta(0), Life.CANCELLED),
         (states.Failed, timedelta(0), Life.DEAD),

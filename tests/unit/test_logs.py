@@ -3,16 +3,18 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from mounts import can_mount, mount_tmpfs, unmount
 
 from deployments import logs
 from deployments.environment import describe_environment
-from deployments.logs import N_OLDER, OWN, describe_logging, log_to_file, rotate, rotate_all
+from deployments.logs import N_OLDER, OWN, Rotation, describe_logging, log_to_file, rotate
 
 LOGGING = """
 import logging
@@ -49,13 +51,13 @@ def test_a_log_is_rotated_under_its_writer_and_so_many_older_ones_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "MOST_BYTES", 100)
-    file = tmp_path / "sensor.log"
+    file, rotation = tmp_path / "sensor.log", Rotation(tmp_path)
     assert not rotate(file), "it is not there yet"
     with file.open("a", encoding="utf-8") as writer:
         for number in range(N_OLDER + 3):
             writer.write(f"{number}" * 100)
             writer.flush()
-            rotate_all(tmp_path)
+            rotation.go_on()
             writer.write("short")
             writer.flush()
             assert not rotate(file)
@@ -63,6 +65,33 @@ def test_a_log_is_rotated_under_its_writer_and_so_many_older_ones_are_kept(
     assert kept == ["7", "6", "5", "4", "3"]
     assert file.read_text("utf-8") == "short", "the writer goes on at the beginning"
     assert len(list(tmp_path.iterdir())) == N_OLDER + 1
+
+
+@pytest.mark.skipif(not can_mount(), reason="fills a disk of its own: on Linux, as root")
+def test_on_a_full_disk_no_log_is_rotated_and_none_lost_and_that_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logs, "MOST_BYTES", 10**5)
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    mount_tmpfs(folder, 2**20)
+    try:
+        older = [folder / f"sensor.log.{number}" for number in range(1, N_OLDER + 1)]
+        for number, file in enumerate(older):
+            file.write_text(str(number), "utf-8")
+        (folder / "sensor.log").write_bytes(b"x" * 2 * 10**5)
+        (folder / "others").write_bytes(b"x" * (shutil.disk_usage(folder).free - 10**5))
+        rotation = Rotation(folder)
+        for _ in range(3 * N_OLDER):
+            rotation.go_on()
+        assert [file.read_text("utf-8") for file in older] == ["0", "1", "2", "3", "4"]
+        assert len(caplog.records) == 1
+        (folder / "others").unlink()
+        rotation.go_on()
+        assert [file.stat().st_size for file in older] == [2 * 10**5, 1, 1, 1, 1]
+        assert sorted(folder.iterdir()) == [folder / "sensor.log", *older]
+    finally:
+        unmount(folder)
 
 
 def test_what_writes_its_own_log_rotates_it_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +102,7 @@ def test_what_writes_its_own_log_rotates_it_itself(tmp_path: Path, monkeypatch: 
     try:
         for number in range(10):
             log.info("event %d", number)
-            rotate_all(tmp_path / "logs")
+            Rotation(tmp_path / "logs").go_on()
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()

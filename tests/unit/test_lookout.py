@@ -12,11 +12,12 @@ from rig import SETTLE_S, Rig, settle
 from facehog_core import lookout as lookout_module
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import ManifestError
+from facehog_core.files import FileRecord
 from facehog_core.inbox import Inbox
 from facehog_core.lookout import FEWEST_RENUMBERED, Lookout
 from facehog_core.names import Identity
 from facehog_core.recipe import Recipe
-from facehog_core.reconcile import take_up
+from facehog_core.reconcile import MOST_ATTEMPTS, NOT_ASKED_FOR, take_up
 from facehog_core.scan import Scan
 from facehog_core.schema import Fate
 
@@ -356,3 +357,82 @@ def test_of_a_thousand_that_land_at_once_some_are_made_ready_and_all_say_that_th
     assert rig.look(after_s=SETTLE_S) == 3
     assert {rig.file(path).reason for path in paths[3:]} == {"has settled; waits until the runs before it have begun"}
     assert rig.look() == 2
+
+
+# -- what nobody thought of -------------------------------------------------------------------------------
+
+
+def test_what_nobody_thought_of_is_the_fate_of_one_file_and_keeps_no_other_waiting(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, good = rig.put("a.mp4"), rig.put("b.mp4")
+    tell_missing = lookout_module.tell_missing
+
+    def stumble(path: Path, *given: object) -> str | None:
+        if path == odd:
+            raise RuntimeError("\ud800\0")
+        return tell_missing(path, *given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lookout_module, "tell_missing", stumble)
+        assert settle(rig) == 1
+        assert (rig.file(odd).state, rig.file(good).state) == (Fate.FAILED, Fate.QUEUED)
+        assert r"RuntimeError: \ud800\x00" in rig.file(odd).reason
+        story = rig.catalogue.story(odd)
+        assert settle(rig) == 0
+        assert rig.catalogue.story(odd) == story
+    rig.put("a.mp4", b"anew")
+    assert settle(rig) == 1
+
+
+@pytest.mark.parametrize("step", ["sidecars_of", "Due"])
+def test_that_holds_for_a_file_that_is_new_and_for_one_that_is_due(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    odd, good = rig.put("a.mp4"), rig.put("b.mp4")
+    do = getattr(lookout_module, step)
+
+    def stumble(*given: Path, **named: FileRecord) -> object:
+        if odd in given or ("file" in named and named["file"].path == odd):
+            raise RuntimeError("nobody thought of this")
+        return do(*given, **named)
+
+    monkeypatch.setattr(lookout_module, step, stumble)
+    assert settle(rig) == 1
+    assert (rig.file(odd).state, rig.file(good).state) == (Fate.FAILED, Fate.QUEUED)
+
+
+# -- what is asked for once -------------------------------------------------------------------------------
+
+
+def make_backfill(rig: Rig) -> Lookout:
+    return Lookout(rig.inbox, rig.catalogue, lambda: rig.at_s, is_backfill=True)
+
+
+def test_what_was_not_asked_for_any_more_is_taken_up_when_it_is_asked_for_again(rig: Rig) -> None:
+    path, other = rig.put("a.mp4"), rig.put("b.mp4")
+    settle(rig)
+    rig.catalogue.set_fate(other, Fate.FAILED, "its decoder crashed")
+    rig.catalogue.set_fate(path, Fate.WAITING, "has settled", attempt=MOST_ATTEMPTS)
+    rig.catalogue.set_fate(path, Fate.FAILED, NOT_ASKED_FOR)
+    backfill = make_backfill(rig)
+    assert backfill.look(rig.launcher) == []
+    assert not backfill.is_done, "though all had come to their end before this look"
+    assert (rig.file(path).state, rig.file(path).attempt) == (Fate.WAITING, 0)
+    rig.at_s += SETTLE_S
+    assert [due.file.path for due in backfill.look(rig.launcher)] == [path]
+    rig.catalogue.set_fate(path, Fate.FINISHED, "is done")
+    assert backfill.look(rig.launcher) == []
+    assert backfill.is_done
+    assert rig.file(other).reason == "its decoder crashed"
+
+
+def test_a_backfill_of_a_folder_in_which_nothing_is_yet_is_not_done(rig: Rig) -> None:
+    backfill = make_backfill(rig)
+    backfill.look(rig.launcher)
+    assert not backfill.is_done
+    assert "is its share mounted?" in (backfill.trouble or "")
+    rig.put("notes.txt")
+    backfill.look(rig.launcher)
+    assert backfill.is_done
+    assert backfill.trouble is None

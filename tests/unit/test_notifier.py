@@ -12,6 +12,7 @@ import pytest
 
 from deployments.notifier import EVENT, N_NAMED, Notifier
 from facehog_core import Catalogue
+from facehog_core.reconcile import NOT_ASKED_FOR
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
 
@@ -108,3 +109,15 @@ def test_a_catalogue_that_was_made_anew_is_no_news(rig: Rig) -> None:
     rig.turn("worse.mp4", Fate.QUARANTINED)
     rig.look()
     assert len(rig.told) == 1
+
+
+def test_what_somebody_has_cancelled_is_no_news(rig: Rig) -> None:
+    rig.look()
+    for number in range(3):
+        rig.turn(f"{number}.mp4", Fate.WAITING)
+        rig.catalogue.set_fate(Path("/inbox", f"{number}.mp4"), Fate.FAILED, NOT_ASKED_FOR)
+    rig.look()
+    assert rig.told == []
+    rig.turn("bad.mp4", Fate.FAILED)
+    rig.look()
+    assert rig.told == [("facehog: 1 recording failed", "/inbox/bad.mp4: failed: is failed")]

@@ -88,6 +88,20 @@ def test_a_process_that_ends_is_started_again(keep: Callable[..., Kept]) -> None
     assert kept.service.n_restarts == 1
 
 
+def test_a_process_that_cannot_be_started_is_tried_again_and_keeps_nobody_from_the_others(
+    keep: Callable[..., Kept],
+) -> None:
+    kept = keep(dict, *SLEEPER)
+    kept.wait_until_ready()
+    kept.logs.rename(kept.logs.with_name("away"))
+    kept.logs.write_text("no folder", "utf-8")
+    psutil.Process(kept.service.pid).kill()
+    kept.wait_for(lambda: kept.service.n_restarts >= 3)
+    assert kept.service.condition is Condition.ENDED
+    kept.logs.unlink()
+    kept.wait_for(lambda: kept.service.condition is Condition.WELL)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="stops a process by a POSIX signal")
 def test_a_process_that_lives_but_stands_still_is_started_again(keep: Callable[..., Kept], tmp_path: Path) -> None:
     port = tmp_path / "port"

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from rig import SETTLE_S, CrashError, DownError, Rig, Run, settle
 
 from facehog_core import inbox as inbox_module
-from facehog_core import lookout as lookout_module
+from facehog_core import rest
 from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
 from facehog_core.errors import TimestampsError
@@ -372,9 +372,21 @@ def test_a_run_that_was_given_back_is_asked_for_again_when_its_time_has_come(
     rig.catalogue.set_fate(path, Fate.WAITING, "the disk is full", attempt=0, not_before=later)
 
     assert [rig.look(after_s=60) for _ in range(3)] == [0, 0, 0]
-    monkeypatch.setattr(lookout_module, "now", lambda: later)
+    monkeypatch.setattr(rest, "now", lambda: later)
     assert rig.look() == 1
     assert rig.file(path).attempt == 1
+
+
+def test_no_rest_outlasts_a_clock_that_is_set_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = rig.put("m12.mp4")
+    settle(rig)
+    moment = now()
+    later = moment + rest.LONGEST_REST
+    rig.catalogue.set_fate(path, Fate.WAITING, "the disk is full", attempt=0, not_before=later)
+    monkeypatch.setattr(rest, "now", lambda: moment)
+    assert rig.look(after_s=60) == 0
+    monkeypatch.setattr(rest, "now", lambda: moment - timedelta(seconds=1))
+    assert rig.look() == 1
 
 
 def test_the_recipe_is_that_of_the_name_and_of_the_file_beside_the_recording(rig: Rig) -> None:
@@ -423,11 +435,17 @@ def test_a_wrong_file_beside_a_recording_refuses_that_one_alone_until_it_is_mend
         f"seconds = [1{'0' * 400}]",
         f"every = 1{'0' * 5000}",
         f"masks = {'[' * 3000}",
+        'subject = "a\\u0000b"',
+        # What no database takes, and what only JSON may name: half of a character.
+        '{"subject": "\\ud800"}',
+        '{"\\ud800": 1}',
+        '{"masks": [{"\\ud800": 1}]}',
+        '{"timestamps": {"file": "\\ud800.csv"}}',
     ],
 )
 def test_nothing_that_lies_beside_a_recording_keeps_others_waiting(rig: Rig, beside: str) -> None:
     odd, good = rig.put("a.mp4"), rig.put("b.mp4")
-    rig.put("a.facehog.toml", beside.encode())
+    rig.put("a.facehog.json" if beside.startswith("{") else "a.facehog.toml", beside.encode())
     assert settle(rig) == 1
     assert (rig.file(odd).state, rig.file(good).state) == (Fate.QUARANTINED, Fate.QUEUED)
 

@@ -310,3 +310,29 @@ def test_a_look_at_a_folder_lists_it_once(tmp_path: Path, monkeypatch: pytest.Mo
     scan_inbox(tmp_path, STILLS)
 
     assert listed == [tmp_path, tmp_path / "m12"]
+
+
+def test_places_that_may_not_be_looked_into_silence_no_inbox_however_many_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = put(tmp_path / "open" / "a.mp4")
+    locked = [put(tmp_path / f"{number}" / "a.mp4").parent for number in range(2 * MOST_UNREAD)]
+    scandir = os.scandir
+
+    def list_folder(path: str) -> object:
+        if Path(path) in locked:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", list_folder)
+    scan = scan_inbox(tmp_path, PATTERNS)
+    assert set(scan.paths) == {kept}
+    assert set(scan.unread) == set(map(str, locked))
+
+
+def test_what_stops_answering_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path / "day 1" / "b.mp4")
+    fail_at(monkeypatch, path, OSError(errno.ESTALE, "Stale file handle"))
+    with pytest.raises(OSError, match="Stale") as caught:
+        scan_inbox(tmp_path, PATTERNS)
+    assert caught.value.filename == str(path)

@@ -22,11 +22,12 @@ from deployments.sensor import Sensor
 from deployments.store_room import StoreRoom
 from deployments.watcher import SILENT
 from facehog_core.catalogue import Catalogue
-from facehog_core.errors import ConfigError
+from facehog_core.errors import CatalogueError, ConfigError
 from facehog_core.files import FileRecord
 from facehog_core.inbox import Inbox
+from facehog_core.lookout import Lookout
 from facehog_core.recipe import Recipe
-from facehog_core.reconcile import Life, RunRequest
+from facehog_core.reconcile import Due, Launcher, Life, RunRequest
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
 
@@ -282,6 +283,31 @@ def test_while_the_stores_disk_is_full_all_wait_and_say_so_and_go_on_when_there_
     assert count(caplog, "waits for room") == 1
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("nobody thought of this"), CatalogueError("c.db", "it is locked", "Wait.")]
+)
+def test_what_fails_at_one_inbox_is_told_and_tried_again_and_keeps_no_other_waiting(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    look, fails = Lookout.look, threading.Event()
+    fails.set()
+
+    def stumble(self: Lookout, launcher: Launcher) -> list[Due]:
+        if self.inbox.path.name == "rig 1" and fails.is_set():
+            raise error
+        return look(self, launcher)
+
+    monkeypatch.setattr(Lookout, "look", stumble)
+    with lab.watched("rig 1", "rig 2"):
+        lab.put("rig 1/a.mp4")
+        lab.put("rig 2/b.mp4")
+        wait_for(lambda: lab.launcher.paths == ["b.mp4"], "the other inbox")
+        wait_for(lambda: str(error) in lab.troubles.get("rig 1", ""), "the word that it fails")
+        fails.clear()
+        wait_for(lambda: lab.launcher.paths == ["b.mp4", "a.mp4"], "the inbox that failed")
+        wait_for(lambda: not lab.troubles, "all to be well again")
+
+
 # -- backfills --------------------------------------------------------------------------------------------
 
 
@@ -341,3 +367,16 @@ def test_a_backfill_and_an_inbox_keep_apart(lab: Lab, backlog: Backlog, place: s
     (lab.folder / "rig 1/day").mkdir()
     with pytest.raises(ConfigError, match=r"within the inbox|no folder"):
         backlog.add(Backfill(path=str(lab.folder / place)))
+
+
+def test_a_backfill_of_a_folder_whose_share_is_not_mounted_yet_waits_for_it(lab: Lab, backlog: Backlog) -> None:
+    archive = lab.folder / "archive"
+    archive.mkdir()
+    with lab.watched("rig 1", backlog=backlog):
+        backlog.add(Backfill(path=str(archive)))
+        wait_for(lambda: "is its share mounted?" in lab.troubles.get("archive", ""), "the word that it is empty")
+        n_looks = lab.n_looks
+        wait_for(lambda: lab.n_looks > n_looks + 3, "some looks")
+        assert [inbox.path for inbox in backlog.inboxes()] == [archive]
+        lab.put("archive/a.mp4")
+        wait_for(lambda: lab.launcher.paths == ["a.mp4"], "the run")

@@ -55,12 +55,27 @@ def test_the_unit_lets_the_service_write_where_it_must_and_nowhere_else(tmp_path
         ("", True),
         ('[prefect]\napi_url = "http://srv:4200/api"', False),
         ('[dask]\nscheduler = "tcp://srv:8786"', False),
+        ('[dask]\nhost = "192.168.7.1"', False),
+        ('[prefect]\nhost = "0.0.0.0"\nauth_string = "lab:secret"', False),
+        ('[notify]\nslack = "https://hooks.slack.com/x"', False),
+        ('catalogue = "postgresql://facehog@srv/facehog"', False),
+        ('catalogue = "postgresql://facehog@/facehog?host=srv"', False),
+        ('catalogue = "postgresql://facehog@localhost:5433/facehog"', True),
+        ('catalogue = "postgresql://facehog@[::1]/facehog"', True),
     ],
 )
 def test_the_kernel_keeps_the_service_on_this_machine_where_nothing_else_is_set(
-    tmp_path: Path, text: str, is_alone: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, is_alone: bool
 ) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
     assert ("IPAddressDeny=any" in describe_unit(*configure(tmp_path, text))) is is_alone
+
+
+def test_a_server_of_prefects_that_the_environment_names_can_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://srv:4200/api")
+    assert "IPAddressDeny=any" not in describe_unit(*configure(tmp_path))
 
 
 def test_the_agent_of_macos_and_the_task_of_windows_run_the_same_command(tmp_path: Path) -> None:
