@@ -52,6 +52,10 @@ QUESTIONS = {
     "names by a pattern without a beginning": "name=*plane7*",
     "subjects by a pattern, or not": "not (subject=CSE1?? or state=finished)",
     "nothing at all, from all": "corrupt>99% or frames<0",
+    "dark, out of focus and moved, from all": "brightness<40 and focus<5 and moved>10",
+    "finished and never verified": "state=finished and verified=never",
+    "not verified since a month": "state=finished and verified<2021-02",
+    "wrong, and since when": "verdict=wrong and wrong_since>=2021-06",
 }
 
 
@@ -164,12 +168,29 @@ def make_parameters(number: int) -> dict[str, Any]:
     }
 
 
+def make_figures(brightness: float, focus: float, moved: float | None) -> dict[str, float | None]:
+    """Make what was seen of a run's frames; None of one that has none."""
+    figures = {"brightness": float(brightness), "saturated": 0.0, "focus": float(focus)}
+    return {name: value if moved else None for name, value in figures.items()} | {"moved": moved and float(moved)}
+
+
+def make_standing(moment: datetime, is_verified: bool, is_wrong: bool) -> dict[str, Any]:
+    """Make what the verifications of a run's store come to: each was verified within two months."""
+    if not is_verified:
+        return {"verified_at": None, "verdict": None, "wrong_since": None}
+    at = moment + timedelta(days=moment.minute)
+    return {"verified_at": at, "verdict": "wrong" if is_wrong else "sound", "wrong_since": at if is_wrong else None}
+
+
 def make_runs(n_files: int, n_runs: int, random: np.random.Generator) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
     """Yield the rows of runs: several of each file, and the last is the one that the file came to."""
     corrupt = (random.pareto(3, n_runs) * 40).astype(int).clip(0, 9000)
     dropped = random.poisson(3, n_runs) * (random.random(n_runs) < 0.3)
     warned = random.random(n_runs) < 0.1
     is_done = random.random(n_runs) < 0.95
+    brightness, focus = random.normal(80, 15, n_runs).clip(0, 255), random.lognormal(4, 1, n_runs)
+    moved = random.exponential(3, n_runs)
+    is_verified, is_wrong = random.random(n_runs) < 0.999, random.random(n_runs) < 0.0003
     runs, details, outputs = [], [], []
     for number in range(n_runs):
         file, moment = number % n_files, BEGUN + timedelta(minutes=3 * number)
@@ -197,6 +218,8 @@ def make_runs(n_files: int, n_runs: int, random: np.random.Generator) -> Iterato
                 "width": 1280,
                 "height": 1024,
                 "duration_s": 300.0,
+                **make_figures(brightness[number], focus[number], moved[number] if n_frames else None),
+                **make_standing(moment, is_verified[number] and is_done[number], is_wrong[number]),
             }
         )
         details.append({"run_id": number + 1, "stream": {"codec": "h264", "looks": "x" * 500}})

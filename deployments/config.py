@@ -63,7 +63,7 @@ class Config(BaseSettings):
             scheduler = str(_resolve(Path(scheduler), self.home))
         resolved = {
             "store": _resolve(self.store, self.home),
-            "inbox": tuple(box.model_copy(update={"path": _resolve(box.path, self.home)}) for box in self.inbox),
+            "inbox": tuple(_place_inbox(box, self.home) for box in self.inbox),
             "catalogue": f"{SQLITE}{_resolve(file, self.home)}" if (file := self.catalogue_file) else self.catalogue,
             "dask": self.dask.model_copy(update={"scheduler": scheduler}),
         }
@@ -126,6 +126,7 @@ class Config(BaseSettings):
                 depth=box.depth,
                 priority=box.priority,
                 ready=box.ready,
+                name_pattern=NamePattern(text=box.name_pattern),
             )
             for box in self.inbox
         ]
@@ -158,12 +159,19 @@ class Config(BaseSettings):
         return next((box for box in self.inbox if path.is_relative_to(box.path)), None)
 
     def _recipe(self, box: InboxConfig) -> Recipe:
-        return choose(Recipe(hog=HogParams(**self.hog.model_dump()), with_images=self.images), box.choices())
+        reference = None if box.reference is None else str(box.reference)
+        hog = HogParams(**self.hog.model_dump())
+        return choose(Recipe(hog=hog, with_images=self.images, reference=reference), box.choices())
 
     def cluster(self, address: str | None = None) -> Cluster:
         """Return the Dask cluster that is set, or the one at an address."""
         n_workers = None if self.dask.n_workers == "auto" else self.dask.n_workers
         return Cluster(address=self.dask.scheduler or address, n_workers=n_workers)
+
+
+def _place_inbox(box: InboxConfig, home: Path) -> InboxConfig:
+    reference = box.reference and _resolve(box.reference, home)
+    return box.model_copy(update={"path": _resolve(box.path, home), "reference": reference})
 
 
 def _resolve(path: Path, home: Path) -> Path:

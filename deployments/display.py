@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from facehog_core.catalogue import StoryEvent
 from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
+from facehog_core.verifications import Verification
 
 # Errors and progress go to the side, so that what is asked for can be piped.
 # A pipe has no width of its own: lines are not to be folded there, however long they are.
@@ -76,7 +77,12 @@ def print_story(story: Iterable[StoryEvent]) -> None:
         console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {escape(step.reason)}")
 
 
-def print_run(record: RunRecord, history: Iterable[StoryEvent] = (), progress: str | None = None) -> None:
+def print_run(
+    record: RunRecord,
+    history: Iterable[StoryEvent] = (),
+    verifications: Sequence[Verification] = (),
+    progress: str | None = None,
+) -> None:
     """Print all that is known of a run, what became of it, and how far it is if it runs."""
     console.print(f"[bold]{escape(record.path.name)}[/]  {paint(record.state)}: {escape(record.reason)}")
     if progress:
@@ -102,6 +108,7 @@ def print_run(record: RunRecord, history: Iterable[StoryEvent] = (), progress: s
         ("frames described", record.n_frames if record.n_frames is not None else ""),
         ("corrupt frames", record.n_corrupt if record.n_corrupt is not None else ""),
         *timing_pairs(record.timing, record.n_dropped),
+        *quality_pairs(record.quality),
         ("grey made by", ", ".join(record.grey)),
         ("store", record.store or ""),
         *(
@@ -111,12 +118,35 @@ def print_run(record: RunRecord, history: Iterable[StoryEvent] = (), progress: s
         ("started", tell_time(record.started_at)),
         ("finished", tell_time(record.finished_at)),
         ("took", took),
+        *verified_pairs(record.verified, len(verifications)),
         ("Prefect flow run", record.flow_run_id or ""),
         *((f"software {name}", value) for name, value in record.software.items()),
         *((f"host {name}", value) for name, value in record.host.items()),
     ]
     print_pairs((name, value) for name, value in pairs if value != "")
     print_story(history)
+
+
+def quality_pairs(quality: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield how good the frames of a run are: the median of each figure, the least and the most."""
+    if not quality:
+        return
+    yield "frames looked at", f"{quality['n_frames']}, each {quality['every']}th"
+    for name, said in FIGURES.items():
+        if spread := quality.get(name):
+            yield said, f"{spread['median']:.4g} ({spread['least']:.4g} to {spread['most']:.4g})"
+    if reference := quality.get("reference"):
+        yield "reference", reference["path"]
+
+
+def verified_pairs(verified: Mapping[str, Any], n_times: int) -> Iterator[tuple[str, Any]]:
+    """Yield when the store of a run was verified, and how it stands."""
+    if not verified:
+        return
+    times = f"{n_times} times" if n_times > 1 else "once"
+    yield "verified", f"{tell_time(datetime.fromisoformat(verified['at']))}, {times}: {verified['verdict']}"
+    if since := verified["wrong_since"]:
+        yield "found wrong since", tell_time(datetime.fromisoformat(since))
 
 
 def stream_pairs(stream: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -145,6 +175,14 @@ def timing_pairs(timing: Mapping[str, Any], n_dropped: int | None) -> Iterator[t
         yield "more gaps", f"{n_more}; the store's n_dropped_after has all"
 
 
+# Names for people of what is known of the frames that were looked at.
+FIGURES = {
+    "brightness": "brightness (0 to 255)",
+    "saturated": "share of white pixels",
+    "focus": "focus (variance of the Laplacian)",
+    "moved": "face moved, in pixels",
+    "likeness": "likeness to the reference",
+}
 # Remarks are among the warnings, completeness is a sentence; times and looks are for facehog itself.
 SHOWN_ELSEWHERE = (
     *("path", "size_bytes", "digest", "mtime_ns", "looks", "remarks"),

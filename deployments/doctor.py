@@ -20,7 +20,8 @@ import httpx
 from facehog_core.catalogue import Catalogue
 from facehog_core.choices import find_orphans
 from facehog_core.cores import count_cores
-from facehog_core.errors import CatalogueError
+from facehog_core.errors import CatalogueError, ConfigError, NoCatalogueError
+from facehog_core.face_position import read_picture
 from facehog_core.filesystems import is_network, name_filesystem
 from facehog_core.patience import within
 from facehog_core.provenance import PACKAGES, describe_host, describe_software
@@ -144,6 +145,7 @@ def _examine_inbox(inbox: InboxConfig, subject: str) -> Iterator[Finding]:
     )
     yield from _examine_left_out(subject, scan)
     yield from _examine_sidecars(inbox.path, found)
+    yield from _examine_reference(inbox.reference, subject)
     if (skew_s := _measure_skew(inbox.path)) is not None and abs(skew_s) > CLOCK_TOLERANCE_S:
         yield Finding(
             verdict="look",
@@ -172,6 +174,18 @@ def _examine_sidecars(inbox: Path, recordings: Iterable[Path]) -> Iterator[Findi
             fact=f"what is chosen there reaches no recording: {named}{', ...' if len(orphans) > N_NAMED else ''}",
             remedy="Name it as its recording without the suffix: m12_cam0.facehog.toml for m12_cam0.mp4.",
         )
+
+
+def _examine_reference(reference: Path | None, subject: str) -> Iterator[Finding]:
+    """Find whether faces can be compared with a picture: no recording is refused for that."""
+    if reference is None:
+        return
+    try:
+        read_picture(reference)
+    except ConfigError as error:
+        yield Finding(verdict="bad", subject=subject, fact=f"{reference}: {error.fact}", remedy=error.remedy)
+    else:
+        yield Finding(verdict="good", subject=subject, fact=f"faces are compared with {reference}")
 
 
 def _measure_skew(folder: Path) -> float | None:
@@ -208,7 +222,7 @@ def _examine_catalogue(config: Config) -> Finding:
         with Catalogue(config.catalogue) as catalogue:
             files = catalogue.files().values()
     except CatalogueError as error:
-        is_new = "no catalogue yet" in error.fact
+        is_new = isinstance(error, NoCatalogueError)
         return Finding(verdict="look" if is_new else "bad", subject=subject, fact=error.fact, remedy=error.remedy)
     counts = {state: sum(file.state == state for file in files) for state in {file.state for file in files}}
     told = ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "empty"

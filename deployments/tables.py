@@ -118,6 +118,7 @@ class InboxConfig(RecordingConfig):
     settle_s: float = Field(10, ge=0, allow_inf_nan=False, description="a number of seconds from 0 on")
     ready: Annotated[str, AfterValidator(check_flag)] | None = Field(None, description=FLAG_MUST_BE)
     priority: int = Field(0, description="a whole number, such as 1 or -1")
+    reference: Path | None = Field(None, description="a picture of the size of the crop or of the whole frame")
     name_pattern: Annotated[str, AfterValidator(_check_name_pattern)] = Field(
         DEFAULT_PATTERN,
         description="a regular expression with named groups subject, date (or year, month and day), plane and camera",

@@ -21,6 +21,7 @@ settle_s = 10                                # seconds that a file or folder mus
 # ready = "{stem}.done"                      # a recording is taken up once this file lies beside it
 priority = 0                                 # recordings of the inbox with the highest number come first
 # crop = [53, 22, 916, 475]                  # x, y, width, height in pixels; left out: the whole frame
+# reference = "face.png"                     # a frame saved as a picture: where the face should lie; left out: none
 grey = "rgb"                                 # the grey of RGB, as in 2020; "luma": Y as it is stored
 downsample = 1                               # 2: the mean of 2 x 2 pixels of the crop is one pixel
 masks = []                                   # what has no say, in pixels of the whole frame, such as

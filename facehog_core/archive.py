@@ -19,13 +19,14 @@ from sqlalchemy.orm import Session
 
 from .catalogue import Catalogue
 from .database import Database
-from .errors import CatalogueError, StoreError
+from .errors import CatalogueError, NoCatalogueError, StoreError
 from .exporting import need
 from .filter_values import FIELDS
 from .migrate import copy_sqlite, find_revision, make_ready
 from .provenance import RunRecord
 from .schema import Base, File
 from .sealed import read_record
+from .verifications import read_history
 
 EXPORTS = (".parquet", ".csv", ".db")
 # Rows that are copied at once.
@@ -95,9 +96,7 @@ def check_free(url: str) -> None:
     try:
         with Catalogue(url) as catalogue:
             is_empty = not catalogue.rows(columns=["path"], limit=1)
-    except CatalogueError as error:
-        if "no catalogue yet" not in error.fact:
-            raise
+    except NoCatalogueError:
         return
     if not is_empty:
         raise CatalogueError(
@@ -166,6 +165,8 @@ def rebuild(stores: Path, url: str) -> Rebuilt:
         # A file has come to the last of its runs.
         for record in sorted(records, key=_when):
             catalogue.record(record)
+            if record.store and (history := read_history(record.store)):
+                catalogue.note_verifications(str(record.run_id), history)
     return Rebuilt(n_runs=len(records), unread=unread)
 
 
@@ -201,7 +202,7 @@ def _in_order() -> Iterable[Table]:
     """Return the tables, each after those that its rows name."""
     names = (
         *("subjects", "sessions", "files", "recordings", "parameters", "software", "hosts", "runs", "events"),
-        *("details", "outputs", "warnings"),
+        *("details", "outputs", "warnings", "verifications"),
     )
     return [Base.metadata.tables[name] for name in names]
 

@@ -5,7 +5,7 @@ Tasks on Dask workers never open it: what they find out comes back to the flow i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, joinedload
 
+from .causes import Cause
 from .choices import identify
 from .comparison import find_comparable
 from .database import Database
 from .errors import CatalogueError
-from .files import FileRecord, Glance, glance_at
+from .files import FileRecord, Glance, glance_at, make_cause
 from .filters import Filter, check_field, parse_filter, read_sort
 from .migrate import make_ready
 from .names import Identity
 from .provenance import RunRecord, now
 from .queries import Question, begins_with, find_records, find_rows
-from .rows import find_session, identity_of, read_record, write_run
+from .rows import add_verifications, find_session, history_of, identity_of, read_record, write_run
 from .schema import Event, Fate, File, Parameters, Run, Sitting
 from .source import Signature
+from .verifications import Verification
 
 if TYPE_CHECKING:
     import pandas
@@ -120,6 +122,7 @@ class Catalogue:
         not_before: datetime | None = None,
         forget_run: bool = False,
         identity: Identity | None = None,
+        cause: Cause | None = None,
         only_from: FileRecord | Literal["unseen"] | None = None,
     ) -> bool:
         """Record what becomes of a file, and add it to the file's story.
@@ -140,6 +143,8 @@ class Catalogue:
             The run that it came to does not count any more; nor does it where the file looks different.
         identity : Identity, optional
             Who was recorded and when. Whoever must not wait for a share asks `identify_queued` before.
+        cause : Cause, optional
+            What the state hangs on, if that may change by itself.
         only_from : FileRecord or "unseen", optional
             Do nothing unless the file is still in this state, by the same flow run, or is still not known:
             whoever looked and then decided must not overwrite what another process found out in between.
@@ -170,7 +175,7 @@ class Catalogue:
             file.flow_run_id = flow_run_id or file.flow_run_id
             if run_id is not None:
                 run = file.run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
-            if step := _turn(session, file, state, reason, moment):
+            if step := _turn(session, file, state, reason, moment, cause):
                 step.run = run
             file.not_before = not_before
             if identity:
@@ -205,23 +210,30 @@ class Catalogue:
                 _identify_file(session, file, found[Path(file.path)])
         return len(changed)
 
-    def record(self, record: RunRecord) -> None:
+    def record(self, record: RunRecord, cause: Cause | None = None) -> None:
         """Record a run as it stands now, with its recording, its output and the fate of the file it reads.
 
         Parameters
         ----------
         record : RunRecord
             Needs `run_id`, `digest` and `started_at`.
+        cause : Cause, optional
+            What the state hangs on, if that may change by itself.
         """
         with self._database.write() as session:
             known = _find_file(session, record.path)
             file = known or _file_of(record)
-            step = _turn(session, file, Fate(record.state), record.reason, record.changed_at)
+            step = _turn(session, file, Fate(record.state), record.reason, record.changed_at, cause)
             if known is None:
                 _identify_file(session, file, record.identity)
             file.run = write_run(session, record, file)
             if step:
                 step.run = file.run
+
+    def note_verifications(self, run_id: str, found: Iterable[Verification]) -> None:
+        """Note when the store of a run was verified, and what was found; what is noted already stays as it is."""
+        with self._database.write() as session:
+            add_verifications(session.scalars(select(Run).where(Run.run_id == run_id)).one(), found)
 
     def renumber(self, inodes: Mapping[str, int]) -> None:
         """Note new inodes of files that are what they were: their file system was mounted anew."""
@@ -295,6 +307,12 @@ class Catalogue:
         with self._database.read() as session:
             steps = session.scalars(select(Event).join(Event.run).where(Run.run_id == run_id).order_by(Event.id))
             return [_story_event(step) for step in steps]
+
+    def verifications(self, run_id: str) -> list[Verification]:
+        """Return when the store of a run was verified, and what was found, oldest first; empty if it never was."""
+        with self._database.read() as session:
+            found = session.scalar(select(Run).where(Run.run_id == run_id))
+            return history_of(found) if found else []
 
     def find(
         self,
@@ -444,10 +462,13 @@ def _file_of(record: RunRecord) -> File:
     )
 
 
-def _turn(session: Session, file: File, state: Fate, reason: str, moment: datetime) -> Event | None:
+def _turn(
+    session: Session, file: File, state: Fate, reason: str, moment: datetime, cause: Cause | None
+) -> Event | None:
     """Put a file into a state, and add the step to its story unless nothing is new."""
     is_news = (file.state, file.reason) != (state, reason)
     file.state, file.reason, file.changed_at, file.not_before = state, reason, moment, None
+    file.cause, file.cause_about = (cause.kind, cause.about or None) if cause else (None, None)
     if not is_news:
         return None
     step = Event(file=file, at=moment, state=state, reason=reason)
@@ -466,6 +487,7 @@ def _file_record(file: File, run_id: str | None) -> FileRecord:
         run_id=run_id,
         not_before=file.not_before,
         identity=identity_of(file),
+        cause=make_cause(file.cause, file.cause_about),
     )
 
 

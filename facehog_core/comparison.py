@@ -8,11 +8,12 @@ from typing import Any
 
 from .filters import And, Filter, Not, Or, any_of
 from .provenance import RunRecord
+from .quality import MEASURED, median_of
 from .recipe import Recipe
 
 # What of a recipe says which frames are described, when they were taken, and when to give up, but not what is written
 # of a frame. The place of the crop is chosen for the face: its size counts, since features follow from it.
-_WITHOUT_A_SAY = ("with_images", "frames", "max_corrupt", "stream", "frame_rate", "timestamps", "crop")
+_WITHOUT_A_SAY = ("with_images", "frames", "max_corrupt", "stream", "frame_rate", "timestamps", "reference", "crop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,8 @@ def _compare_how(first: RunRecord, second: RunRecord) -> Iterator[Difference]:
 def _compare_results(first: RunRecord, second: RunRecord) -> Iterator[Difference]:
     for name in ("state", "n_frames", "n_corrupt", "n_dropped", "grey", "warnings"):
         yield from _differ("results", name, getattr(first, name), getattr(second, name))
+    for name in (*MEASURED, "moved"):
+        yield from _differ("results", name, median_of(first.quality, name), median_of(second.quality, name))
     yield from _differ("results", "time_source", first.timing.get("source"), second.timing.get("source"))
 
 

@@ -80,7 +80,7 @@ def _digest(sidecar: Path, path: Path, algorithm: str) -> str:
 
 
 def _mismatch(sidecar: Path, path: Path, claim: str, found: str) -> ManifestError:
-    return ManifestError(sidecar, f"it says {claim}, and {path.name} {found}", _REMEDY)
+    return ManifestError(sidecar, f"it says {claim}, and {path.name} {found}", _REMEDY, claim)
 
 
 def confirm_source(info: VideoInfo) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from .errors import CatalogueError
+from .errors import CatalogueError, NoCatalogueError
 from .filesystems import is_network, name_filesystem
 
 # How long a process waits for another one's write, seconds. A write takes milliseconds.
@@ -154,9 +154,9 @@ def _read_url(url: str) -> URL:
     raise CatalogueError(str(parsed), "the catalogue must be a SQLite file, or a database of PostgreSQL", _WRITE_IT_AS)
 
 
-def no_catalogue(name: str) -> CatalogueError:
+def no_catalogue(name: str) -> NoCatalogueError:
     """Return what is said where there is none yet."""
-    return CatalogueError(
+    return NoCatalogueError(
         name, "there is no catalogue yet", "`facehog up` and `facehog process` make it when they first run."
     )
 

@@ -96,7 +96,24 @@ class TimestampsError(RecordingRefusedError):
 
 
 class ManifestError(RecordingRefusedError):
-    """The recording is not what the file beside it says: its size, frames or content."""
+    """The recording is not what the file beside it says: its size, frames or content.
+
+    Parameters
+    ----------
+    path : str or path-like
+    fact, remedy : str
+    claim : str, optional
+        What that file says: ``size_bytes = 1048576``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], fact: str, remedy: str, claim: str = "") -> None:
+        super().__init__(path, fact, remedy)
+        self.args = (*self.args, claim)
+
+    @property
+    def claim(self) -> str:
+        """What the file beside the recording says."""
+        return str(self.args[3])
 
 
 class ChangedError(FacehogError):
@@ -146,6 +163,10 @@ class ExportError(FacehogError):
 
 class CatalogueError(FacehogError):
     """The catalogue cannot be opened, or does not know what is asked for."""
+
+
+class NoCatalogueError(CatalogueError):
+    """There is no catalogue yet."""
 
 
 class ServiceError(FacehogError):

@@ -20,7 +20,11 @@ from .cores import Cores, sharing_cores
 from .decode import DecodedFrame, count_useful_threads, iter_frames
 from .effort import Stopwatch
 from .errors import ViewError
+from .face_position import add_reference
 from .layout import Work, most_pictures_per_file
+from .looking import look_at_frame
+from .provenance import describe_software
+from .quality import is_looked_at
 from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
 from .room import check_room_for
@@ -90,7 +94,9 @@ def plan_run(
         frames_per_file=most_pictures_per_file(frame_shape) if recipe.with_images else 1,
         numbers=numbers,
     )
-    create_store(paths, Work(info=info, index=index, recipe=recipe, plan=plan, numbers=numbers), attributes, times)
+    reference, attributes = add_reference(info, recipe, attributes)
+    work = Work(info=info, index=index, recipe=recipe, plan=plan, numbers=numbers, reference=reference)
+    create_store(paths, work, attributes, times)
     check_room_for(paths)
     return plan
 
@@ -299,6 +305,7 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
     histograms = view.make_histograms(len(span))
     corrupt = np.zeros(len(span), np.bool_)
     ways: set[str] = set()
+    looks = []
     n_described = 0
     for row, decoded in enumerate(stopwatch.decoding(islice(frames, len(span)))):
         if decoded.index != numbers[row]:
@@ -309,6 +316,8 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
             histograms[row] = np.nan
         else:
             ways.add(view.describe(decoded.frame, histograms[row]))
+            if is_looked_at(span.start + row) and not decoded.is_corrupt:
+                looks.append(look_at_frame(decoded.frame, decoded.index, view, work.reference))
     if n_described != len(span):
         raise ValueError(f"{n_described} frames came from the decoder in place of {span}")
     hogs = ShardHogs(
@@ -317,6 +326,8 @@ def compute_shard(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> Sh
         corrupt=corrupt,
         grey=sorted(ways),
         effort=stopwatch.read(),
+        looks=looks,
+        software=describe_software(),
     )
     return hogs if work.recipe.keep_bits == ALL_BITS else _round(hogs, view)
 

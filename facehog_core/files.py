@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from .causes import Cause, CauseKind
 from .names import Identity
 from .schema import Fate, File, Run
 from .source import Signature
@@ -37,6 +38,8 @@ class FileRecord:
         When a waiting file may be taken up again (UTC), if its run was given back.
     identity : Identity
         Who was recorded and when.
+    cause : Cause or None
+        What its state hangs on, if that may change by itself.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class FileRecord:
     run_id: str | None
     not_before: datetime | None = None
     identity: Identity = field(default_factory=Identity)
+    cause: Cause | None = None
 
 
 class Glance(NamedTuple):
@@ -62,6 +66,8 @@ class Glance(NamedTuple):
     reason: str
     attempt: int
     flow_run_id: str | None
+    cause: str | None
+    cause_about: str | None
     run_id: str | None
     not_before: datetime | None
 
@@ -84,7 +90,13 @@ class Glance(NamedTuple):
             flow_run_id=self.flow_run_id,
             run_id=self.run_id,
             not_before=self.not_before,
+            cause=make_cause(self.cause, self.cause_about),
         )
+
+
+def make_cause(kind: str | None, about: str | None) -> Cause | None:
+    """Return what a file's fate hangs on, as its row has it."""
+    return None if kind is None else Cause(kind=CauseKind(kind), about=about or "")
 
 
 _OF_FILE = [getattr(File, name) for name in Glance._fields if name not in ("run_id", "not_before")]

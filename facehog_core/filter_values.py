@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
@@ -24,6 +25,8 @@ class Kind(Enum):
     SHARE = "share"
     SIZE = "size"
     SECONDS = "seconds"
+    NUMBER = "number"
+    PART = "part"
     DAY = "day"
     MOMENT = "moment"
 
@@ -39,11 +42,14 @@ class Field:
         What it is.
     example : str
         A sign and a value.
+    never : str, optional
+        What says, beside ``none``, that nothing is known.
     """
 
     kind: Kind
     said: str
     example: str
+    never: str = "none"
 
     @property
     def signs(self) -> tuple[str, ...]:
@@ -69,6 +75,10 @@ FIELDS = {
     "corrupt": Field(Kind.SHARE, "those of them that are corrupt: how many, or which share", "<1%"),
     "dropped": Field(Kind.SHARE, "frames that the camera dropped: how many, or as a share of those described", "=0"),
     "warnings": Field(Kind.COUNT, "how many warnings there are", ">0"),
+    "brightness": Field(Kind.NUMBER, "mean grey level of its frames, 0 to 255 (the median frame)", "<40"),
+    "saturated": Field(Kind.PART, "share of their pixels that are white (the median frame)", ">5%"),
+    "focus": Field(Kind.NUMBER, "how sharp they are: variance of the Laplacian (the median frame)", "<5"),
+    "moved": Field(Kind.NUMBER, "pixels that the face lies from where the reference has it (the median frame)", ">10"),
     "size": Field(Kind.SIZE, "size of the recording", ">1.5GB"),
     "width": Field(Kind.COUNT, "width of its frames in pixels", "=1280"),
     "height": Field(Kind.COUNT, "height of its frames in pixels", "=1024"),
@@ -77,6 +87,9 @@ FIELDS = {
     "seen": Field(Kind.MOMENT, "when its file was first seen", ">=2026-11-21T08:00"),
     "started": Field(Kind.MOMENT, "when its run started", ">=2026-11"),
     "finished": Field(Kind.MOMENT, "when its run ended", "<2026-11-21"),
+    "verified": Field(Kind.MOMENT, "when its store was verified last, or never", "<2026-01", never="never"),
+    "verdict": Field(Kind.TEXT, "what was found then: sound or wrong", "=wrong"),
+    "wrong_since": Field(Kind.MOMENT, "the first verification that found it wrong, if it still is", ">=2026-11-21"),
     "attempt": Field(Kind.COUNT, "how often its run was started", ">1"),
     "facehog": Field(Kind.TEXT, "version of facehog that made it", "=0.1.*"),
     "host": Field(Kind.TEXT, "machine that made it", "=rig3"),
@@ -161,8 +174,10 @@ def read_value(field: str, text: str) -> Known:
             if text not in list(Fate):
                 raise ValueError(f"there is no state {text!r}, but {', '.join(Fate)}")
             return text
-        case Kind.COUNT:
+        case Kind.COUNT | Kind.NUMBER:
             return _read_number(text, {"": 1})
+        case Kind.PART:
+            return _read_number(text, {"": 1, "%": Fraction(1, 100)})
         case Kind.SHARE:
             return Share(_read_number(text, {"%": 1})) if text.endswith("%") else _read_number(text, {"": 1})
         case Kind.SIZE:
@@ -175,7 +190,7 @@ def read_value(field: str, text: str) -> Known:
             return _read_moments(text)
 
 
-def _read_number(text: str, units: dict[str, int]) -> float:
+def _read_number(text: str, units: Mapping[str, int | Fraction]) -> float:
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no number")

@@ -276,7 +276,8 @@ class _Parser:
         is_quoted = token.kind == "quoted"
         text = token.text[1:-1] if is_quoted else token.text
         try:
-            known = None if text == "none" and not is_quoted else read_value(field, text)
+            is_none = text in ("none", FIELDS[field].never) and not is_quoted
+            known = None if is_none else read_value(field, text)
             if sign.text not in FIELDS[field].signs or (known is None and sign.text not in ("=", "!=")):
                 signs = "= and !=" if known is None else " and ".join(FIELDS[field].signs)
                 raise ValueError(f"{field} is compared by {signs} alone")

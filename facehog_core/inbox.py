@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from .choices import choose_by_sidecar, find_sidecar
 from .crop import Crop
 from .errors import ConfigError, FacehogError
+from .names import NamePattern
 from .recipe import Recipe
 from .source import name_recording
 from .timestamps import is_pattern
@@ -55,6 +56,8 @@ class Inbox:
     ready : str, optional
         Name of the file that lies beside a recording once it may be taken up, such as ``{stem}.done``; ``{stem}``
         stands for the recording's name without its suffix, ``{name}`` for all of it.
+    name_pattern : NamePattern, optional
+        How names of recordings say who was recorded and when.
 
     Raises
     ------
@@ -70,6 +73,7 @@ class Inbox:
     depth: int | None = None
     priority: int = 0
     ready: str | None = None
+    name_pattern: NamePattern = field(default_factory=NamePattern)
 
     def __post_init__(self) -> None:
         if self.ready is not None:

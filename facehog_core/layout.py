@@ -52,6 +52,8 @@ class Work:
         How it is cut.
     numbers : ndarray of int64
         The frames that are described, ascending. A chunk's span is one of places among them.
+    reference : ndarray of float32, optional
+        What frames are compared with, to see where the face lies.
     """
 
     info: VideoInfo
@@ -59,6 +61,7 @@ class Work:
     recipe: Recipe
     plan: ChunkPlan
     numbers: NDArray[np.int64]
+    reference: NDArray[np.float32] | None = None
 
     @property
     def frame_shape(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from .catalogue import Catalogue
+from .causes import Cause, CauseKind, cause_of
 from .choices import read_manifest, sidecars_of
 from .confirm import tell_missing
 from .errors import CatalogueError, ConfigError, ManifestError, TimestampsError
@@ -29,7 +30,7 @@ from .rest import is_rested
 from .scan import Scan, scan_inbox
 from .schema import Fate
 from .source import Signature
-from .timestamps import UNREADABLE_TIMESTAMPS, find_timestamps
+from .timestamps import find_timestamps
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +250,7 @@ class Lookout:
             # Once: a run under the new parameters may die before it says which run it is.
             self._wait(glance, mended, signature, attempt=0, forget_run=True)
             return None
-        if glance and is_as_it_was and not glance.reason.startswith((_VANISHED, _UNREAD)):
+        if glance and is_as_it_was and glance.cause not in (CauseKind.VANISHED, CauseKind.UNREAD):
             if glance.state != Fate.WAITING:
                 return None
             self.is_settling |= not is_settled
@@ -270,6 +271,7 @@ class Lookout:
         *,
         attempt: int | None = None,
         forget_run: bool = False,
+        cause: CauseKind | None = None,
     ) -> None:
         only_from: FileRecord | Literal["unseen"] = glance.record if isinstance(glance, Glance) else "unseen"
         self._catalogue.set_fate(
@@ -279,6 +281,7 @@ class Lookout:
             signature=signature,
             attempt=attempt,
             forget_run=forget_run,
+            cause=Cause(kind=cause) if cause else None,
             only_from=only_from,
         )
 
@@ -301,7 +304,8 @@ class Lookout:
             if missing is None and flag and not flag.exists():
                 missing = f"waits for {flag.name}, which says that it is ready"
         except ManifestError as error:
-            self._catalogue.set_fate(path, Fate.QUARANTINED, str(error), only_from=glance.record)
+            cause = cause_of(error)
+            self._catalogue.set_fate(path, Fate.QUARANTINED, str(error), cause=cause, only_from=glance.record)
             return False
         except (ConfigError, OSError):
             return True  # Is said where it is asked for.
@@ -317,7 +321,7 @@ class Lookout:
         if glance.state not in _REFUSED or self._looks.is_judged(glance.path, (self.inbox, glance, beside)):
             return None
         file = glance.record
-        had_wrong_sidecar = file.reason.startswith(_WRONG_SIDECAR)
+        had_wrong_sidecar = glance.cause == CauseKind.SIDECAR
         try:
             recipe = self.inbox.recipe_for(file.path)
             if _has_other_manifest(file):
@@ -337,13 +341,14 @@ class Lookout:
         """Note of what waits that it is not there, or cannot be looked at: a share that is back brings it back."""
         for path, said in scan.unread_files.items():
             if path not in known:
-                self._wait(path, _UNREAD + said, _UNKNOWN)
+                self._wait(path, _UNREAD + said, _UNKNOWN, cause=CauseKind.UNREAD)
         for path, glance in known.items():
             if glance.state != Fate.WAITING or path in scan.found:
                 continue
-            reason = _UNREAD + scan.unread_files[path] if path in scan.unread_files else _VANISHED
-            if glance.reason != reason and (path in scan.unread_files or not scan.may_hold(path)):
-                self._wait(glance, reason)
+            is_unread = path in scan.unread_files
+            reason = _UNREAD + scan.unread_files[path] if is_unread else _VANISHED
+            if glance.reason != reason and (is_unread or not scan.may_hold(path)):
+                self._wait(glance, reason, cause=CauseKind.UNREAD if is_unread else CauseKind.VANISHED)
 
     def _prepare(self, glance: Glance, why: str) -> Due | None:
         """Find out what is to be done to a recording that is due; None if that cannot be had."""
@@ -358,7 +363,8 @@ class Lookout:
             recipe = self.inbox.recipe_for(file.path)
         except ConfigError as error:
             # The recording's own fault: it is no news for what lies beside it.
-            self._catalogue.set_fate(file.path, Fate.QUARANTINED, f"{_WRONG_SIDECAR}{error}", only_from=file)
+            cause, reason = Cause(kind=CauseKind.SIDECAR), f"{_WRONG_SIDECAR}{error}"
+            self._catalogue.set_fate(file.path, Fate.QUARANTINED, reason, cause=cause, only_from=file)
             return None
         except OSError as error:
             # The inbox itself was listed a moment ago: whatever fails, the next look is soon enough for this one.
@@ -383,7 +389,7 @@ class Lookout:
         if glance.path in scan.found:
             return self._prepare(glance, "its run died without a word")
         if not scan.may_hold(glance.path):
-            self._wait(glance, _VANISHED)
+            self._wait(glance, _VANISHED, cause=CauseKind.VANISHED)
         return None
 
 
@@ -396,18 +402,18 @@ def _look_if_there(path: Path) -> Signature | None:
 
 def _has_other_manifest(file: FileRecord) -> bool:
     """Say whether a file was refused for what the file beside it said, and that says something else now."""
-    # As a FacehogError begins: with the name of the file that it is about.
-    if not any(file.reason.startswith(f"{sidecar.name}: it says ") for sidecar in sidecars_of(file.path)):
+    if file.cause is None or file.cause.kind is not CauseKind.MANIFEST:
         return False
-    return not any(f"it says {claim}, and" in file.reason for claim in read_manifest(file.path).claims)
+    return file.cause.about not in read_manifest(file.path).claims
 
 
 def _has_other_timestamps(file: FileRecord, recipe: Recipe, catalogue: Catalogue) -> bool:
     """Say whether a file was refused for timestamps that are mended, gone, or not looked for any more."""
-    # As a FacehogError begins: with the name of the file that it is about.
-    if recipe.timestamps is None or not file.reason.startswith(f"{recipe.timestamps.path_for(file.path).name}: "):
+    if file.cause is None or file.cause.kind is not CauseKind.TIMESTAMPS:
+        return False
+    if recipe.timestamps is None or recipe.timestamps.path_for(file.path).name != file.cause.about:
         # A run that would have been named by them has no name, by which it could be told from others.
-        return file.run_id is None and f": {UNREADABLE_TIMESTAMPS}" in file.reason
+        return file.run_id is None
     found = find_timestamps(file.path, recipe.timestamps)
     if found is None or file.run_id is None:
         return True

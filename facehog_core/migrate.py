@@ -12,7 +12,7 @@ from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from .database import Database
+from .database import Database, no_catalogue
 from .errors import CatalogueError
 from .locks import hold
 from .schema import REVISION, Base
@@ -46,11 +46,7 @@ def make_ready(database: Database, *, create: bool = False) -> None:
         found = find_revision(connection)
         is_empty = not inspect(connection).get_table_names() if found is None else False
     if is_empty and not create:
-        raise CatalogueError(
-            database.name,
-            "there is no catalogue yet",
-            "`facehog up` and `facehog process` make it when they first run.",
-        )
+        raise no_catalogue(database.name)
     if found is None and not is_empty:
         raise CatalogueError(
             database.name, "this is no catalogue of facehog", "Set `catalogue` to a database of its own."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -57,6 +58,25 @@ def find_version(package: str) -> str:
         return "not installed"
 
 
+def join_software(made: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return the versions that made the parts of a run: "18.0.0 and 18.1.0" where there were several."""
+    found: dict[str, set[str]] = {}
+    for software in made:
+        for name, number in software.items():
+            found.setdefault(name, set()).add(number)
+    return {name: " and ".join(sorted(numbers)) for name, numbers in found.items()}
+
+
+def tell_other_software(planned: Mapping[str, str], made: Mapping[str, str]) -> list[str]:
+    """Say which versions made a run that are not those by which it was planned; workers may be other machines."""
+    others = [
+        f"{name} {made[name]}, not {number}" for name, number in planned.items() if made.get(name, number) != number
+    ]
+    if not others:
+        return []
+    return [f"Workers had other versions than the flow, and may write other last bits: {'; '.join(others)}."]
+
+
 def now() -> datetime:
     """Return the time, in UTC and whole milliseconds."""
     moment = datetime.now(UTC)
@@ -88,7 +108,7 @@ class RunRecord:
     recipe : dict
         What was done to it.
     software, host : dict
-        By what, and where.
+        By what, and where: the versions of the workers that described frames, where they are known.
     attempt : int
         How often the run was started.
     started_at, finished_at : datetime or None
@@ -111,6 +131,11 @@ class RunRecord:
         Where the frames' times come from, and their gaps: `facehog_core.timing.Times.as_dict`.
     warnings : list of str
         What whoever uses the results must know, a sentence each.
+    quality : dict
+        How good its frames are: `facehog_core.quality.sum_up`; empty where nobody has looked.
+    verified : dict
+        When its store was verified last (`at`), with what `verdict`, and since when it is wrong (`wrong_since`); empty
+        if it never was, or that is not known here.
     flow_run_id : str or None
         Prefect's name for the flow run.
     identity : Identity
@@ -141,6 +166,8 @@ class RunRecord:
     shards: list[dict[str, Any]] = field(default_factory=list)
     timing: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    quality: dict[str, Any] = field(default_factory=dict)
+    verified: dict[str, Any] = field(default_factory=dict)
     flow_run_id: str | None = None
     identity: Identity = field(default_factory=Identity)
 

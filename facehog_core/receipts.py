@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from .disk import measure_file
 from .effort import Effort, Pace, measure_pace
 from .errors import DamagedError
+from .quality import FrameLook
 from .rounding import RoundingError
 
+# What of a receipt is no proof: what it took, by what, and what comes to a sentence for the whole recording.
+_NOT_SEALED = ("effort", "looks", "software")
 # A sentence with more places than this is not read any more; all of them are in the store.
 MOST_SPANS_TOLD = 10
 
@@ -36,6 +39,10 @@ class ShardHogs:
         How long it took.
     rounding : dict of str to RoundingError
         What rounding cost, by array; empty if nothing was rounded.
+    looks : list of FrameLook
+        What was seen of some of the frames.
+    software : dict of str to str
+        The versions that computed it, of everything that shapes a number; empty if that is not known.
     """
 
     histograms: NDArray[np.float32]
@@ -44,6 +51,8 @@ class ShardHogs:
     grey: list[str]
     effort: Effort | None = None
     rounding: dict[str, RoundingError] = field(default_factory=dict)
+    looks: list[FrameLook] = field(default_factory=list)
+    software: dict[str, str] = field(default_factory=dict)
 
     @property
     def lost(self) -> NDArray[np.bool_]:
@@ -81,6 +90,10 @@ class ShardReceipt:
         How long it took. It is no proof of anything, and not sealed.
     rounding : dict of str to RoundingError
         What rounding cost, by array; empty if nothing was rounded.
+    looks : list of FrameLook
+        What was seen of some of the frames. What all of them come to is sealed, and not each.
+    software : dict of str to str
+        The versions that made it; empty if that is not known.
     """
 
     start: int
@@ -92,6 +105,8 @@ class ShardReceipt:
     grey: list[str]
     effort: Effort | None = field(default=None, compare=False)
     rounding: dict[str, RoundingError] = field(default_factory=dict)
+    looks: list[FrameLook] = field(default_factory=list)
+    software: dict[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ShardReceipt:
@@ -99,12 +114,14 @@ class ShardReceipt:
         spans = {name: [(int(start), int(stop)) for start, stop in values[name]] for name in ("corrupt", "lost")}
         effort = Effort(**values["effort"]) if values.get("effort") else None
         rounding = {name: RoundingError(**error) for name, error in values.get("rounding", {}).items()}
-        read = {"files": read_files(values["files"]), "effort": effort, "rounding": rounding}
+        # An older facehog has not looked.
+        looks = [FrameLook.from_dict(look) for look in values.get("looks", [])]
+        read = {"files": read_files(values["files"]), "effort": effort, "rounding": rounding, "looks": looks}
         return cls(**{**values, **spans, **read})
 
     def as_sealed(self) -> dict[str, Any]:
         """Return what a sealed store keeps of the receipt: the same for any run that gave the same results."""
-        return {name: value for name, value in asdict(self).items() if name != "effort"}
+        return {name: value for name, value in asdict(self).items() if name not in _NOT_SEALED}
 
 
 def read_files(values: Mapping[str, Any]) -> dict[str, tuple[int, str]]:

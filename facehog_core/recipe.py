@@ -22,6 +22,8 @@ GREYS = ("rgb", "luma")
 # The choices that there were at first. A run is named after them, and after those of the later ones that are not the
 # usual: so it keeps the name that it always had.
 _FIRST = frozenset({"hog", "crop", "with_images"})
+# What shapes nothing that is stored of a frame, but what is said of the recording.
+_WITHOUT_A_NAME = frozenset({"reference"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ class Recipe:
         Frames a second of a recording whose container does not time its frames.
     timestamps : TimestampsSource, optional
         Where each frame's own time is written beside the recording.
+    reference : str, optional
+        Path of the picture that says where the face should lie. It has no say in the numbers, nor in the name of a run.
 
     Raises
     ------
@@ -78,6 +82,7 @@ class Recipe:
     stream: int | None = None
     frame_rate: Fraction | None = None
     timestamps: TimestampsSource | None = None
+    reference: str | None = None
 
     def __post_init__(self) -> None:
         if self.grey not in GREYS:
@@ -131,6 +136,7 @@ class Recipe:
             "stream": self.stream,
             "frame_rate": None if self.frame_rate is None else str(self.frame_rate),
             "timestamps": None if self.timestamps is None else self.timestamps.as_dict(),
+            "reference": self.reference,
         }
 
     @property
@@ -162,7 +168,8 @@ class Recipe:
     def digest(self) -> str:
         """A name of 16 hexadecimal digits that two recipes share only if they are the same."""
         told, usual = self.as_dict(), Recipe().as_dict()
-        told = {name: value for name, value in told.items() if name in _FIRST or value != usual[name]}
+        named = told.keys() - _WITHOUT_A_NAME
+        told = {name: told[name] for name in named if name in _FIRST or told[name] != usual[name]}
         text = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return xxhash.xxh3_64_hexdigest(text.encode())
 

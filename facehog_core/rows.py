@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,22 @@ from sqlalchemy.orm import Session
 
 from .names import Identity
 from .provenance import RunRecord
-from .schema import Details, File, Host, Output, Parameters, Recording, Run, RunWarning, Sitting, Software, Subject
+from .quality import median_of
+from .schema import (
+    Details,
+    File,
+    Host,
+    Output,
+    Parameters,
+    Recording,
+    Run,
+    RunVerification,
+    RunWarning,
+    Sitting,
+    Software,
+    Subject,
+)
+from .verifications import Verification, find_standing
 
 # What a run's row and its record have in common.
 _SAME = (
@@ -21,6 +36,7 @@ _SAME = (
     *("n_frames", "n_corrupt", "n_dropped"),
 )
 _OF_STREAM = ("width", "height", "duration_s")
+_FIGURES = ("brightness", "saturated", "focus", "moved")
 
 Shared = TypeVar("Shared", Parameters, Software, Host)
 
@@ -80,6 +96,8 @@ def write_run(session: Session, record: RunRecord, file: File) -> Run:
     )
     run.host = _find_shared(session, Host, record.host, name=record.host.get("name"), facts=record.host)
     run.output = _output_of(record)
+    for name in _FIGURES:
+        setattr(run, name, median_of(record.quality, name))
     run.n_warnings = len(record.warnings)
     session.add(run)
     if [warning.text for warning in run.warnings] != record.warnings:
@@ -87,8 +105,37 @@ def write_run(session: Session, record: RunRecord, file: File) -> Run:
         # The old ones go before the new ones come, which have their numbers.
         session.flush()
         run.warnings += [RunWarning(number=number, text=text) for number, text in enumerate(record.warnings)]
+    _stand(run)
     session.flush()
     return run
+
+
+def add_verifications(run: Run, found: Iterable[Verification]) -> None:
+    """Add to a run those of its verifications that it does not have yet."""
+    known = {verification.at for verification in run.verifications}
+    run.verifications += [
+        RunVerification(at=new.at, is_deep=new.is_deep, source=new.source, problems=new.problems)
+        for new in {each.at: each for each in found}.values()
+        if new.at not in known
+    ]
+    _stand(run)
+
+
+def history_of(run: Run) -> list[Verification]:
+    """Return the verifications of a run, oldest first."""
+    found = (
+        Verification(at=row.at, is_deep=row.is_deep, source=row.source, problems=row.problems)
+        for row in run.verifications
+    )
+    return sorted(found, key=lambda each: each.at)
+
+
+def _stand(run: Run) -> None:
+    """Note what the verifications of a run come to: those since its store was made, which may have been made anew."""
+    standing = find_standing(history_of(run), run.finished_at)
+    run.verified_at = standing.at if standing else None
+    run.verdict = standing.verdict if standing else None
+    run.wrong_since = standing.wrong_since if standing else None
 
 
 def _find_recording(session: Session, record: RunRecord) -> Recording:
@@ -125,6 +172,7 @@ def _output_of(record: RunRecord) -> Output | None:
         arrays=record.arrays,
         timing=record.timing,
         shards=record.shards,
+        quality=record.quality or None,
     )
 
 
@@ -168,6 +216,7 @@ def _told_of_run(run: Run) -> dict[str, Any]:
         "n_corrupt": run.n_corrupt,
         "n_dropped": run.n_dropped,
         "warnings": [warning.text for warning in run.warnings],
+        "verified": _verified(run),
     }
     if output is None:
         return told
@@ -178,4 +227,12 @@ def _told_of_run(run: Run) -> dict[str, Any]:
         "arrays": output.arrays,
         "timing": output.timing,
         "shards": output.shards,
+        "quality": output.quality or {},
     }
+
+
+def _verified(run: Run) -> dict[str, Any]:
+    if run.verified_at is None:
+        return {}
+    since = run.wrong_since and run.wrong_since.isoformat()
+    return {"at": run.verified_at.isoformat(), "verdict": run.verdict, "wrong_since": since}

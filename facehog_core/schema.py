@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 #: The revision that these tables have; `facehog_core.migrations` leads to it from each earlier one.
-REVISION = "0004"
+REVISION = "0005"
 
 
 class Fate(StrEnum):
@@ -99,9 +99,9 @@ def _at_least_0(*names: str) -> list[CheckConstraint]:
     return [CheckConstraint(f"{name} >= 0", name=f"{name}_is_at_least_0") for name in names]
 
 
-def _alone(given: str, other: str) -> Index:
-    where = text(f"{other} IS NULL")
-    return Index(f"uq_sessions_{given}_alone", given, unique=True, sqlite_where=where, postgresql_where=where)
+def _checked(name: str, condition: str) -> Mapped[Any]:
+    """Return a column under a condition of its own: so it can be added to a table that is there."""
+    return mapped_column(CheckConstraint(condition, name=name))
 
 
 class Subject(Base):
@@ -163,6 +163,9 @@ class File(Base):
     attempt: Mapped[int]
     flow_run_id: Mapped[str | None]
     run_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("runs.id"), index=True)
+    # What its state hangs on, where something else than the file may change that: `facehog_core.causes`.
+    cause: Mapped[str | None]
+    cause_about: Mapped[str | None] = _checked("cause_is_about_something", "cause_about IS NULL OR cause IS NOT NULL")
     # A waiting file whose run was given back is not taken up earlier.
     not_before: Mapped[datetime | None]
     session: Mapped[Sitting | None] = relationship()
@@ -270,6 +273,17 @@ class Run(Base):
     width: Mapped[int | None]
     height: Mapped[int | None]
     duration_s: Mapped[float | None]
+    # Medians of what was seen of its frames: `facehog_core.quality`.
+    brightness: Mapped[float | None] = _checked("brightness_is_a_level", "brightness BETWEEN 0 AND 255")
+    saturated: Mapped[float | None] = _checked("saturated_is_a_share", "saturated BETWEEN 0 AND 1")
+    focus: Mapped[float | None] = _checked("focus_is_at_least_0", "focus >= 0")
+    moved: Mapped[float | None] = _checked("moved_is_at_least_0", "moved >= 0")
+    # What its verifications come to since its store was made: whoever looks for those that are due reads no histories.
+    verified_at: Mapped[datetime | None] = mapped_column(index=True)
+    verdict: Mapped[str | None] = _checked("verdict_is_of_a_time", "(verdict IS NULL) = (verified_at IS NULL)")
+    wrong_since: Mapped[datetime | None] = _checked(
+        "what_is_wrong_is_so_since_a_time", "(wrong_since IS NULL) = (verdict IS NULL OR verdict = 'sound')"
+    )
     file: Mapped[File] = relationship(foreign_keys=file_id)
     recording: Mapped[Recording] = relationship()
     parameters: Mapped[Parameters] = relationship()
@@ -278,6 +292,9 @@ class Run(Base):
     details: Mapped[Details] = relationship(cascade="all, delete-orphan")
     output: Mapped[Output | None] = relationship(cascade="all, delete-orphan")
     warnings: Mapped[list[RunWarning]] = relationship(cascade="all, delete-orphan", order_by="RunWarning.number")
+    verifications: Mapped[list[RunVerification]] = relationship(
+        cascade="all, delete-orphan", order_by="RunVerification.at"
+    )
 
 
 class Details(Base):
@@ -302,6 +319,8 @@ class Output(Base):
     arrays: Mapped[dict[str, Any]]
     timing: Mapped[dict[str, Any]]
     shards: Mapped[list[Any]]
+    # All of the figures; null where nobody has looked.
+    quality: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class RunWarning(Base):
@@ -312,3 +331,19 @@ class RunWarning(Base):
     run_id: Mapped[int] = mapped_column(Integer, ForeignKey("runs.id"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     text: Mapped[str]
+
+
+class RunVerification(Base):
+    """A look at the store of a run: what is written beside the store, too."""
+
+    __tablename__ = "verifications"
+    __table_args__ = (UniqueConstraint("run_id", "at"),)
+
+    id: Mapped[int] = _key()
+    run_id: Mapped[int] = mapped_column(Integer, ForeignKey("runs.id"))
+    at: Mapped[datetime]
+    is_deep: Mapped[bool]
+    # What was found of the recording.
+    source: Mapped[str]
+    # A sentence each; none where all was as it was written.
+    problems: Mapped[list[Any]]

@@ -216,7 +216,8 @@ def _read_record(path: Path, group: zarr.Group) -> RunRecord:
         size_bytes=source["size_bytes"],
         stream=source,
         recipe=told["recipe"],
-        software=told["software"],
+        # By what frames were described; by what the run was planned, where an older facehog has noted no more.
+        software=told.get("worker_software") or told["software"],
         host=told["host"],
         attempt=told["attempt"],
         started_at=datetime.fromisoformat(told["started_at"]),
@@ -232,6 +233,7 @@ def _read_record(path: Path, group: zarr.Group) -> RunRecord:
         shards=[{"start": shard.start, "stop": shard.stop, "digest": shard.digest} for shard in shards],
         timing=told.get("timing", {}),
         warnings=warnings,
+        quality=told.get("quality", {}),
         flow_run_id=told["flow_run_id"],
         identity=Identity.from_dict(told.get("identity", {})),
     )

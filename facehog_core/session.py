@@ -12,6 +12,8 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from .checked_array import CheckedArray
+from .errors import StoreError
 from .layout import most_pictures_per_file
 from .params import HogParams
 from .picture import render_pictures
@@ -40,7 +42,7 @@ def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
     ------
     StoreError
         If there is no sealed store, its metadata are not those that were sealed, or a file of it is missing or of
-        another size. What is read later is under checksums; what is wrong then, `facehog verify` says in words.
+        another size. Also later, when a part is read of which a bit has changed: each is under a checksum.
 
     Examples
     --------
@@ -51,9 +53,31 @@ def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
     check_metadata(path)
     group = open_group(path)
     check_present(path, group)
-    dataset: xr.Dataset = xr.open_zarr(path, chunks={})
+    dataset = _open_lazily(path, group)
     if "images" not in dataset:
         dataset["images"] = _lazy_pictures(group, dataset["histograms"])
+    return dataset
+
+
+def _open_lazily(path: Path, group: zarr.Group) -> xr.Dataset:
+    import dask.array as da
+
+    try:
+        dataset: xr.Dataset = xr.open_zarr(path, chunks={})
+    except (ValueError, RuntimeError) as error:
+        # Its index is read at once.
+        for _, array in group.arrays():
+            if array.ndim == 1:
+                CheckedArray(path=path, array=array)[:]
+        raise StoreError(path, f"it cannot be opened: {error}", "See `facehog verify`.") from error
+    for name, variable in dataset.variables.items():
+        if variable.chunks:
+            checked = CheckedArray(path=path, array=group[str(name)])  # type: ignore[arg-type]
+            token = f"{name}-{group.attrs['run_id']}-{group.attrs['metadata_digest']}-{path}"
+            lazy = da.from_array(
+                checked, chunks=variable.chunks, name=token, meta=np.empty((0,) * checked.ndim, checked.dtype)
+            )
+            variable.data = lazy
     return dataset
 
 

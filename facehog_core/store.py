@@ -27,6 +27,7 @@ import zarr
 from numpy.typing import NDArray
 
 from .chunking import Chunk, ChunkPlan
+from .conclusion import conclude
 from .disk import flush, flush_tree, measure_file, telling_full_disk, write_durably
 from .effort import Pace
 from .encoding import encode_shards
@@ -35,12 +36,11 @@ from .layout import Work, lay_out
 from .picture import render_pictures
 from .receipts import ShardHogs, ShardReceipt, find_damage, pace_of, spans_of
 from .recipe import Recipe
-from .rounding import join_errors, tell_rounding
 from .sealed import FORMAT, METADATA, UNREADABLE, digest_metadata, write_metadata
 from .starts import noting_start
 from .timing import Times, time_frames
 from .video import FrameIndex, VideoInfo
-from .warning import warn_of_plan, warn_of_results
+from .warning import warn_of_plan
 
 # Attributes in which a half made store must agree with a run that wants to go on with it. The software is
 # among them: a store is not to be made by two versions.
@@ -111,28 +111,35 @@ def read_work(paths: RunPaths) -> Work:
     """
     group = _open_working(paths)
     attributes: dict[str, Any] = dict(group.attrs)
+    index, reference = _read_index(paths)
     return Work(
         info=VideoInfo(**attributes["source"]),
-        index=_read_index(paths),
+        index=index,
         recipe=Recipe.from_dict(attributes["recipe"]),
         plan=ChunkPlan(**attributes["plan"]),
         numbers=np.asarray(group["frame"][:]),  # type: ignore[index]
+        reference=reference,
     )
 
 
-def _write_index(paths: RunPaths, index: FrameIndex) -> None:
-    """Keep the index of the whole recording beside the store, which has only the frames that are described."""
-    np.savez(paths.index, **{field.name: getattr(index, field.name) for field in fields(index)})
+def _write_index(paths: RunPaths, work: Work) -> None:
+    """Keep the index of the whole recording beside the store, which has only the frames that are described.
+
+    With it lies what frames are compared with: whoever goes on with the run compares with the same.
+    """
+    arrays = {field.name: getattr(work.index, field.name) for field in fields(work.index)}
+    np.savez(paths.index, **arrays | ({} if work.reference is None else {"reference": work.reference}))
     flush(paths.index)
 
 
-def _read_index(paths: RunPaths) -> FrameIndex:
+def _read_index(paths: RunPaths) -> tuple[FrameIndex, NDArray[np.float32] | None]:
     try:
         with paths.index.open("rb") as file, np.load(file) as arrays:
             values = {name: array if array.ndim else array.item() for name, array in arrays.items()}
     except FileNotFoundError as error:
         raise _gone(paths) from error
-    return FrameIndex(**values)
+    reference = values.pop("reference", None)
+    return FrameIndex(**values), reference
 
 
 def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any], times: Times | None = None) -> None:
@@ -179,7 +186,7 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any], tim
         paths.receipts.mkdir(parents=True)
         # Filled under a name that nobody looks for: a store that is there has all of its metadata.
         unfinished = paths.partial / "unfinished.zarr"
-        _write_index(paths, work.index)
+        _write_index(paths, work)
         lay_out(unfinished, work, times, wanted)
         _note_files(unfinished)
         flush_tree(unfinished)
@@ -277,6 +284,8 @@ def _write_with_receipt(paths: RunPaths, group: zarr.Group, span: Chunk, hogs: S
         grey=hogs.grey,
         effort=replace(hogs.effort, writing_s=writing_s) if hogs.effort else None,
         rounding=hogs.rounding,
+        looks=hogs.looks,
+        software=hogs.software,
     )
     write_durably(paths.receipts / f"{span}.json", json.dumps(asdict(receipt), indent=1))
     return receipt
@@ -391,19 +400,14 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
 def _complete_metadata(
     paths: RunPaths, group: zarr.Group, receipts: list[ShardReceipt], attributes: Mapping[str, Any]
 ) -> None:
-    source: dict[str, Any] = group.attrs["source"]  # type: ignore[assignment]
-    rounding = join_errors(receipt.rounding for receipt in receipts)
-    found = warn_of_results(receipts, source["container"])
-    if rounding:
-        found.append(tell_rounding(rounding, Recipe.from_dict(group.attrs["recipe"]).keep_bits))  # type: ignore[arg-type]
-    told = (group.attrs.get("warnings", []), attributes.get("warnings", []), found)
+    concluded = conclude(receipts, group.attrs)
+    told = (group.attrs.get("warnings", []), attributes.get("warnings", []), concluded["warnings"])
     group.attrs.update(
         {
             **attributes,
+            **concluded,
             # Once each: a seal that was cut off has added them already.
             "warnings": list(dict.fromkeys(chain.from_iterable(told))),  # type: ignore[arg-type]
-            "rounding": {name: {"largest": error.largest, "rms": error.rms} for name, error in rounding.items()},
-            "shards": [receipt.as_sealed() for receipt in receipts],
         }
     )
     with warnings.catch_warnings():

@@ -15,6 +15,8 @@ _TYPES = {
     Kind.SHARE: "Int64",
     Kind.SIZE: "Int64",
     Kind.SECONDS: "Float64",
+    Kind.NUMBER: "Float64",
+    Kind.PART: "Float64",
     Kind.DAY: "datetime64[s]",
     Kind.MOMENT: "datetime64[us, UTC]",
 }

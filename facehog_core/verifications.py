@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 SUFFIX = ".verified.jsonl"
+SOUND, WRONG = "sound", "wrong"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,10 @@ class Verification:
     def is_sound(self) -> bool:
         """Whether nothing was wrong."""
         return not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self) | {"at": self.at.isoformat()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Verification:
@@ -74,10 +79,48 @@ def note_verification(store: Path, verification: Verification) -> None:
     OSError
         If it cannot be written: the store may lie where only others may write.
     """
-    line = json.dumps(asdict(verification) | {"at": verification.at.isoformat()}, ensure_ascii=False)
+    line = json.dumps(verification.as_dict(), ensure_ascii=False)
     with history_beside(store).open("a", encoding="utf-8") as file:
         # In one piece: two that verify at the same time do not mix their lines.
         file.write(line + "\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the verifications of a store come to.
+
+    Parameters
+    ----------
+    at : datetime
+        When the last one was (UTC).
+    verdict : {"sound", "wrong"}
+        What it found.
+    wrong_since : datetime or None
+        The first one that found something wrong, and after which none was sound.
+    """
+
+    at: datetime
+    verdict: str
+    wrong_since: datetime | None
+
+
+def find_standing(history: Iterable[Verification], sealed_at: datetime | None) -> Standing | None:
+    """Return how a store stands; None if it was never verified since it was sealed.
+
+    Parameters
+    ----------
+    history : iterable of Verification
+        Oldest first.
+    sealed_at : datetime, optional
+        When the store was sealed: earlier ones were of another one.
+    """
+    standing = None
+    for each in history:
+        if sealed_at and each.at < sealed_at:
+            continue
+        since = None if each.is_sound else (standing and standing.wrong_since) or each.at
+        standing = Standing(at=each.at, verdict=SOUND if each.is_sound else WRONG, wrong_since=since)
+    return standing
 
 
 def tell_since(problem: str, history: Iterable[Verification], sealed_at: datetime | None) -> str:

@@ -256,7 +256,10 @@ def _read_shard(group: zarr.Group, shard: SealedShard) -> ShardHogs:
 
 
 def _compare(told: RunRecord, expected: RunRecord) -> list[Finding]:
-    names = ("run_id", "digest", "size_bytes", "recipe", "software", "n_frames", "n_corrupt", "n_dropped", "warnings")
+    names = (
+        *("run_id", "digest", "size_bytes", "recipe", "software", "n_frames", "n_corrupt", "n_dropped", "quality"),
+        "warnings",
+    )
     return [
         Finding(
             fact=f"{name}: the store says {getattr(told, name)!r}, the catalogue {getattr(expected, name)!r}",

@@ -46,6 +46,7 @@ class View:
     info: VideoInfo
     recipe: Recipe
     _covered: NDArray[np.bool_] | None = field(init=False, repr=False)
+    _hidden: NDArray[np.bool_] | None = field(init=False, repr=False)
     _masked: NDArray[np.bool_] | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -53,8 +54,10 @@ class View:
         self._check_turns()
         self._check_crop()
         covered = self._cover() if self.recipe.masks else None
-        masked = None if covered is None else self._mask_cells(covered)
+        hidden = None if covered is None else self._hide(covered)
+        masked = None if hidden is None else self._mask_cells(hidden)
         object.__setattr__(self, "_covered", covered)
+        object.__setattr__(self, "_hidden", hidden)
         object.__setattr__(self, "_masked", masked)
 
     @property
@@ -66,6 +69,11 @@ class View:
     def masked(self) -> NDArray[np.bool_] | None:
         """Which cells are masked, shape (cell_row, cell_col); None if there are no masks."""
         return self._masked
+
+    @property
+    def hidden(self) -> NDArray[np.bool_] | None:
+        """Which pixels of what is described are under a mask, shape (row, col); None if there are no masks."""
+        return self._hidden
 
     @property
     def n_turns(self) -> int:
@@ -113,6 +121,10 @@ class View:
         if self.recipe.downsample == 1:
             return values, grey.levels
         return average_blocks(values if grey.levels is None else grey.levels[values], self.recipe.downsample), None
+
+    def levels_of(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return the grey of what is described of a frame in whole levels, shape (row, col)."""
+        return Grey(*self.look(self._make_grey(frame))).to_uint8()
 
     def normalise(self, histograms: NDArray[np.float32]) -> NDArray[np.float32]:
         """Make the descriptors that follow from cell histograms and the masked cells."""
@@ -175,10 +187,12 @@ class View:
             covered |= covers
         return covered
 
-    def _mask_cells(self, covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _hide(self, covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
         n, crop = self.recipe.downsample, self.recipe.crop
-        seen = blocks_with_any(covered[crop.window] if crop else covered, (n, n))
-        masked = blocks_with_any(with_neighbours(seen), self.recipe.hog.pixels_per_cell)
+        return blocks_with_any(covered[crop.window] if crop else covered, (n, n))
+
+    def _mask_cells(self, hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        masked = blocks_with_any(with_neighbours(hidden), self.recipe.hog.pixels_per_cell)
         if masked.all():
             raise ViewError(self.info.path, f"the masks leave none of its {masked.size} cells", _CHANGE_MASKS)
         return masked

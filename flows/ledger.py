@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.causes import Cause
 from facehog_core.errors import StoreError, TimestampsError
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
@@ -124,8 +125,8 @@ class Ledger:
             attempt = self.record.attempt if is_attempt else 0
             self._records.set_fate(self.record.path, Fate.WAITING, reason, attempt=attempt, not_before=later)
 
-    def refuse(self, state: Fate, reason: str) -> bool:
-        """Record why the run ends without a store.
+    def refuse(self, state: Fate, reason: str, cause: Cause | None = None) -> bool:
+        """Record why the run ends without a store, and what that hangs on, if it may change by itself.
 
         Returns
         -------
@@ -139,7 +140,7 @@ class Ledger:
                 sidecar = find_timestamps(self.record.path, self._recipe.timestamps)
             except (OSError, TimestampsError):
                 # There is no content to record, or nothing to name its run by: it is not the run it came to before.
-                return self._records.set_fate(self.record.path, state, reason, forget_run=True)
+                return self._records.set_fate(self.record.path, state, reason, forget_run=True, cause=cause)
             self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe, sidecar))
         if made := self.find_made(str(self.record.run_id)):
             # One that is damaged is no result: that may even be the trouble.
@@ -148,7 +149,7 @@ class Ledger:
                 self.finish(made)
                 return False
         self._note(state=state, reason=reason, finished_at=now())
-        record_provenance(self._records, self.record)
+        record_provenance(self._records, self.record, cause)
         return True
 
     def find_made(self, run_id: str) -> Path | None:

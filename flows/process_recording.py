@@ -21,6 +21,7 @@ from prefect.states import Completed, Failed
 from prefect_dask import DaskTaskRunner
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.causes import cause_of
 from facehog_core.chunking import LEAST_FRAMES_PER_SHARD, ChunkPlan
 from facehog_core.errors import (
     CatalogueError,
@@ -119,7 +120,7 @@ def process_recording(
             return Failed(name="Changed", message=str(error))
         except RecordingRefusedError as error:
             get_run_logger().error("is quarantined: %s", error)
-            ledger.refuse(Fate.QUARANTINED, str(error))
+            ledger.refuse(Fate.QUARANTINED, str(error), cause_of(error))
             return Failed(name="Quarantined", message=str(error))
         except Exception as error:
             if may_pass(error):

@@ -10,9 +10,11 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.choices import identify
 from facehog_core.crop import Crop
 from facehog_core.inbox import Inbox
 from facehog_core.lookout import Lookout
+from facehog_core.names import DEFAULT_PATTERN, NamePattern
 from facehog_core.patience import within
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import take_up
@@ -33,7 +35,7 @@ def reconcile_inboxes(
     ----------
     inboxes : list of dict
         Each with path, patterns, settle_s, recipe (`facehog_core.recipe.Recipe.as_dict`), crops, pairs of a
-        pattern and [x, y, width, height], depth, priority and ready.
+        pattern and [x, y, width, height], depth, priority, ready and name_pattern.
     store : Path
         Folder of all stores.
     catalogue : str
@@ -55,7 +57,7 @@ def reconcile_inboxes(
 @task(task_run_name="reconcile-{inbox.path.name}", cache_policy=NO_CACHE)
 def reconcile_inbox(inbox: Inbox, store: Path, catalogue: str, cluster: Cluster) -> int:
     """Look at one inbox until what stands still in it has been seen to do so."""
-    with Catalogue(catalogue, create=True) as records:
+    with Catalogue(catalogue, create=True, identify=lambda path: identify(path, inbox.name_pattern)) as records:
         launcher = PrefectLauncher(store=store, catalogue=catalogue, location=records.location, cluster=cluster)
         lookout, n_asked = Lookout(inbox, records), 0
         for pause_s in (0.0, inbox.settle_s):
@@ -79,6 +81,7 @@ def describe_inbox(inbox: Inbox) -> dict[str, Any]:
         "depth": inbox.depth,
         "priority": inbox.priority,
         "ready": inbox.ready,
+        "name_pattern": inbox.name_pattern.text,
     }
 
 
@@ -92,4 +95,5 @@ def _read_inbox(values: dict[str, Any]) -> Inbox:
         depth=values.get("depth"),
         priority=values.get("priority", 0),
         ready=values.get("ready"),
+        name_pattern=NamePattern(text=values.get("name_pattern", DEFAULT_PATTERN)),
     )

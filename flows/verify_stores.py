@@ -37,13 +37,16 @@ def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES) -> State[A
     State
         Failed, if a store or recording is not as it was; the message says which.
     """
-    began_s, verdicts = time.monotonic(), []
+    began_s = time.monotonic()
+    verdicts: list[Verdict] = []
     with Catalogue(catalogue) as records:
         finished = {Path(store): run_id for run_id, store in records.rows(_FINISHED, columns=("run", "store"))}
         for store in order_by_age(finished):
             if verdicts and time.monotonic() - began_s > 60 * most_minutes:
                 break
             verdicts.append(verify_run(records.run(finished[store])))
+            # Also what was noted beside the store by others, who did not know this catalogue.
+            records.note_verifications(finished[store], [*read_history(store), verdicts[-1].as_verification()])
     wrong = [verdict for verdict in verdicts if not verdict.is_sound]
     told = f"{len(verdicts)} of {len(finished)} stores were verified"
     if not wrong:

@@ -6,10 +6,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.causes import Cause
 from facehog_core.provenance import RunRecord
 
 
 @task(task_run_name="record-{record.state}", retries=3, retry_delay_seconds=[1, 5, 20], cache_policy=NO_CACHE)
-def record_provenance(records: Catalogue, record: RunRecord) -> None:
+def record_provenance(records: Catalogue, record: RunRecord, cause: Cause | None = None) -> None:
     """Write what is known of the run, and the fate of its file, in one transaction."""
-    records.record(record)
+    records.record(record, cause)

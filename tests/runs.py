@@ -12,6 +12,7 @@ from facehog_core.chunking import Chunk, ChunkPlan
 from facehog_core.extract import choose_frames, extract_chunk
 from facehog_core.hog import HogParams, normalise_blocks
 from facehog_core.layout import Work
+from facehog_core.quality import FrameLook
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.source import name_recording
@@ -84,6 +85,7 @@ def make_hogs(work: Work, span: Chunk, seed: int = 0) -> ShardHogs:
         descriptors=normalise_blocks(histograms, work.recipe.hog),
         corrupt=rng.uniform(size=len(span)) < 0.1,
         grey=["luma table"],
+        looks=[FrameLook(frame=span.start, brightness=20.0 + span.start, saturated=0.0, focus=7.5)],
     )
 
 

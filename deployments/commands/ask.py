@@ -92,12 +92,14 @@ def show(
     with Catalogue(loaded.catalogue) as catalogue:
         record = catalogue.run(run)
         history = catalogue.history(str(record.run_id))
+        looks = catalogue.verifications(str(record.run_id))
     progress = _progress_of(record, loaded)
     if as_json:
-        told = {"history": list(map(_tell, history))} | ({"progress": asdict(progress)} if progress else {})
+        told = {"history": list(map(_tell, history)), "verifications": [look.as_dict() for look in looks]}
+        told |= {"progress": asdict(progress)} if progress else {}
         print_json(record.as_dict() | told)
     else:
-        print_run(record, history, str(progress) if progress else None)
+        print_run(record, history, looks, str(progress) if progress else None)
 
 
 def _progress_of(record: RunRecord, config: Config) -> Progress | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,27 +70,38 @@ def verify(
     stored = [record for record in records if record.store]
     if not stored:
         raise CatalogueError(run or "--all", "there is no finished run", "See `facehog find`.")
-    verdicts = {record.run_id: _verify(record, is_deep=deep) for record in stored}
+    verdicts = {record.run_id: _verify(record, loaded.catalogue, is_deep=deep) for record in stored}
     if as_json:
         print_json([{"run_id": run_id, **verdict.as_dict()} for run_id, verdict in verdicts.items()])
     raise typer.Exit(DONE if all(verdict.is_sound for verdict in verdicts.values()) else FAILED)
 
 
-def _verify(record: RunRecord, *, is_deep: bool) -> Verdict:
+@contextmanager
+def _telling(record: RunRecord) -> Iterator[None]:
+    """Say that a verification cannot be noted: the store or the catalogue may be where only others may write."""
+    try:
+        yield
+    except (OSError, CatalogueError) as error:
+        aside.print(f"[yellow]{record.run_id}[/]: that it was verified cannot be noted: {escape(str(error))}")
+
+
+def _verify(record: RunRecord, catalogue: str, *, is_deep: bool) -> Verdict:
     from facehog_core.verifications import note_verification, read_history
     from facehog_core.verify import Verdict, verify_store
 
     assert record.store is not None
+    history = read_history(record.store)
     name = escape(record.path.name)
     with aside.status(f"reads {name}") as status:
-        for found in verify_store(record.store, record, is_deep=is_deep, history=read_history(record.store)):
+        for found in verify_store(record.store, record, is_deep=is_deep, history=history):
             if isinstance(found, Verdict):
                 break
             status.update(f"{name}: {found.doing} frames, {found.n_done} of {found.n_all}")
-    try:
-        note_verification(record.store, found.as_verification())
-    except OSError as error:
-        aside.print(f"[yellow]{record.run_id}[/]: that it was verified cannot be noted: {escape(str(error))}")
+    noted = [*history, found.as_verification()]
+    with _telling(record), Catalogue(catalogue) as records:
+        records.note_verifications(str(record.run_id), noted)
+    with _telling(record):
+        note_verification(record.store, noted[-1])
     for finding in found.findings:
         aside.print(f"[red]{record.run_id}[/]: {escape(finding.fact)} ({finding.since}). {escape(finding.remedy)}")
     if found.is_sound:

@@ -185,10 +185,11 @@ def test_two_runs_are_compared(run: Run, lab: Lab, processed: Path) -> None:
 def test_show_tells_everything_of_a_run_by_the_beginning_of_its_name(run: Run, processed: Path, lab: Lab) -> None:
     record = lab.record(processed)
     shown = run("show", (record.run_id or "")[:6]).out
-    for part in (record.run_id, record.digest, str(record.store), "L2-Hys", "libavcodec"):
+    for part in (record.run_id, record.digest, str(record.store), "L2-Hys", "libavcodec", "variance of the Laplacian"):
         assert str(part) in shown
     told = json.loads(run("show", record.run_id or "", "--json").out)
     assert [step["state"] for step in told.pop("history")] == ["running", "finished"]
+    assert told.pop("verifications") == []
     assert told == json.loads(json.dumps(record.as_dict()))
 
 
@@ -238,6 +239,7 @@ def test_warnings_are_told_by_show_find_and_why(run: Run, warned: Path) -> None:
 def test_verify_passes_a_sound_store_and_names_what_is_broken(run: Run, processed: Path, lab: Lab) -> None:
     record = lab.record(processed)
     assert run("verify", "--all").status == 0
+    assert run("find", "verdict=sound and brightness>0", "--columns", "run", "--csv").out == f"run\n{record.run_id}\n"
 
     assert record.store is not None
     shard = record.store / "descriptors" / "c" / "0" / "0"
@@ -249,6 +251,9 @@ def test_verify_passes_a_sound_store_and_names_what_is_broken(run: Run, processe
     assert "descriptors/c/0/0" in answer.err
     (verdict,) = json.loads(answer.out)
     assert "descriptors/c/0/0" in verdict["problems"][0]
+    shown = json.loads(run("show", record.run_id, "--json").out)
+    assert shown["verified"] == {"at": verdict["at"], "verdict": "wrong", "wrong_since": verdict["at"]}
+    assert [each["problems"] for each in shown["verifications"]] == [[], verdict["problems"]]
 
     assert run("verify").status == 2
 

@@ -24,6 +24,7 @@ from facehog_core.names import Identity
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
+from facehog_core.verifications import Verification
 
 LOOK = Signature(size_bytes=1, mtime_ns=1, inode=1)
 NOON = datetime(2021, 11, 5, 12, tzinfo=UTC)
@@ -122,6 +123,11 @@ def test_any_text_is_read_or_answered_in_words(text: str) -> None:
 # -- what is found ----------------------------------------------------------------------------------------
 
 
+def make_quality(brightness: float, focus: float, moved: float | None = None) -> dict[str, Any]:
+    known = {"brightness": brightness, "saturated": brightness / 1000, "focus": focus, "moved": moved}
+    return {name: {"median": value, "least": 0, "most": 200} for name, value in known.items() if value is not None}
+
+
 def make_records() -> list[RunRecord]:
     """Make records of all sorts, the same each time."""
     random = Random(12)
@@ -156,6 +162,7 @@ def make_records() -> list[RunRecord]:
             store=Path(f"/data/store/{number}.zarr") if is_done else None,
             store_size_bytes=1 if is_done else None,
             warnings=["look"] * random.randrange(3),
+            quality=random.choice([{}, make_quality(41.5, 12.25, 30.125), make_quality(39, 4)]) if is_done else {},
             flow_run_id=random.choice([None, "flow-1"]),
             identity=Identity(
                 subject=random.choice([None, "CSE020", "CSE021", "none"]),
@@ -184,8 +191,35 @@ def catalogue(
     with Catalogue(make_catalogue_url(request.param, tmp_path_factory.mktemp("filters")), create=True) as made:
         for record in RECORDS:
             made.record(record)
+            made.note_verifications(str(record.run_id), history_of(record))
         made.set_fate(Path("/data/0/new.mp4"), Fate.WAITING, "is new", signature=LOOK)
         yield made
+
+
+def history_of(record: RunRecord) -> list[Verification]:
+    """Make up when a store was verified: never, once, or by two, of which the last or both find something."""
+    number = int(str(record.run_id)[4:12], 16)
+    if record.store is None or number % 4 == 0:
+        return []
+    found = [[], ["a bit has changed"], ["a bit has changed"]][: number % 4]
+    return [
+        Verification(at=record.changed_at + timedelta(days=day), is_deep=False, source="unchanged", problems=problems)
+        for day, problems in enumerate(found, 1)
+    ]
+
+
+def standing_of(record: RunRecord) -> dict[str, Any]:
+    """Return how its store stands, as the history was made up."""
+    history = history_of(record)
+    if not history:
+        return {"verified": None, "verdict": None, "wrong_since": None}
+    last, *_ = reversed(history)
+    is_wrong = len(history) > 1
+    return {
+        "verified": last.at,
+        "verdict": "wrong" if is_wrong else "sound",
+        "wrong_since": record.changed_at + timedelta(days=2) if is_wrong else None,
+    }
 
 
 def told_of(record: RunRecord) -> dict[str, Any]:
@@ -209,6 +243,7 @@ def told_of(record: RunRecord) -> dict[str, Any]:
         "corrupt": record.n_corrupt,
         "dropped": record.n_dropped,
         "warnings": len(record.warnings),
+        **{name: record.quality.get(name, {}).get("median") for name in ("brightness", "saturated", "focus", "moved")},
         "size": record.size_bytes,
         "width": record.stream.get("width"),
         "height": record.stream.get("height"),
@@ -216,6 +251,7 @@ def told_of(record: RunRecord) -> dict[str, Any]:
         "changed": record.changed_at,
         "started": record.started_at,
         "finished": record.finished_at,
+        **standing_of(record),
         "attempt": record.attempt,
         "facehog": record.software.get("facehog"),
         "host": record.host.get("name"),
@@ -232,6 +268,7 @@ SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+MOMENTS = ("changed", "started", "finished", "verified", "wrong_since")
 UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "MiB": 2**20, "GiB": 2**30, "min": 60, "s": 1, "h": 3600, "": 1}
 
 
@@ -251,18 +288,20 @@ def holds(where: Filter, told: dict[str, Any]) -> bool:
 
 def fits(field: str, sign: str, text: str, is_quoted: bool, told: dict[str, Any]) -> bool:
     value = told[field]
-    if text == "none" and not is_quoted:
+    if text in ("none", "never" if field == "verified" else "none") and not is_quoted:
         return value is None
     if value is None:
         return False
     if field in ("run", "digest", "parameters"):
         return str(value).startswith(text)
-    if field in ("date", "changed", "started", "finished"):
+    if field in ("date", *MOMENTS):
         # Such as 2021-11: as many digits of the time as there are of the text.
         shown = value.isoformat() if field == "date" else value.astimezone().strftime("%Y-%m-%dT%H:%M:%S")
         return SIGNS[sign](shown[: len(text)], text)
     if text.endswith("%") and field in ("corrupt", "dropped"):
         return told["frames"] is not None and SIGNS[sign](100.0 * value, float(text[:-1]) * told["frames"])
+    if field == "saturated" and text.endswith("%"):
+        return SIGNS[sign](value, float(text[:-1]) / 100)
     if isinstance(value, int | float):
         number, unit = re.fullmatch(r"([-\d.]+)(\D*)", text).groups()  # type: ignore[union-attr]
         return SIGNS[sign](value, float(number) * UNITS[unit])
@@ -281,17 +320,19 @@ def texts_of(field: str) -> st.SearchStrategy[str]:
     match field:
         case "date":
             return st.sampled_from(["2021", "2021-11", "2021-11-05", "2021-12-31", "2022", "1999-01", "2021-12"])
-        case "changed" | "started" | "finished":
+        case moment if moment in MOMENTS:
             return CUT_TIMES
         case "run" | "digest" | "parameters":
             return st.builds(lambda text, stop: text[:stop], st.sampled_from(known), st.integers(1, 12))
         case "corrupt" | "dropped":
             return st.sampled_from(["0", "3", "10", "1%", "0.3%", "10%", "0%", "2.5"])
+        case "saturated":
+            return st.sampled_from([*known, "4%", "3.9%", "0", "0.04", "100%"])
         case "size":
             return st.sampled_from(["1MB", "1.5GB", "1GiB", "7", "2GB", "0.5kB", "999999999999999999GB"])
         case "duration":
             return st.sampled_from(["5min", "0.1h", "300s", "12.5", "0"])
-        case "frames" | "warnings" | "attempt" | "width" | "height":
+        case "frames" | "warnings" | "attempt" | "width" | "height" | "brightness" | "focus" | "moved":
             return st.sampled_from([*known, "299.5", "-1", "0"])
         case "state":
             return st.sampled_from(list(map(str, Fate)))
@@ -307,13 +348,15 @@ def comparisons(draw: st.DrawFn) -> Comparison:
     n_values = draw(st.integers(1, 3)) if sign in ("=", "!=") else 1
     texts = [draw(texts_of(field)) for _ in range(n_values)]
     if sign in ("=", "!=") and draw(st.booleans()):
-        texts.append("none")
+        texts.append("never" if field == "verified" and draw(st.booleans()) else "none")
     values = []
     for text in texts:
         is_odd = re.search(r"""[\s()<>=!,"']""", text) is not None
         if '"' in text and "'" in text:
             continue
-        values.append(Value(text=text, is_quoted=is_odd or (text != "none" and draw(st.booleans())), known=None))
+        values.append(
+            Value(text=text, is_quoted=is_odd or (text not in ("none", "never") and draw(st.booleans())), known=None)
+        )
     written = Comparison(
         field=field, sign=sign, values=tuple(values) or (Value(text="1", is_quoted=False, known=None),)
     )

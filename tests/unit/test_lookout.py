@@ -11,6 +11,7 @@ from rig import SETTLE_S, Rig, settle
 
 from facehog_core import lookout as lookout_module
 from facehog_core.catalogue import Catalogue
+from facehog_core.causes import cause_of
 from facehog_core.errors import ManifestError
 from facehog_core.files import FileRecord
 from facehog_core.inbox import Inbox
@@ -324,8 +325,8 @@ def test_a_recording_that_a_run_refused_for_what_is_said_of_it_is_tried_again_wh
 ) -> None:
     path, sidecar = rig.put("m12.mp4"), rig.put("m12.facehog.toml", b"n_frames = 9")
     settle(rig)
-    error = ManifestError(sidecar, "it says n_frames = 9, and m12.mp4 holds 5", "Copy it again.")
-    rig.catalogue.set_fate(path, Fate.QUARANTINED, str(error), forget_run=True)
+    error = ManifestError(sidecar, "it holds 5", "Copy it again.", "n_frames = 9")
+    rig.catalogue.set_fate(path, Fate.QUARANTINED, str(error), forget_run=True, cause=cause_of(error))
     assert settle(rig) == 0
     sidecar.unlink() if mended is None else sidecar.write_bytes(mended)
     assert settle(rig) == 1

@@ -9,6 +9,7 @@ import yaml
 from deployments.config import Config
 from deployments.config_file import load_config
 from deployments.prefect_file import describe_deployments
+from facehog_core.names import DEFAULT_PATTERN
 from facehog_core.recipe import Recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -69,6 +70,6 @@ def _fill(parameters: dict[str, Any]) -> dict[str, Any]:
     filled = {key: value for key, value in parameters.items() if key != "cluster"}
     if "recipe" in filled:
         filled["recipe"] = Recipe.from_dict(filled["recipe"])
-    unset = {"depth": None, "priority": 0, "ready": None}
+    unset = {"depth": None, "priority": 0, "ready": None, "name_pattern": DEFAULT_PATTERN}
     boxes = filled.get("inboxes", [])
     return filled | {"inboxes": [unset | box | {"recipe": Recipe.from_dict(box["recipe"])} for box in boxes]}

@@ -16,6 +16,7 @@ from rig import SETTLE_S, CrashError, DownError, Rig, Run, settle
 from facehog_core import inbox as inbox_module
 from facehog_core import rest
 from facehog_core.catalogue import Catalogue
+from facehog_core.causes import Cause, cause_of
 from facehog_core.crop import Crop
 from facehog_core.errors import TimestampsError
 from facehog_core.files import FileRecord, Glance
@@ -248,7 +249,9 @@ def refuse(rig: Rig, path: Path, state: Fate, recipe: Recipe = CROPPED) -> None:
     refuse_because(rig, path, state, name_run("0" * 32, recipe), "the crop reaches outside of the frame", recipe)
 
 
-def refuse_because(rig: Rig, path: Path, state: Fate, run_id: str, reason: str, recipe: Recipe) -> None:
+def refuse_because(
+    rig: Rig, path: Path, state: Fate, run_id: str, reason: str, recipe: Recipe, cause: Cause | None = None
+) -> None:
     rig.catalogue.record(
         RunRecord(
             path=path,
@@ -261,7 +264,8 @@ def refuse_because(rig: Rig, path: Path, state: Fate, run_id: str, reason: str, 
             recipe=recipe.as_dict(),
             started_at=now(),
             n_frames=1 if state is Fate.FINISHED else None,
-        )
+        ),
+        cause,
     )
 
 
@@ -297,8 +301,9 @@ def test_a_file_that_was_refused_for_its_timestamps_is_tried_again_when_they_are
     path, stamps = rig.put("m12.mp4"), rig.put("m12.csv", b"0\nx")
     settle(rig)
     found = find_timestamps(path, rig.recipe.timestamps)
-    reason = str(TimestampsError(stamps, "line 2: 'x' is no number", "Mend the file."))
-    refuse_because(rig, path, Fate.QUARANTINED, name_run("0" * 32, rig.recipe, found), reason, rig.recipe)
+    error = TimestampsError(stamps, "line 2: 'x' is no number", "Mend the file.")
+    run_id, said = name_run("0" * 32, rig.recipe, found), "in words of whatever language"
+    refuse_because(rig, path, Fate.QUARANTINED, run_id, said, rig.recipe, cause_of(error))
     rig.restart()
     assert settle(rig) == settle(rig) == 0
     assert rig.file(path).state is Fate.QUARANTINED
@@ -315,8 +320,8 @@ def test_a_file_whose_timestamps_could_not_be_read_is_tried_again_when_they_can(
     path, folder = rig.put("m12.mp4"), rig.folder / "m12.csv"
     folder.mkdir()
     settle(rig)
-    reason = str(TimestampsError(folder, "the timestamps cannot be read", "Mend the file."))
-    rig.catalogue.set_fate(path, Fate.QUARANTINED, reason, forget_run=True)
+    cause = cause_of(TimestampsError(folder, "the timestamps cannot be read", "Mend the file."))
+    rig.catalogue.set_fate(path, Fate.QUARANTINED, "whatever it says", forget_run=True, cause=cause)
     assert settle(rig) == 0
     folder.rmdir()
     if change == "mended":
@@ -334,7 +339,8 @@ def test_a_file_whose_timestamps_could_not_be_read_is_tried_again_when_they_are_
     settle(rig)
     with pytest.raises(TimestampsError) as raised:
         find_timestamps(path, rig.recipe.timestamps)
-    rig.catalogue.set_fate(path, Fate.QUARANTINED, str(raised.value), forget_run=True)
+    said = {"forget_run": True, "cause": cause_of(raised.value)}
+    rig.catalogue.set_fate(path, Fate.QUARANTINED, str(raised.value), **said)
     assert settle(rig) == 0
     rig.recipe = Recipe(timestamps=chosen)
     assert settle(rig) == 1

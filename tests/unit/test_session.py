@@ -191,3 +191,30 @@ def test_a_store_that_is_not_sealed_is_no_session(tmp_path: Path) -> None:
     for path in (paths.working, tmp_path / "nothing.zarr"):
         with pytest.raises(StoreError):
             open_session(path)
+
+
+@pytest.mark.parametrize("name", ["descriptors", "histograms", "corrupt", "pts", "frame"])
+def test_a_bit_that_has_changed_is_told_with_the_file_when_it_is_read(tmp_path: Path, name: str) -> None:
+    path = make_store(tmp_path, make_work())
+    (*_, file) = sorted(file for file in (path / name / "c").rglob("*") if file.is_file())
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 1
+    file.write_bytes(content)
+
+    with pytest.raises(
+        StoreError, match=f"{file.relative_to(path).as_posix()} has other bytes .*process --force"
+    ) as told:
+        open_session(path)[name].load()
+    assert told.value.path == str(path)
+
+
+def test_what_a_changed_bit_does_not_touch_is_read(tmp_path: Path) -> None:
+    path = make_store(tmp_path, make_work())
+    file = path / "descriptors" / "c" / "2" / "0"
+    file.write_bytes(bytes(byte ^ 1 for byte in file.read_bytes()))
+
+    session = open_session(path)
+    assert np.isfinite(session.descriptors[:20].values).all()
+    assert np.isfinite(session.images[19].values).all()
+    with pytest.raises(StoreError, match="descriptors/c/2/0"):
+        session.descriptors[18:].mean().compute()
