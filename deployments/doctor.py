@@ -20,7 +20,7 @@ import httpx
 from facehog_core.catalogue import Catalogue
 from facehog_core.choices import find_orphans
 from facehog_core.cores import count_cores
-from facehog_core.errors import CatalogueError
+from facehog_core.errors import CatalogueError, NoCatalogueError
 from facehog_core.filesystems import is_network, name_filesystem
 from facehog_core.patience import within
 from facehog_core.provenance import PACKAGES, describe_host, describe_software
@@ -208,7 +208,7 @@ def _examine_catalogue(config: Config) -> Finding:
         with Catalogue(config.catalogue) as catalogue:
             files = catalogue.files().values()
     except CatalogueError as error:
-        is_new = "no catalogue yet" in error.fact
+        is_new = isinstance(error, NoCatalogueError)
         return Finding(verdict="look" if is_new else "bad", subject=subject, fact=error.fact, remedy=error.remedy)
     counts = {state: sum(file.state == state for file in files) for state in {file.state for file in files}}
     told = ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "empty"

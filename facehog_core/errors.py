@@ -148,5 +148,9 @@ class CatalogueError(FacehogError):
     """The catalogue cannot be opened, or does not know what is asked for."""
 
 
+class NoCatalogueError(CatalogueError):
+    """There is no catalogue yet."""
+
+
 class ServiceError(FacehogError):
     """A server or process that facehog needs does not run or does not answer."""
