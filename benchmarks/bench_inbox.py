@@ -76,7 +76,7 @@ class Counting(Catalogue):
 
     n_looks = 0
 
-    def stamp(self) -> int:
+    def stamp(self) -> str:
         """Return what the catalogue does."""
         self.n_looks += 1
         return super().stamp()

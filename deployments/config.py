@@ -149,10 +149,10 @@ class Config(BaseSettings):
         inbox = next((inbox for inbox in self.inboxes() if path.is_relative_to(inbox.path)), self.inboxes()[0])
         return replace(inbox.recipe_for(path), **changes)
 
-    def identify(self, path: Path) -> Identity:
+    def identify(self, path: Path, known: Identity | None = None) -> Identity:
         """Say who was recorded and when; outside of every inbox as in the first one."""
         box = self.find_inbox(path) or self.inbox[0]
-        return identify(path, NamePattern(text=box.name_pattern))
+        return identify(path, known, NamePattern(text=box.name_pattern))
 
     def find_inbox(self, path: Path) -> InboxConfig | None:
         """Return the inbox that holds a path, or None."""

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from facehog_core.catalogue import StoryEvent
 from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
+from facehog_core.story import StoryEvent
 from facehog_core.verifications import Verification
 
 # Errors and progress go to the side, so that what is asked for can be piped.

@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from facehog_core.catalogue import Catalogue, StoryEvent
+from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError
 from facehog_core.provenance import now
 from facehog_core.schema import Fate
+from facehog_core.story import StoryEvent
 
 from .config import Config
 from .pulse import Condition

@@ -21,11 +21,12 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events import EventTrigger, Posture
 from prefect.events.actions import SendNotification
 
-from facehog_core.catalogue import Catalogue, FileEvent
+from facehog_core.catalogue import Catalogue
 from facehog_core.disk import write_durably
 from facehog_core.provenance import now
 from facehog_core.reconcile import NOT_ASKED_FOR
 from facehog_core.schema import Fate
+from facehog_core.story import FileEvent
 from flows.outage import is_outage
 
 from .beats import beat

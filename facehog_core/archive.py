@@ -9,47 +9,56 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Table, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from .catalogue import Catalogue
+from .catalogue import Catalogue, Identify, write_record
 from .database import Database
+from .disk import appearing
 from .errors import CatalogueError, NoCatalogueError, StoreError
 from .exporting import need
 from .filter_values import FIELDS
 from .migrate import copy_sqlite, find_revision, make_ready
 from .provenance import RunRecord
+from .rows import add_verifications
 from .schema import Base, File
-from .sealed import read_record
+from .sealed import check_metadata, read_record
 from .verifications import read_history
 
 EXPORTS = (".parquet", ".csv", ".db")
-# Rows that are copied at once.
-_BATCH = 2000
+# Rows that are copied at once: whatever there is, no more are held.
+_BY_BATCH = {"yield_per": 2000}
 _FILES: Table = File.__table__  # type: ignore[assignment]
 
 
-def back_up(url: str, target: Path) -> None:
+def back_up(url: str, target: Path, *, force: bool = False) -> None:
     """Write all that is in a catalogue into a SQLite file, as one state of it, whoever uses it.
+
+    Parameters
+    ----------
+    url : str
+    target : Path
+    force : bool, optional
+        Whether a file that is there is replaced.
 
     Raises
     ------
     CatalogueError
         If there is something under that name already, or the catalogue cannot be read.
     """
-    if target.exists():
+    if target.exists() and not force:
         raise CatalogueError(target, "there is a file already", "Choose another name, or remove it.")
     # Made on a disk of this machine: SQLite does not write to a share.
     with tempfile.TemporaryDirectory() as folder, closing(Database(url)) as source:
         copy = Path(folder) / "copy.db"
         make_ready(source)
         if source.path:
-            copy_sqlite(source.path, copy)
+            copy_sqlite(source, copy)
         else:
             with closing(Database(f"sqlite:///{copy}", create=True)) as made:
                 make_ready(made, create=True)
@@ -57,7 +66,7 @@ def back_up(url: str, target: Path) -> None:
         with closing(sqlite3.connect(copy)) as connection:
             # One file and no others beside it, which can be read where nothing may be written.
             connection.execute("PRAGMA journal_mode = DELETE")
-        with _appearing(target) as partial:
+        with appearing(target) as partial:
             shutil.copyfile(copy, partial)
 
 
@@ -94,14 +103,11 @@ def check_free(url: str) -> None:
         If there is one.
     """
     try:
-        with Catalogue(url) as catalogue:
-            is_empty = not catalogue.rows(columns=["path"], limit=1)
+        Catalogue(url).close()
     except NoCatalogueError:
         return
-    if not is_empty:
-        raise CatalogueError(
-            Database(url).name, "there is a catalogue already", "Rename it first: nothing is written over."
-        )
+    with closing(Database(url)) as database, database.read() as session:
+        _check_empty(session, database.name)
 
 
 def export_rows(catalogue: Catalogue, where: str, target: Path) -> int:
@@ -113,7 +119,7 @@ def export_rows(catalogue: Catalogue, where: str, target: Path) -> int:
         Number of rows.
     """
     found = catalogue.find(where, columns=tuple(FIELDS))
-    with _appearing(target) as partial:
+    with appearing(target) as partial:
         if target.suffix == ".csv":
             found.to_csv(partial, index=False)
         else:
@@ -137,10 +143,10 @@ class Rebuilt:
     unread: list[str]
 
 
-def rebuild(stores: Path, url: str) -> Rebuilt:
-    """Make a catalogue from what the stores say of their runs.
+def rebuild(stores: Path, url: str, identify: Identify | None = None) -> Rebuilt:
+    """Make a catalogue from what the stores say of their runs: all of it, or nothing.
 
-    What no store tells is not known to it: files that came to no result, and the steps before the last.
+    What no store tells is not known to it: files that came to no result, duplicates, and the steps before the last.
 
     Parameters
     ----------
@@ -148,6 +154,8 @@ def rebuild(stores: Path, url: str) -> Rebuilt:
         Folder of all stores.
     url : str
         Where there is no catalogue yet.
+    identify : callable, optional
+        As of `Catalogue`: who was recorded may have been corrected after a store was made.
 
     Raises
     ------
@@ -155,44 +163,62 @@ def rebuild(stores: Path, url: str) -> Rebuilt:
         If there is one already.
     """
     check_free(url)
-    records, unread = [], []
-    for store in sorted(stores.glob("*/*.zarr")):
+    n_runs = 0
+    unread: list[str] = []
+    in_order = _put_in_order(stores, unread)
+    Catalogue(url, create=True).close()
+    with closing(Database(url)) as database, database.write() as session:
+        _check_empty(session, database.name)
+        for record in _read_records(in_order, unread):
+            try:
+                with session.begin_nested():
+                    # A file has come to the last of its runs, and that says what holds for it.
+                    run = write_record(session, record, tells_of_file=True)
+                    add_verifications(run, read_history(record.store) if record.store else ())
+                n_runs += 1
+            except IntegrityError as error:
+                unread.append(f"{record.store}: {error.orig}")
+            session.expunge_all()
+    with Catalogue(url, identify=identify) as catalogue:
+        catalogue.identify_all()
+    return Rebuilt(n_runs=n_runs, unread=unread)
+
+
+def _put_in_order(stores: Path, unread: list[str]) -> list[Path]:
+    """Return the stores that are whole in what they say of themselves, those that were finished first first."""
+    found = []
+    for store in stores.glob("*/*.zarr"):
         try:
-            records.append(read_record(store))
+            found.append((str(check_metadata(store)["finished_at"]), store))
         except (StoreError, OSError) as error:
             unread.append(str(error))
-    with Catalogue(url, create=True) as catalogue:
-        # A file has come to the last of its runs.
-        for record in sorted(records, key=_when):
-            catalogue.record(record)
-            if record.store and (history := read_history(record.store)):
-                catalogue.note_verifications(str(record.run_id), history)
-    return Rebuilt(n_runs=len(records), unread=unread)
+    return [store for _, store in sorted(found)]
 
 
-def _when(record: RunRecord) -> tuple[Any, str]:
-    return record.changed_at, str(record.run_id)
+def _read_records(stores: Iterable[Path], unread: list[str]) -> Iterator[RunRecord]:
+    for store in stores:
+        try:
+            yield read_record(store)
+        except (StoreError, OSError) as error:
+            unread.append(str(error))
 
 
-@contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
-    """Yield a path beside the target, which takes its name when all is written."""
-    partial = target.with_name(f"{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    yield partial
-    partial.replace(target)
+def _check_empty(session: Session, name: str) -> None:
+    if session.scalar(select(File.id).limit(1)) is not None:
+        raise CatalogueError(name, "there is a catalogue already", "Rename it first: nothing is written over.")
 
 
 def _copy(source: Database, target: Database) -> None:
     """Copy all rows into tables that are empty."""
     with source.read() as reading, target.write() as writing:
+        _check_empty(writing, target.name)
         for table in _in_order():
             # Files and runs name each other: the runs of files come when they are there.
             columns = [column for column in table.columns if not (table is _FILES and column.name == "run_id")]
-            for batch in reading.execute(select(*columns)).mappings().partitions(_BATCH):
+            for batch in reading.execute(select(*columns), execution_options=_BY_BATCH).mappings().partitions():
                 writing.execute(insert(table), [dict(row) for row in batch])
-        came_to = reading.execute(select(_FILES.c.id, _FILES.c.run_id).where(_FILES.c.run_id.is_not(None)))
-        for file_id, run_id in came_to:
+        came_to = select(_FILES.c.id, _FILES.c.run_id).where(_FILES.c.run_id.is_not(None))
+        for file_id, run_id in reading.execute(came_to, execution_options=_BY_BATCH):
             writing.execute(update(_FILES).where(_FILES.c.id == file_id).values(run_id=run_id))
         if not target.is_sqlite:
             _count_on(writing)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, joinedload
@@ -28,31 +28,34 @@ from .queries import Question, begins_with, find_records, find_rows
 from .rows import add_verifications, find_session, history_of, identity_of, read_record, write_run
 from .schema import Event, Fate, File, Parameters, Run, Sitting
 from .source import Signature
+from .story import FileEvent, StoryEvent, tell_events, tell_run, tell_story
 from .verifications import Verification
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
+# Takes a path and what is known already.
+Identify: TypeAlias = Callable[[Path, Identity | None], Identity]
+
 #: What is told of what is found, if nothing else is asked for.
 COLUMNS = ("state", "name", "subject", "date", "run", "frames", "corrupt", "warnings", "changed", "reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoryEvent:
-    """A step in a file's story: since when it was in which state, and why."""
+class Identified:
+    """What came of reading anew who was recorded.
 
-    at: datetime
-    state: Fate
-    reason: str
+    Parameters
+    ----------
+    n_changed : int
+        Files of which something else is known now.
+    n_left : int
+        Files that keep what is known of them, since they are not there.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileEvent(StoryEvent):
-    """A step in the story of any file, with its place among the steps of all."""
-
-    number: int
-    path: Path
+    n_changed: int
+    n_left: int
 
 
 class Catalogue:
@@ -65,8 +68,8 @@ class Catalogue:
     create : bool, optional
         Whether to make it if it is not there.
     identify : callable, optional
-        Says of a path who was recorded and when: when it is new, looks different, or is queued. If left out, only
-        of one that is new, by the file beside it or the default pattern of names.
+        Says of a path, and of what is known already, who was recorded and when: when it is new, looks different, or
+        is queued. If left out, only of one that is new, by the file beside it or the default pattern of names.
 
     Notes
     -----
@@ -79,7 +82,7 @@ class Catalogue:
         file system, where SQLite's locks cannot be trusted.
     """
 
-    def __init__(self, url: str, *, create: bool = False, identify: Callable[[Path], Identity] | None = None) -> None:
+    def __init__(self, url: str, *, create: bool = False, identify: Identify | None = None) -> None:
         self._identify = identify
         self._database = Database(url, create=create)
         if create and (path := self._database.path):
@@ -186,29 +189,33 @@ class Catalogue:
         """Say who was recorded if that is to be noted: before the turn to write, since a share may take its time."""
         known = self.file(path)
         if known is None:
-            return (self._identify or identify)(path)
+            return (self._identify or identify)(path, None)
         is_news = state is Fate.QUEUED or signature not in (None, known.signature)
-        return self._identify(path) if self._identify and is_news else None
+        return self._identify(path, known.identity) if self._identify and is_news else None
 
-    def identify_queued(self, path: Path) -> Identity | None:
+    def identify_queued(self, file: FileRecord) -> Identity | None:
         """Say who was recorded, as it is noted of a file that is queued; None if nobody told how."""
-        return self._identify(path) if self._identify else None
+        return self._identify(file.path, file.identity) if self._identify else None
 
-    def identify_all(self) -> int:
+    def identify_all(self) -> Identified:
         """Read anew, for every file that was ever seen, who was recorded and when.
 
-        Returns
-        -------
-        int
-            Number of files of which something else is known now.
+        Of a recording that is not there, on a share that is away, say, only its name could be read: it keeps what is
+        known of it.
         """
-        found = {path: (self._identify or identify)(path) for path in self.files()}
+        files, nobody = self.files(), Identity()
+        left = {path for path, file in files.items() if file.identity != nobody and not _can_be_seen(path)}
+        found = {
+            path: (self._identify or identify)(path, None if file.identity == nobody else file.identity)
+            for path, file in files.items()
+            if path not in left
+        }
         with self._database.write() as session:
-            files = session.scalars(select(File).options(joinedload(File.session).joinedload(Sitting.subject)))
-            changed = [file for file in files if found.get(Path(file.path), identity_of(file)) != identity_of(file)]
-            for file in changed:
-                _identify_file(session, file, found[Path(file.path)])
-        return len(changed)
+            rows = session.scalars(select(File).options(joinedload(File.session).joinedload(Sitting.subject)))
+            changed = [row for row in rows if found.get(Path(row.path), identity_of(row)) != identity_of(row)]
+            for row in changed:
+                _identify_file(session, row, found[Path(row.path)])
+        return Identified(n_changed=len(changed), n_left=len(left))
 
     def record(self, record: RunRecord, cause: Cause | None = None) -> None:
         """Record a run as it stands now, with its recording, its output and the fate of the file it reads.
@@ -221,14 +228,7 @@ class Catalogue:
             What the state hangs on, if that may change by itself.
         """
         with self._database.write() as session:
-            known = _find_file(session, record.path)
-            file = known or _file_of(record)
-            step = _turn(session, file, Fate(record.state), record.reason, record.changed_at, cause)
-            if known is None:
-                _identify_file(session, file, record.identity)
-            file.run = write_run(session, record, file)
-            if step:
-                step.run = file.run
+            write_record(session, record, cause=cause)
 
     def note_verifications(self, run_id: str, found: Iterable[Verification]) -> None:
         """Note when the store of a run was verified, and what was found; what is noted already stays as it is."""
@@ -255,8 +255,8 @@ class Catalogue:
         with self._database.read() as session:
             return glance_at(session, under)
 
-    def stamp(self) -> int:
-        """Return a number that is another one whenever anybody has written since; asking costs next to nothing."""
+    def stamp(self) -> str:
+        """Return a text that is another one whenever anybody has written since; asking costs next to nothing."""
         return self._database.stamp()
 
     def count(self, state: Fate, since: datetime | None = None) -> int:
@@ -282,20 +282,12 @@ class Catalogue:
     def story(self, path: Path) -> list[StoryEvent]:
         """Return the story of one path, oldest first; empty if it was never seen."""
         with self._database.read() as session:
-            steps = session.scalars(select(Event).join(Event.file).where(File.path == str(path)).order_by(Event.id))
-            return [_story_event(step) for step in steps]
+            return tell_story(session, path)
 
     def events_after(self, number: int, states: Collection[Fate]) -> list[FileEvent]:
         """Return the steps of all files into some states that came after a step, oldest first."""
-        query = select(Event).options(joinedload(Event.file)).order_by(Event.id)
         with self._database.read() as session:
-            steps = session.scalars(query.where(Event.id > number, Event.state.in_(states)))
-            return [
-                FileEvent(
-                    number=step.id, path=Path(step.file.path), at=step.at, state=Fate(step.state), reason=step.reason
-                )
-                for step in steps
-            ]
+            return tell_events(session, number, states)
 
     def last_event(self) -> int:
         """Return the number of the last step of any file; 0 if there is none."""
@@ -305,8 +297,7 @@ class Catalogue:
     def history(self, run_id: str) -> list[StoryEvent]:
         """Return what became of one run, oldest first; empty if nothing was noted."""
         with self._database.read() as session:
-            steps = session.scalars(select(Event).join(Event.run).where(Run.run_id == run_id).order_by(Event.id))
-            return [_story_event(step) for step in steps]
+            return tell_run(session, run_id)
 
     def verifications(self, run_id: str) -> list[Verification]:
         """Return when the store of a run was verified, and what was found, oldest first; empty if it never was."""
@@ -358,8 +349,10 @@ class Catalogue:
         limit: int | None = None,
     ) -> list[tuple[Any, ...]]:
         """Find files and runs as `find` does, and return the columns as plain tuples."""
+        at = 0
         for name in columns:
-            check_field(name, ",".join(columns))
+            check_field(name, ",".join(columns), at)
+            at += len(name) + 1
         question = Question(where=_read(where), sort=read_sort(sort), limit=limit)
         with self._database.read() as session:
             return find_rows(session, question, columns)
@@ -418,8 +411,46 @@ class Catalogue:
             return session.scalar(select(Run.id).where(Run.run_id == run_id)) is not None
 
 
+def write_record(
+    session: Session, record: RunRecord, cause: Cause | None = None, *, tells_of_file: bool = False
+) -> Run:
+    """Write a run as it stands, with the fate of the file that it reads.
+
+    Parameters
+    ----------
+    session : Session
+    record : RunRecord
+    cause : Cause, optional
+        What the state hangs on, if that may change by itself.
+    tells_of_file : bool, optional
+        Whether it is all that is known of the file, also of one that has a row: where nobody looks at files.
+    """
+    known = _find_file(session, record.path)
+    file = known or File(path=str(record.path), name=record.path.name, first_seen_at=record.changed_at)
+    if known is None or tells_of_file:
+        file.size_bytes, file.mtime_ns, file.inode = record.size_bytes, record.stream.get("mtime_ns", 0), "0"
+        file.attempt, file.flow_run_id = record.attempt, record.flow_run_id
+    # What was made long ago is news of its file nevertheless: a story does not run backwards.
+    is_old = known is not None and known.changed_at > record.changed_at
+    step = _turn(session, file, Fate(record.state), record.reason, now() if is_old else record.changed_at, cause)
+    if known is None or tells_of_file:
+        _identify_file(session, file, record.identity)
+    file.run = write_run(session, record, file)
+    if step:
+        step.run = file.run
+    return file.run
+
+
 def _read(where: str | Filter) -> Filter:
     return parse_filter(where) if isinstance(where, str) else where
+
+
+def _can_be_seen(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _find_file(session: Session, path: Path) -> File | None:
@@ -446,20 +477,6 @@ def _signature_of(file: File) -> Signature:
 def _identify_file(session: Session, file: File, identity: Identity) -> None:
     file.session = find_session(session, identity)
     file.plane, file.camera = identity.plane, identity.camera
-
-
-def _file_of(record: RunRecord) -> File:
-    """Make the row of a file that is known from its store alone."""
-    return File(
-        path=str(record.path),
-        name=record.path.name,
-        size_bytes=record.size_bytes,
-        mtime_ns=record.stream.get("mtime_ns", 0),
-        inode="0",
-        first_seen_at=record.changed_at,
-        attempt=record.attempt,
-        flow_run_id=record.flow_run_id,
-    )
 
 
 def _turn(
@@ -489,7 +506,3 @@ def _file_record(file: File, run_id: str | None) -> FileRecord:
         identity=identity_of(file),
         cause=make_cause(file.cause, file.cause_about),
     )
-
-
-def _story_event(step: Event) -> StoryEvent:
-    return StoryEvent(at=step.at, state=Fate(step.state), reason=step.reason)

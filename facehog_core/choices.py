@@ -208,13 +208,15 @@ def _leaves_folder(path: str) -> bool:
     return any(kind(path).anchor or ".." in kind(path).parts for kind in (PurePosixPath, PureWindowsPath))
 
 
-def identify(path: Path, pattern: NamePattern | None = None) -> Identity:
+def identify(path: Path, known: Identity | None = None, pattern: NamePattern | None = None) -> Identity:
     """Say who was recorded and when: by the file beside a recording, and where that says nothing by its name.
 
     Parameters
     ----------
     path : Path
         The recording.
+    known : Identity, optional
+        What holds if the file beside it cannot be read; what its name says, if left out.
     pattern : NamePattern, optional
         How names say it; the default pattern if left out.
     """
@@ -223,7 +225,7 @@ def identify(path: Path, pattern: NamePattern | None = None) -> Identity:
         return Identity.from_dict(by_name.as_dict() | _read(find_sidecar(path)))
     except (ConfigError, ValueError, OSError):
         # Is said when the recording is asked for, and keeps it from being processed.
-        return by_name
+        return known or by_name
 
 
 def read_manifest(path: Path) -> Manifest:

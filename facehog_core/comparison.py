@@ -16,6 +16,10 @@ from .recipe import Recipe
 _WITHOUT_A_SAY = ("with_images", "frames", "max_corrupt", "stream", "frame_rate", "timestamps", "reference", "crop")
 
 
+# Degrees after which width is still width. Only quarter turns are applied.
+_UPRIGHT = (0, 180, -180)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """A thing that two runs do not have in common.
@@ -75,18 +79,24 @@ def find_comparable(record: RunRecord, known: Iterable[tuple[str, Mapping[str, A
     known : iterable of (str, dict)
         Digest and recipe of all parameters that there are.
     """
-    recipe, size = Recipe.from_dict(record.recipe), _size_of(record)
+    recipe, (width, height) = Recipe.from_dict(record.recipe), _size_of(record)
     alike = [
         (digest, found) for digest, values in known if _shaping(found := Recipe.from_dict(values)) == _shaping(recipe)
     ]
-    cropped = {digest for digest, found in alike if found.crop and (found.crop.width, found.crop.height) == size}
+    cropped = {
+        digest for digest, found in alike if found.crop and (found.crop.width, found.crop.height) == (width, height)
+    }
     whole = {digest for digest, found in alike if found.crop is None}
     fitting: list[Filter] = []
     if cropped:
         fitting.append(any_of("parameters", *sorted(cropped)))
     if whole:
-        sizes = (any_of("width", size[0]), any_of("height", size[1]))
-        fitting.append(And((any_of("parameters", *sorted(whole)), *sizes)))
+        fits: Filter = And((any_of("width", width), any_of("height", height)))
+        if recipe.apply_rotation:
+            turned = And((any_of("width", height), any_of("height", width)))
+            is_upright = any_of("rotation", *_UPRIGHT)
+            fits = Or((And((is_upright, fits)), And((Not(is_upright), turned))))
+        fitting.append(And((any_of("parameters", *sorted(whole)), fits)))
     return And((any_of("state", "finished"), Or(tuple(fitting)), Not(any_of("run", record.run_id or ""))))
 
 
@@ -96,8 +106,11 @@ def _shaping(recipe: Recipe) -> dict[str, Any]:
 
 def _size_of(record: RunRecord) -> tuple[int, int]:
     """Return width and height of what is described, before it is downsampled."""
-    crop = Recipe.from_dict(record.recipe).crop
-    return (crop.width, crop.height) if crop else (record.stream.get("width", 0), record.stream.get("height", 0))
+    recipe, stream = Recipe.from_dict(record.recipe), record.stream
+    if recipe.crop:
+        return recipe.crop.width, recipe.crop.height
+    n_rows, n_cols = recipe.turned_shape(stream.get("width", 0), stream.get("height", 0), stream.get("rotation", 0))
+    return n_cols, n_rows
 
 
 def _find_obstacles(first: RunRecord, second: RunRecord) -> Iterator[str]:

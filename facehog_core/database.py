@@ -92,15 +92,16 @@ class Database:
         except DBAPIError as error:
             raise self._explain(error) from error
 
-    def stamp(self) -> int:
-        """Return a number that is another one whenever anybody has written since; asking costs next to nothing."""
-        question = "PRAGMA data_version" if self.is_sqlite else "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
+    def stamp(self) -> str:
+        """Return a text that is another one whenever anybody has written since; asking costs next to nothing."""
+        # With those transactions that had begun and not ended: numbers are given at the beginning, in another order.
+        question = "PRAGMA data_version" if self.is_sqlite else "SELECT pg_current_snapshot()::text"
         with self._listening:
             try:
                 if self._listener is None:
                     # One of its own: of what the same connection writes SQLite does not tell.
                     self._listener = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-                return int(self._listener.exec_driver_sql(question).scalar_one())
+                return str(self._listener.exec_driver_sql(question).scalar_one())
             except DBAPIError as error:
                 self._listener = None
                 raise self._explain(error) from error
@@ -132,13 +133,20 @@ class Database:
             yield session
         connection.commit()
 
+    def kept_too_long(self) -> CatalogueError:
+        """Return what is said when another process does not come to an end."""
+        fact = f"another process has kept the catalogue to itself for more than {LOCK_TIMEOUT_S} s"
+        return CatalogueError(self.name, fact, "Try again; see `facehog doctor` if it stays so.")
+
     def _explain(self, error: DBAPIError) -> CatalogueError:
         said = str(error.orig).strip() or type(error.orig).__name__
         if "locked" in said or "lock timeout" in said:
-            fact = f"another process has kept the catalogue to itself for more than {LOCK_TIMEOUT_S} s"
-            return CatalogueError(self.name, fact, "Try again; see `facehog doctor` if it stays so.")
-        remedy = "Check the folder and its rights." if self.is_sqlite else "Check that the server is up, and the URL."
-        return CatalogueError(self.name, f"the catalogue cannot be opened: {said}", remedy)
+            return self.kept_too_long()
+        if self.is_sqlite:
+            remedy = "Check its disk, its folder and their rights; if it is broken, rename it and `restore` a backup."
+        else:
+            remedy = "Check the server, its disk, and the URL."
+        return CatalogueError(self.name, f"the catalogue cannot be used: {said}", remedy)
 
 
 def _read_url(url: str) -> URL:

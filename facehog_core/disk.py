@@ -50,17 +50,33 @@ def write_durably(path: Path, content: str | bytes, *, within: Path | None = Non
     within : Path, optional
         The folder in which it is written before it is moved to its place, on the same disk; its own if left out.
     """
+    with appearing(path, within=within) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def appearing(target: Path, *, within: Path | None = None, suffix: str = "") -> Iterator[Path]:
+    """Yield a path to write to, which takes the place of a file when all is written and has reached the disk.
+
+    A crash leaves the old file or the new one, whoever else writes it too; after an error the old one stays.
+
+    Parameters
+    ----------
+    target : Path
+    within : Path, optional
+        The folder of what is written, on the same disk; the target's own if left out.
+    suffix : str, optional
+        What the name of it ends in.
+    """
     # A name of its own: a writer that was given up may still be at work on the same file.
-    unfinished = (within or path.parent) / f"{path.name}.{uuid4().hex}"
+    unfinished = (within or target.parent) / f"{target.name}.{uuid4().hex}{suffix}"
     try:
-        with unfinished.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        yield unfinished
+        flush(unfinished)
+        unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
-    flush(path.parent)
+    flush(target.parent)
 
 
 def flush(path: Path) -> None:

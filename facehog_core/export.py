@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from uuid import uuid4
 
 from .blocks import ARRAYS, StoredRun
-from .disk import flush, telling_full_disk
+from .disk import appearing, telling_full_disk
 from .errors import ExportError
 from .exporting import Export, Steps, Tell
 from .session_facts import SessionFacts
@@ -88,24 +87,18 @@ def export_run(
     write: Callable[[Export], list[str]] = import_module(f".{FORMS[form].home}", __package__).write
     _check_free(target, force=force)
     run = StoredRun.open(store)
-    # A name of its own: two exports to one file leave the one or the other.
-    unfinished = target.with_name(f".{target.stem}.{uuid4().hex}.partial{target.suffix}")
-    export = Export(
-        run=run,
-        path=unfinished,
-        target=target,
-        arrays=chosen,
-        facts=(facts or SessionFacts()).complete(run.record.identity),
-        steps=Steps(run.n_frames * len(chosen), tell or _say_nothing),
-    )
-    try:
-        with telling_full_disk(target.parent):
-            remarks = write(export)
-            flush(unfinished)
+    # Some libraries go by what a name ends in.
+    with telling_full_disk(target.parent), appearing(target, suffix=target.suffix) as unfinished:
+        export = Export(
+            run=run,
+            path=unfinished,
+            target=target,
+            arrays=chosen,
+            facts=(facts or SessionFacts()).complete(run.record.identity),
+            steps=Steps(run.n_frames * len(chosen), tell or _say_nothing),
+        )
+        remarks = write(export)
         _check_free(target, force=force)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return [*run.record.warnings, *remarks]
 
 

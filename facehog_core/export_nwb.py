@@ -110,9 +110,10 @@ def _find_start(export: Export, times: SessionTimes) -> tuple[datetime, list[str
         return datetime.fromtimestamp(times.began_s, UTC), told
     ended_at = datetime.fromtimestamp(stream["mtime_ns"] / 1e9, UTC)
     guess = ended_at - timedelta(seconds=stream.get("duration_s") or 0)
-    if day is not None and guess.date() != day:
-        told.append("Of session_start_time only the day is known: taken as its first moment, UTC.")
-        return datetime.combine(day, time.min, UTC), told
+    # The lab's day is by the lab's clock: an evening there may be the next day in UTC.
+    if day is not None and guess.astimezone().date() != day:
+        told.append("Of session_start_time only the day is known: taken as its first moment by this machine's clock.")
+        return datetime.combine(day, time.min).astimezone(), told
     told.append(
         "session_start_time is not known: taken from when the recording's file was last changed, less its duration."
     )

@@ -69,7 +69,11 @@ FIELDS = {
     "run": Field(Kind.BEGINNING, "name of the run, or its beginning", "=1f0c2a"),
     "digest": Field(Kind.BEGINNING, "digest of the recording's content, or its beginning", "=1f0c2a"),
     "parameters": Field(Kind.BEGINNING, "digest of the parameters, the second half of a run's name", "=5e21c0aa"),
-    "crop": Field(Kind.TEXT, "x,y,width,height of the crop; none for the whole frame", '="53,22,916,475"'),
+    "crop": Field(
+        Kind.TEXT,
+        "x,y,width,height of the crop; none for all of it, and without a run",
+        '="53,22,916,475"',
+    ),
     "grey": Field(Kind.TEXT, "which grey was chosen", "=luma"),
     "frames": Field(Kind.COUNT, "frames that are described", ">=9000"),
     "corrupt": Field(Kind.SHARE, "those of them that are corrupt: how many, or which share", "<1%"),
@@ -136,7 +140,14 @@ class Span:
     stop: date
 
 
-Known = str | int | float | Share | Span | Pattern | None
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A text that is meant as it is and not as a beginning, where the field is found by that."""
+
+    text: str
+
+
+Known = str | int | float | Share | Span | Pattern | Whole | None
 
 _SIZES = {"": 1, "B": 1} | {
     f"{letter}{mark}": base**power

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from .errors import FilterError
-from .filter_values import FIELDS, Known, read_value
+from .filter_values import FIELDS, Known, Whole, read_value
 
 # Deeper or longer ones are nobody's question, and databases have limits of their own.
 MOST_DEEP = 50
@@ -157,7 +157,8 @@ def check_field(name: str, text: str, at: int = 0) -> None:
 
 def any_of(field: str, *known: str | int) -> Comparison:
     """Return a filter for a field that is one of some texts or numbers: each as it is, whatever is in it."""
-    values = tuple(Value(text=str(value), is_quoted=True, known=value) for value in known)
+    meant = [Whole(value) if isinstance(value, str) else value for value in known]
+    values = tuple(Value(text=str(text), is_quoted=True, known=one) for text, one in zip(known, meant, strict=True))
     return Comparison(field=field, sign="=", values=values)
 
 

@@ -99,7 +99,7 @@ class Lookout:
         self._beat = beat
         self._looks = Looks(inbox.settle_s)
         self._known: dict[str, Glance] = {}
-        self._stamp: int | None = None
+        self._stamp: str | None = None
         self._place: tuple[int, int] | None = None
         self._has_inodes = True
 
@@ -373,7 +373,7 @@ class Lookout:
                 self._catalogue.set_fate(file.path, Fate.WAITING, reason, only_from=file)
             return None
         # Here, where a share may be waited for, and not where runs are asked for.
-        identity = self._catalogue.identify_queued(file.path)
+        identity = self._catalogue.identify_queued(file)
         return Due(file=file, recipe=recipe, identity=identity, why=why, rank=(-self.inbox.priority, glance.id))
 
     def _revive(self, glance: Glance, scan: Scan, launcher: Launcher) -> Due | None:

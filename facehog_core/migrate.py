@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from .database import Database, no_catalogue
+from .database import LOCK_TIMEOUT_S, Database, no_catalogue
+from .disk import appearing
 from .errors import CatalogueError
 from .locks import hold
 from .schema import REVISION, Base
@@ -59,6 +62,18 @@ def make_ready(database: Database, *, create: bool = False) -> None:
         )
     if found != REVISION:
         _change(database)
+    elif create and database.is_sqlite:
+        _write_ahead(database)
+
+
+def _write_ahead(database: Database) -> None:
+    """See that readers do not keep writers waiting, nor writers readers: a backup that was put in place has it not."""
+    with database.connect() as connection:
+        if connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal":
+            return
+    # While others use the file it cannot be changed, and waits for nobody: the next one to open it tries again.
+    with hold(database.location, "creation"), suppress(CatalogueError), database.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
 
 def find_revision(connection: Connection) -> str | None:
@@ -85,7 +100,7 @@ def _change(database: Database) -> None:
                 # The one write that does not wait for its turn ("database is locked").
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         if found is not None and found != REVISION:
-            _back_up(path, found)
+            _back_up(database, path, found)
         try:
             with database.write() as session:
                 _change_within(session)
@@ -133,16 +148,32 @@ def _upgrade(connection: Connection, found: str) -> None:
     command.upgrade(config, "head")
 
 
-def _back_up(path: Path, found: str) -> None:
+def _back_up(database: Database, path: Path, found: str) -> None:
     """Copy the catalogue as it is before it is changed; other processes may be reading it."""
     copy = path.with_name(f"{path.name}.version-{int(found)}.{datetime.now():%Y%m%dT%H%M%S}.backup")
-    copy_sqlite(path, copy)
+    copy_sqlite(database, copy)
     log.info("the catalogue as it was is kept in %s", copy)
 
 
-def copy_sqlite(path: Path, copy: Path) -> None:
-    """Copy a SQLite file as one state of it, whoever uses it; a file that is there is written over."""
-    partial = copy.with_name(f"{copy.name}.partial")
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as target:
-        source.backup(target)
-    partial.replace(copy)
+def copy_sqlite(database: Database, copy: Path) -> None:
+    """Copy a SQLite file as one state of it, whoever uses it; a file that is there is written over.
+
+    Raises
+    ------
+    CatalogueError
+        If it cannot be read, or another process keeps it to itself for too long.
+    """
+    until_s = time.monotonic() + LOCK_TIMEOUT_S
+
+    def watch(status: int, _n_left: int, _n_all: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() > until_s:
+            raise database.kept_too_long()
+
+    with appearing(copy) as partial, database.connect() as connection:
+        source: Any = connection.connection.driver_connection
+        try:
+            with closing(sqlite3.connect(partial)) as target:
+                source.backup(target, progress=watch)
+        except sqlite3.Error as error:
+            fact = f"the catalogue cannot be copied there: {error}"
+            raise CatalogueError(copy, fact, "Check both disks, and their room.") from error

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-#: Reads ``20211105_CSE020_plane1_-587.325`` and ``2021-11-05_CSE020_cam0``.
+#: Reads ``20211105_CSE020_plane1_-587.325``, ``2021-11-05_CSE020_cam0`` and, without a subject, ``20211105_cam0``.
 DEFAULT_PATTERN = (
-    r"(?P<date>\d{4}-?\d\d-?\d\d)_(?P<subject>[^_]+)(_plane(?P<plane>[^_]+))?(_cam(era)?(?P<camera>[^_]+))?(_.*)?"
+    r"(?P<date>\d{4}-?\d\d-?\d\d)(?=_)(_(?P<subject>(?!(plane|cam|camera)\d)[^_]+))?"
+    r"(_plane(?P<plane>[^_]+))?(_cam(era)?(?P<camera>[^_]+))?(_.*)?"
 )
 # The parts that a pattern may name. A date is one part, or three.
 _PARTS = ("subject", "date", "year", "month", "day", "plane", "camera")

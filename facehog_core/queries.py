@@ -1,6 +1,6 @@
 """Which files and runs are found, and what is told of them.
 
-What is found is of two kinds: each file with the run that it came to, and each run that no file has come to (an earlier
+What is found is of two kinds: each file with the run that it came to, and each run that no file tells of (an earlier
 one, with other parameters). Both are asked for with the same filter, and put in order together.
 """
 
@@ -31,11 +31,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, contains_eager, joinedload, selectinload
 
-from .filter_values import FIELDS, Chars, Kind, Known, Pattern, Share, Span, Wild
+from .filter_values import FIELDS, Chars, Kind, Known, Pattern, Share, Span, Whole, Wild
 from .filters import EVERYTHING, And, Comparison, Filter, Not, Or
 from .provenance import RunRecord
 from .rows import read_record
-from .schema import File, Host, Output, Parameters, Recording, Run, Sitting, Software, Subject
+from .schema import Details, Fate, File, Host, Output, Parameters, Recording, Run, Sitting, Software, Subject
 
 # Above any character: what begins with a text is less than the text and this.
 _LAST = "\U0010ffff"
@@ -141,7 +141,9 @@ def _write_one(
     query = _join(query, is_file, {*fields, *sort, *_fields_of(question.where)})
     if not is_file:
         holder = aliased(File)
-        query = query.where(~select(holder.id).where(holder.run_id == Run.id).exists())
+        # A file that came to a finished run may be a duplicate, or not finished any more: the run is told beside it.
+        tells_it = or_(Run.state != Fate.FINISHED, holder.state == Run.state)
+        query = query.where(~select(holder.id).where(holder.run_id == Run.id, tells_it).exists())
     if since is not None:
         # By their numbers, lest another index be followed.
         newest: Any = aliased(own)
@@ -206,6 +208,8 @@ def _columns(is_file: bool) -> Mapping[str, Any]:
         "store": Output.store,
         "flow_run": turn.flow_run_id,
         "reason": turn.reason,
+        # Nobody's question, but of those that ask what may be compared. Older runs did not say it where it was 0.
+        "rotation": func.coalesce(Details.stream["rotation"].as_integer(), 0),
     }
 
 
@@ -225,7 +229,7 @@ def _join(query: Select[Any], is_file: bool, fields: set[str]) -> Select[Any]:
     needed = {table for field in fields for table in columns[field]._from_objects}
     if needed & {Subject.__table__, Sitting.__table__}:
         needed |= {File.__table__, Sitting.__table__}
-    if needed & {table.__table__ for table in (Recording, Parameters, Software, Host, Output)}:
+    if needed & {table.__table__ for table in (Recording, Parameters, Software, Host, Output, Details)}:
         needed |= {Run.__table__}
     joins = (
         (Run, Run.id == File.run_id) if is_file else (File, File.id == Run.file_id),
@@ -236,6 +240,7 @@ def _join(query: Select[Any], is_file: bool, fields: set[str]) -> Select[Any]:
         (Software, Software.id == Run.software_id),
         (Host, Host.id == Run.host_id),
         (Output, Output.run_id == Run.id),
+        (Details, Details.run_id == Run.id),
     )
     for table, on in joins:
         if table.__table__ in needed:
@@ -270,12 +275,16 @@ def _compile(where: Filter, columns: Mapping[str, Any], dialect: str) -> ColumnE
         case Comparison(sign="!="):
             return not_(_compile(replace(where, sign="="), columns, dialect))
         case Comparison():
-            return or_(
-                false(), *(_fits(where.field, where.sign, value.known, columns, dialect) for value in where.values)
-            )
+            # As one list: a thousand conditions joined by "or" are nested deeper than SQLite takes.
+            whole = [value.known for value in where.values if isinstance(value.known, Whole)]
+            known = [value.known for value in where.values if not isinstance(value.known, Whole)]
+            told = [*known, whole] if whole else known
+            return or_(false(), *(_fits(where.field, where.sign, one, columns, dialect) for one in told))
 
 
-def _fits(field: str, sign: str, known: Known, columns: Mapping[str, Any], dialect: str) -> ColumnElement[bool]:
+def _fits(
+    field: str, sign: str, known: Known | list[Whole], columns: Mapping[str, Any], dialect: str
+) -> ColumnElement[bool]:
     """Return a condition that is true or false, and never unknown: then its opposite is what it seems."""
     column = columns[field]
     fits: ColumnElement[bool]
@@ -285,12 +294,15 @@ def _fits(field: str, sign: str, known: Known, columns: Mapping[str, Any], diale
             return fits
         case Share():
             frames = columns["frames"]
-            share = _SIGNS[sign](100 * cast(column, Float), known.percent * cast(frames, Float))
-            return and_(column.is_not(None), frames.is_not(None), share)
+            # Not percent * frames: 0.07 * 10000 is more than 700. Of no frames there is no share.
+            share = _SIGNS[sign](100.0 * cast(column, Float) / func.nullif(cast(frames, Float), 0.0), known.percent)
+            return and_(column.is_not(None), frames.is_not(None), frames > 0, share)
         case Span():
             fits = _fits_span(column, sign, known)
         case Pattern():
             fits = _fits_pattern(column, known, dialect)
+        case list():
+            fits = column.in_([one.text for one in known])
         case str() if FIELDS[field].kind is Kind.BEGINNING:
             fits = begins_with(column, known)
         case str():

@@ -27,7 +27,7 @@ from .recipe import Recipe, name_run
 from .sealed import check_whole, open_group, read_record
 from .source import digest_source, name_recording
 from .store import RunPaths, seal_store
-from .timestamps import find_timestamps
+from .timestamps import TimestampsFile, find_timestamps
 from .verify import Step
 from .video import probe
 
@@ -134,20 +134,21 @@ def reproduce_run(store: Path, scratch: Path | None = None) -> Iterator[Step | R
     """
     check_whole(store)
     then = read_record(store)
-    _check_source(then)
+    recipe, has_timestamps = Recipe.from_dict(then.recipe), _had_timestamps(then)
+    sidecar = _check_source(then)
+    if (name := name_run(str(then.digest), recipe, sidecar)) != then.run_id:
+        raise StoreError(store, f"what it says that it was made of makes run {name}", "Use the facehog that made it.")
     with tempfile.TemporaryDirectory(prefix="facehog-", dir=scratch) as folder:
-        made: Path | None = None
-        for found in describe_recording(then.path, Recipe.from_dict(then.recipe), Path(folder)):
-            if isinstance(found, Path):
-                made = found
-            else:
-                yield found
-        if made is None or made.stem != then.run_id:
-            raise StoreError(store, f"it was made anew as {made}", "Verify the store: its name does not follow.")
-        yield _compare(store, then, made)
+        for found in describe_recording(then.path, recipe, Path(folder), has_timestamps=has_timestamps):
+            yield _compare(store, then, found) if isinstance(found, Path) else found
 
 
-def describe_recording(path: Path, recipe: Recipe, root: Path) -> Iterator[Step | Path]:
+def _had_timestamps(then: RunRecord) -> bool:
+    """Say whether timestamps were there when a run was made, whether they fitted or not: they may have come later."""
+    return then.timing.get("sidecar") is not None
+
+
+def describe_recording(path: Path, recipe: Recipe, root: Path, *, has_timestamps: bool = True) -> Iterator[Step | Path]:
     """Describe a recording on all cores of this machine, without a catalogue, Prefect or Dask.
 
     Parameters
@@ -157,6 +158,8 @@ def describe_recording(path: Path, recipe: Recipe, root: Path) -> Iterator[Step 
     recipe : Recipe
     root : Path
         Folder of stores.
+    has_timestamps : bool, optional
+        Whether the timestamps that the recipe names are looked for.
 
     Yields
     ------
@@ -172,7 +175,7 @@ def describe_recording(path: Path, recipe: Recipe, root: Path) -> Iterator[Step 
     """
     began_at = now()
     info, _ = probe(path, recipe.stream)
-    sidecar = find_timestamps(path, recipe.timestamps)
+    sidecar = find_timestamps(path, recipe.timestamps) if has_timestamps else None
     paths = RunPaths(root=root, recording=name_recording(path), run_id=name_run(info.digest, recipe, sidecar))
     plan = plan_run(paths, info, recipe, {"software": describe_software()}, sidecar)
     receipts: list[ShardReceipt] = []
@@ -198,7 +201,8 @@ def describe_recording(path: Path, recipe: Recipe, root: Path) -> Iterator[Step 
     yield seal_store(paths, receipts, attributes)
 
 
-def _check_source(then: RunRecord) -> None:
+def _check_source(then: RunRecord) -> TimestampsFile | None:
+    """Check that the recording and its timestamps are those that were read, and return the timestamps."""
     remedy = "Put it back as it was (the rig or a backup has it), then try again."
     try:
         digest = digest_source(then.path)
@@ -206,12 +210,12 @@ def _check_source(then: RunRecord) -> None:
         raise UnreadableError(then.path, f"the recording cannot be read: {error.strerror}", remedy) from error
     if digest != then.digest:
         raise ChangedError(then.path, "it is not the recording any more that was described", remedy)
-    sidecar = then.timing.get("sidecar")
-    if sidecar:
-        recipe = Recipe.from_dict(then.recipe)
-        found = find_timestamps(then.path, recipe.timestamps)
-        if found is None or found.digest != sidecar["digest"]:
-            raise ChangedError(sidecar["path"], "it does not hold the timestamps any more that were read", remedy)
+    if not _had_timestamps(then):
+        return None
+    told, found = then.timing["sidecar"], find_timestamps(then.path, Recipe.from_dict(then.recipe).timestamps)
+    if found is None or found.digest != told["digest"]:
+        raise ChangedError(told["path"], "it does not hold the timestamps any more that were read", remedy)
+    return found
 
 
 # -- comparing --------------------------------------------------------------------------------------------
@@ -290,7 +294,7 @@ def _digest(array: Any) -> str:
 # -- by hand ----------------------------------------------------------------------------------------------
 
 _BY_HAND = """\
-# Run {run_id} of {path}, made again by hand.
+# Run {run_id} of {path!r}, made again by hand.
 # The recording's content must have the xxh3_128 {digest}.
 # Python {python}, and in an environment of its own:
 #   pip install {packages}
@@ -304,7 +308,7 @@ from facehog_core.sealed import open_group
 recipe = Recipe.from_dict(
 {recipe}
 )
-*_, store = describe_recording(Path({path!r}), recipe, Path("again"))
+*_, store = describe_recording(Path({path!r}), recipe, Path("again"), has_timestamps={has_timestamps})
 then, now = open_group(Path({store!r})), open_group(store)
 for name in now.array_keys():
     print(compare_arrays(name, then, now))
@@ -325,4 +329,5 @@ def tell_by_hand(record: RunRecord) -> str:
         libraries=", ".join(libraries) or "not noted",
         recipe="    " + pprint.pformat(record.recipe, width=100, sort_dicts=False).replace("\n", "\n    ") + ",",
         store=os.fspath(record.store or ""),
+        has_timestamps=_had_timestamps(record),
     )

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from .catalogue import StoryEvent
 from .provenance import now
 from .schema import Fate
+from .story import StoryEvent
 
 # An outage of seconds is over soon; one of a night is not to be asked about every half minute.
 FIRST_REST, LONGEST_REST = timedelta(seconds=30), timedelta(minutes=15)

@@ -88,8 +88,13 @@ def read_shards(group: zarr.Group) -> list[SealedShard]:
     return [SealedShard.from_dict(shard) for shard in shards]
 
 
-def check_metadata(path: Path) -> None:
+def check_metadata(path: Path) -> dict[str, Any]:
     """Check that what a sealed store says of itself is what was sealed.
+
+    Returns
+    -------
+    dict
+        Its attributes.
 
     Raises
     ------
@@ -108,6 +113,7 @@ def check_metadata(path: Path) -> None:
         is_sealed = False
     if not is_sealed:
         raise StoreError(path, f"{METADATA} is not as it was sealed", _REMEDY)
+    return dict(metadata["attributes"])
 
 
 def write_metadata(metadata: Mapping[str, Any]) -> str:

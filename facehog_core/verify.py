@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import zarr
@@ -38,8 +38,14 @@ from .view import normalise_cells
 
 # Frames that are described again, unless all are: each may take the decoding of a GOP.
 N_SAMPLED = 8
+# What zarr and its codecs raise for a bad checksum or chunk.
+_UNDECODABLE = (ValueError, RuntimeError)
+# The cells that are masked; none if there are no masks.
+_Masked: TypeAlias = NDArray[np.bool_] | Literal["unknown"] | None
 
 _MAKE_ANEW = "Make it anew, with the choices of then: `facehog process --force {path}`."
+_LOOK_AGAIN = "Check the disk or share that it is on, then verify it again."
+_NOT_LOOKED_AT = "was not looked at"
 _NO_PART = "Remove it: it is no part of the store, and nothing of facehog reads it."
 _NO_RECORDING = "Take the store from a backup: without its recording it cannot be made anew."
 _FIND_RECORDING = "Put the recording back as it was (the rig or a backup has it): its store is of that one."
@@ -164,16 +170,25 @@ def verify_store(
     Step
         How far it is.
     Verdict
-        At last.
+        At last, whatever the disk or share says.
     """
     try:
-        check_metadata(path)
-        group, told = open_group(path), read_record(path)
+        yield from _verify(path, expected, is_deep=is_deep, history=history)
     except StoreError as error:
         # Nothing that it says of itself can be relied on.
         remedy = _MAKE_ANEW.format(path=expected.path) if expected else error.remedy
-        yield _judge(path, [Finding(fact=error.fact, remedy=remedy)], "was not looked at", history, None)
-        return
+        found = Finding(fact=error.fact, remedy=remedy)
+        yield _judge(path, [found], _NOT_LOOKED_AT, history, None)
+    except OSError as error:
+        found = Finding(fact=f"it cannot be read: {error.strerror or error}", remedy=_LOOK_AGAIN)
+        yield _judge(path, [found], _NOT_LOOKED_AT, history, None)
+
+
+def _verify(
+    path: Path, expected: RunRecord | None, *, is_deep: bool, history: Sequence[Verification]
+) -> Iterator[Step | Verdict]:
+    check_metadata(path)
+    group, told = open_group(path), read_record(path)
     source, of_source = _check_source(told)
     of_store = yield from _check_store(path, group, told, can_be_made=source == "unchanged")
     findings = [*of_store, *(_compare(told, expected) if expected else []), *of_source]
@@ -209,11 +224,28 @@ def _check_store(
     """Read a store, and return what is wrong with it."""
     remedy = _MAKE_ANEW.format(path=told.path) if can_be_made else _NO_RECORDING
     damage = find_damage(path, read_files_laid_out(group))
+    masked, of_mask = _read_masked(group, damage)
+    damage += of_mask
     for shard in read_shards(group):
-        damage += _check_shard(path, group, shard)
+        damage += _check_shard(path, group, shard, masked)
         yield Step(doing="reads", n_done=shard.stop, n_all=told.n_frames or shard.stop)
     strange = [Finding(fact=f"{name} does not belong to it", remedy=_NO_PART) for name in _find_strange(path, group)]
     return [*(Finding(fact=fact, remedy=remedy) for fact in damage), *strange]
+
+
+def _read_masked(group: zarr.Group, damage: Sequence[str]) -> tuple[_Masked, list[str]]:
+    """Return which cells are masked, and what is wrong with that.
+
+    Nothing is read of files that are damaged: where one is missing, zarr gives fill values without a word.
+    """
+    if "masked" not in group:
+        return None, []
+    if any(fact.startswith("masked/") for fact in damage):
+        return "unknown", []
+    try:
+        return np.asarray(group["masked"][:]), []  # type: ignore[index]
+    except _UNDECODABLE as error:
+        return "unknown", [f"masked: cannot be decoded: {error}"]
 
 
 def _find_strange(path: Path, group: zarr.Group) -> list[str]:
@@ -223,18 +255,20 @@ def _find_strange(path: Path, group: zarr.Group) -> list[str]:
     return sorted(found - known)
 
 
-def _check_shard(path: Path, group: zarr.Group, shard: SealedShard) -> list[str]:
+def _check_shard(path: Path, group: zarr.Group, shard: SealedShard, masked: _Masked) -> list[str]:
     span = f"frames {shard.start}-{shard.stop}"
     if damage := find_damage(path, shard.files):
         return [f"{span}: {text}" for text in damage]
     try:
         hogs = _read_shard(group, shard)
-    except (ValueError, RuntimeError) as error:  # What zarr and its codecs raise for a bad checksum or chunk.
+    except _UNDECODABLE as error:
         return [f"{span}: cannot be decoded: {error}"]
     if hogs.digest != shard.digest:
         return [f"{span}: other values are read than were computed"]
+    if isinstance(masked, str):
+        # Nor is it known what the descriptors are to follow from.
+        return []
     recipe = Recipe.from_dict(group.attrs["recipe"])  # type: ignore[arg-type]
-    masked = np.asarray(group["masked"][:]) if "masked" in group else None  # type: ignore[index]
     follows = round_bits(normalise_cells(hogs.histograms, recipe.hog, masked), recipe.keep_bits)
     if not np.array_equal(follows, hogs.descriptors, equal_nan=True):
         return [f"{span}: the descriptors do not follow from the histograms"]

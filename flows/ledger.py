@@ -9,6 +9,7 @@ from pathlib import Path
 from facehog_core.catalogue import Catalogue
 from facehog_core.causes import Cause
 from facehog_core.errors import StoreError, TimestampsError
+from facehog_core.names import Identity
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.rest import rest_after
@@ -35,6 +36,8 @@ class Ledger:
         Counts from 1.
     flow_run_id : str
         Prefect's name for the flow run.
+    identity : Identity, optional
+        Who was recorded and when; what the catalogue knows if left out.
 
     Raises
     ------
@@ -43,7 +46,14 @@ class Ledger:
     """
 
     def __init__(
-        self, records: Catalogue, store: Path, path: Path, recipe: Recipe, attempt: int, flow_run_id: str
+        self,
+        records: Catalogue,
+        store: Path,
+        path: Path,
+        recipe: Recipe,
+        attempt: int,
+        flow_run_id: str,
+        identity: Identity | None = None,
     ) -> None:
         self._records = records
         self._store = store
@@ -70,6 +80,7 @@ class Ledger:
             signature=signature,
             attempt=attempt,
             flow_run_id=flow_run_id,
+            identity=identity,
         )
         if file := records.file(path):
             self.record = replace(self.record, identity=file.identity)

@@ -107,10 +107,9 @@ def process_recording(
     hide_tracebacks()
     chosen = Recipe.from_dict(recipe) if recipe else Recipe()
     said = None if identity is None else Identity.from_dict(identity)
-    identify = None if said is None else lambda _: said
-    with Catalogue(catalogue, create=True, identify=identify) as records, hold(records.location, str(path)):
+    with Catalogue(catalogue, create=True) as records, hold(records.location, str(path)):
         try:
-            ledger = Ledger(records, store, path, chosen, attempt, str(runtime.flow_run.id))
+            ledger = Ledger(records, store, path, chosen, attempt, str(runtime.flow_run.id), said)
         except OSError as error:
             return _miss(records, path, f"cannot be read: {error.strerror}")
         try:

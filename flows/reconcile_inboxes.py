@@ -57,7 +57,9 @@ def reconcile_inboxes(
 @task(task_run_name="reconcile-{inbox.path.name}", cache_policy=NO_CACHE)
 def reconcile_inbox(inbox: Inbox, store: Path, catalogue: str, cluster: Cluster) -> int:
     """Look at one inbox until what stands still in it has been seen to do so."""
-    with Catalogue(catalogue, create=True, identify=lambda path: identify(path, inbox.name_pattern)) as records:
+    with Catalogue(
+        catalogue, create=True, identify=lambda path, known: identify(path, known, inbox.name_pattern)
+    ) as records:
         launcher = PrefectLauncher(store=store, catalogue=catalogue, location=records.location, cluster=cluster)
         lookout, n_asked = Lookout(inbox, records), 0
         for pause_s in (0.0, inbox.settle_s):

@@ -37,23 +37,34 @@ def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES) -> State[A
     State
         Failed, if a store or recording is not as it was; the message says which.
     """
-    began_s = time.monotonic()
-    verdicts: list[Verdict] = []
+    began_s, n_tried, wrong = time.monotonic(), 0, []
     with Catalogue(catalogue) as records:
         finished = {Path(store): run_id for run_id, store in records.rows(_FINISHED, columns=("run", "store"))}
         for store in order_by_age(finished):
-            if verdicts and time.monotonic() - began_s > 60 * most_minutes:
+            if n_tried and time.monotonic() - began_s > 60 * most_minutes:
                 break
-            verdicts.append(verify_run(records.run(finished[store])))
-            # Also what was noted beside the store by others, who did not know this catalogue.
-            records.note_verifications(finished[store], [*read_history(store), verdicts[-1].as_verification()])
-    wrong = [verdict for verdict in verdicts if not verdict.is_sound]
-    told = f"{len(verdicts)} of {len(finished)} stores were verified"
+            n_tried += 1
+            if said := _find_wrong(records, finished[store], store):
+                wrong.append(f"{store}: {said}")
+    told = f"{n_tried} of {len(finished)} stores were verified"
     if not wrong:
         return Completed(message=f"{told}: all are as they were written.")
-    named = "; ".join(f"{verdict.store}: {verdict.problems[0]} ({verdict.findings[0].since})" for verdict in wrong[:5])
-    more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-    return Failed(message=f"{told}, {len(wrong)} are damaged: {named}{more}. `facehog verify RUN` says what to do.")
+    named = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+    are = "is damaged or cannot" if len(wrong) == 1 else "are damaged or cannot"
+    return Failed(message=f"{told}, {len(wrong)} {are} be read: {named}. `facehog verify RUN` says what to do.")
+
+
+def _find_wrong(records: Catalogue, run_id: str, store: Path) -> str | None:
+    """Verify a run, and say the first that is wrong, if anything is."""
+    try:
+        verdict = verify_run(records.run(run_id))
+        # Also what was noted beside the store by others, who did not know this catalogue.
+        records.note_verifications(run_id, [*read_history(store), verdict.as_verification()])
+    except Exception as error:
+        # Whatever it is: one store is not to keep the others from their turns, night after night.
+        get_run_logger().exception("%s: it cannot be verified", run_id)
+        return f"it cannot be verified: {type(error).__name__}: {error}"
+    return None if verdict.is_sound else f"{verdict.problems[0]} ({verdict.findings[0].since})"
 
 
 @task(task_run_name="verify-{record.run_id}", cache_policy=NO_CACHE)

@@ -10,7 +10,7 @@ import numpy as np
 
 from facehog_core.chunking import Chunk, ChunkPlan
 from facehog_core.extract import choose_frames, extract_chunk
-from facehog_core.hog import HogParams, normalise_blocks
+from facehog_core.hog import HogParams
 from facehog_core.layout import Work
 from facehog_core.quality import FrameLook
 from facehog_core.receipts import ShardHogs, ShardReceipt
@@ -80,9 +80,11 @@ def make_hogs(work: Work, span: Chunk, seed: int = 0) -> ShardHogs:
     rng = np.random.default_rng((seed, span.start))
     shape = (len(span), *work.recipe.hog.n_cells(work.frame_shape), work.recipe.hog.orientations)
     histograms = rng.uniform(0, 9, shape).astype(np.float32)
+    if (masked := work.view.masked) is not None:
+        histograms[:, masked] = np.nan
     return ShardHogs(
         histograms=histograms,
-        descriptors=normalise_blocks(histograms, work.recipe.hog),
+        descriptors=work.view.normalise(histograms),
         corrupt=rng.uniform(size=len(span)) < 0.1,
         grey=["luma table"],
         looks=[FrameLook(frame=span.start, brightness=20.0 + span.start, saturated=0.0, focus=7.5)],

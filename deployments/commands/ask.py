@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facehog_core.catalogue import COLUMNS, Catalogue, StoryEvent
+from facehog_core.catalogue import COLUMNS, Catalogue
 from facehog_core.errors import CatalogueError, ConfigError
 from facehog_core.filter_values import FIELDS
 from facehog_core.filters import And, parse_filter
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
+from facehog_core.story import StoryEvent
 
 from ..config import Config
 from ..display import aside, print_json, print_run, print_story, print_warnings
@@ -55,7 +56,7 @@ def find(
     if as_json and as_csv:
         raise ConfigError("--csv", "--json is given too", "Choose one of the two.")
     loaded, _ = configure(config)
-    chosen = tuple(columns.split(",")) if columns else COLUMNS
+    chosen = tuple(name.strip() for name in columns.split(",")) if columns else COLUMNS
     most = (limit or None) if limit is not None or as_json or as_csv else SHOWN
     wanted = parse_filter(" ".join(where or []))
     with Catalogue(loaded.catalogue) as catalogue:

@@ -55,10 +55,7 @@ def export(
     if file.suffix not in EXPORTS or (where and file.suffix == ".db"):
         raise ConfigError(file, "it is not known what to write", f"Let it end in {', '.join(EXPORTS)}; .db has all.")
     if file.suffix == ".db":
-        partial = file.with_name(f"{file.name}.new")
-        partial.unlink(missing_ok=True)
-        back_up(loaded.catalogue, partial)
-        partial.replace(file)
+        back_up(loaded.catalogue, file, force=True)
         console.print(f"a copy of all tables is in {file}", markup=False)
         return
     with Catalogue(loaded.catalogue) as catalogue:
@@ -72,7 +69,7 @@ def rebuild(config: ConfigOption = None) -> None:
     from facehog_core.archive import rebuild as rebuild_from_stores
 
     loaded, _ = configure(config)
-    rebuilt = rebuild_from_stores(loaded.store, loaded.catalogue)
+    rebuilt = rebuild_from_stores(loaded.store, loaded.catalogue, loaded.identify)
     for said in rebuilt.unread:
         aside.print(said, markup=False)
     console.print(f"the catalogue has {rebuilt.n_runs} runs of {loaded.store}", markup=False)
@@ -81,8 +78,12 @@ def rebuild(config: ConfigOption = None) -> None:
 
 @app.command()
 def identify(config: ConfigOption = None) -> None:
-    """Read anew who was recorded, and when: after `name_pattern` was changed, or a file beside a recording."""
+    """Read anew who was recorded, and when: after `name_pattern` was changed, or a file beside a recording.
+
+    A recording that is not there keeps what is known of it.
+    """
     loaded, _ = configure(config)
     with Catalogue(loaded.catalogue, identify=loaded.identify) as catalogue:
-        n_changed = catalogue.identify_all()
-    console.print(f"something else is known now of {n_changed} files")
+        found = catalogue.identify_all()
+    left = f"; {found.n_left} are not there, and keep what is known of them" if found.n_left else ""
+    console.print(f"something else is known now of {found.n_changed} files{left}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from barcode import write_recording
@@ -19,6 +20,8 @@ from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole
 from facehog_core.verifications import history_beside, read_history
+from facehog_core.verify import verify_store
+from flows import verify_stores as flow_module
 from flows.verify_stores import verify_stores
 
 
@@ -70,10 +73,33 @@ def test_a_damaged_store_makes_the_night_s_run_fail_and_is_named(
     state = verify_stores(f"sqlite:///{tmp_path / 'catalogue.db'}", return_state=True)
 
     assert state.name == "Failed"
-    assert "3 of 3 stores were verified, 1 are damaged" in (state.message or "")
+    assert "3 of 3 stores were verified, 1 is damaged or cannot be read: " in (state.message or "")
     assert "frames 0-10: descriptors/c/0/0 has other bytes" in (state.message or "")
     (noted,) = read_history(store_of(records[1]))
     assert not noted.is_sound
+
+
+def test_a_store_that_cannot_be_read_keeps_no_other_from_its_turn(
+    prefect_server: None, records: list[RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = store_of(records[0]) / "zarr.json"
+    metadata.unlink()
+    # The system gives no content of it, for whoever it is.
+    metadata.mkdir()
+
+    def verify(store: Path, *given: Any, **more: Any) -> Iterator[Any]:
+        if store == store_of(records[1]):
+            raise RuntimeError("nobody has thought of this")
+        return verify_store(store, *given, **more)
+
+    monkeypatch.setattr(flow_module, "verify_store", verify)
+    state = verify_stores(f"sqlite:///{tmp_path / 'catalogue.db'}", return_state=True)
+
+    assert state.name == "Failed"
+    assert "3 of 3 stores were verified, 2 are damaged or cannot be read: " in (state.message or "")
+    assert f"{store_of(records[0])}: it cannot be read: Is a directory (found now " in (state.message or "")
+    assert f"{store_of(records[1])}: it cannot be verified: RuntimeError: nobody has" in (state.message or "")
+    assert [len(read_history(store_of(record))) for record in records] == [1, 0, 1]
 
 
 def test_the_night_s_run_is_among_the_deployments_and_in_prefect_yaml(tmp_path: Path) -> None:

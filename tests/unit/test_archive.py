@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,13 +12,17 @@ from typing import Any
 import pandas
 import pytest
 from catalogue_users import INBOX, LOOK, NOON, make_record, running
-from runs import ENDED, fill_store, make_paths, make_work
+from runs import ENDED, SMALL_HOG, fill_store, make_paths, make_work
+from sqlalchemy import Engine, event
 
-from facehog_core.archive import back_up, export_rows, rebuild, restore
+from facehog_core import archive
+from facehog_core.archive import Rebuilt, back_up, export_rows, rebuild, restore
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError
 from facehog_core.filter_values import FIELDS
 from facehog_core.names import Identity
+from facehog_core.provenance import RunRecord
+from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
 from facehog_core.store import seal_store
@@ -145,6 +150,98 @@ def test_a_catalogue_that_is_made_of_the_stores_answers_as_the_one_that_was_lost
     assert {record.identity.subject for record in answers_of(url)["records"]} == {"CSE020"}
 
 
+def make_stores(root: Path, *ended: dict[str, Any], path: str = "/inbox/m12.mp4") -> list[Path]:
+    """Make stores of one recording, of other parameters each; told in the order in which they ended."""
+    stores = []
+    for number, more in enumerate(ended):
+        work = make_work(3, path=path, recipe=Recipe(hog=SMALL_HOG, max_corrupt=number / 10), mtime_ns=number)
+        paths = make_paths(root, work)
+        facts = {**ENDED, "finished_at": f"2026-11-21T12:0{number + 1}:00+00:00", **more}
+        stores.append(seal_store(paths, fill_store(paths, work), facts))
+    return stores
+
+
+def test_the_last_run_of_a_file_says_what_is_known_of_the_file(new_url: Callable[[], str], tmp_path: Path) -> None:
+    whose = [Identity(subject=subject).as_dict() for subject in ("m11", "m12", "m13")]
+    told = [{"identity": who, "attempt": n, "flow_run_id": f"flow-{n}"} for n, who in enumerate(whose, 1)]
+    stores, url = make_stores(tmp_path / "store", *told), new_url()
+    assert rebuild(tmp_path / "store", url) == Rebuilt(n_runs=3, unread=[])
+
+    with Catalogue(url) as catalogue:
+        (file,) = catalogue.files().values()
+        story = catalogue.story(file.path)
+    assert (file.identity.subject, file.attempt, file.flow_run_id) == ("m13", 3, "flow-3")
+    assert (file.run_id, file.signature.mtime_ns) == (stores[-1].stem, 2)
+    assert [step.at for step in story] == sorted(step.at for step in story)
+
+
+def test_who_was_recorded_may_have_been_corrected_after_the_stores_were_made(
+    new_url: Callable[[], str], tmp_path: Path
+) -> None:
+    recording, url = tmp_path / "m12.mp4", new_url()
+    recording.touch()
+    recording.with_suffix(".facehog.toml").write_text('subject = "m13"')
+    make_stores(tmp_path / "store", {"identity": {"subject": "m12"}}, path=str(recording))
+    rebuild(tmp_path / "store", url)
+
+    with Catalogue(url) as catalogue:
+        assert catalogue.files()[recording].identity.subject == "m13"
+
+
+def test_what_no_store_or_table_can_be_believed_in_is_named_and_left_out(
+    new_url: Callable[[], str], tmp_path: Path
+) -> None:
+    damaged, impossible, sound = make_stores(tmp_path / "store", {}, {"attempt": -1}, {})
+    metadata = (damaged / "zarr.json").read_text()
+    (damaged / "zarr.json").write_text(metadata.replace('"name": "rig"', '"name": "rim"'))
+    url = new_url()
+    rebuilt = rebuild(tmp_path / "store", url)
+
+    assert rebuilt.n_runs == 1
+    assert [damaged.name in said or str(impossible) in said for said in rebuilt.unread] == [True, True]
+    assert "not as it was sealed" in rebuilt.unread[0]
+    assert "attempt_is_at_least_0" in rebuilt.unread[1]
+    with Catalogue(url) as catalogue:
+        assert [record.store for record in catalogue.records()] == [sound]
+
+
+def test_a_rebuilding_that_is_broken_off_leaves_nothing_and_is_begun_anew(
+    new_url: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores, url = make_stores(tmp_path / "store", {}, {}), new_url()
+
+    def read(store: Path) -> RunRecord:
+        if store == stores[1]:
+            raise KeyboardInterrupt
+        return read_record(store)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "read_record", read)
+        with pytest.raises(KeyboardInterrupt):
+            rebuild(tmp_path / "store", url)
+    with Catalogue(url) as catalogue:
+        assert catalogue.files() == {}
+    assert rebuild(tmp_path / "store", url).n_runs == 2
+
+
+def test_a_server_is_asked_for_its_rows_batch_by_batch(
+    tmp_path: Path, make_catalogue_url: Callable[[str, Path], str]
+) -> None:
+    url, cursors = make_catalogue_url("postgresql", tmp_path), []
+    fill(url)
+
+    def note(_connection: object, cursor: object, statement: str, *_more: object) -> None:
+        if type(cursor).__module__.startswith("psycopg") and re.match(r"SELECT (events|files)\.", statement):
+            cursors.append(type(cursor).__name__)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        back_up(url, tmp_path / "backup.db")
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert cursors == ["ServerCursor"] * 3
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_what_is_found_is_exported_in_all_its_fields(new_url: Callable[[], str], tmp_path: Path, suffix: str) -> None:
     url, target = new_url(), tmp_path / f"runs{suffix}"
@@ -160,4 +257,4 @@ def test_what_is_found_is_exported_in_all_its_fields(new_url: Callable[[], str],
     assert found["corrupt"].fillna(-1).tolist() == expected["corrupt"].fillna(-1).tolist()
     if suffix == ".parquet":
         assert found["changed"].tolist() == expected["changed"].tolist()
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("runs*.*.*"))

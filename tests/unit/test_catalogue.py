@@ -14,7 +14,6 @@ from catalogue_users import (
     file_of,
     make_record,
     reading,
-    running,
     writing,
 )
 from hypothesis import given
@@ -52,6 +51,16 @@ def test_readers_see_it_while_it_is_written(url: str, catalogue: Catalogue) -> N
 
         assert file_of(catalogue, INBOX / "m12.mp4").reason == "is new"
     assert file_of(catalogue, INBOX / "m12.mp4").reason == "half a transaction"
+
+
+def test_the_stamp_is_another_one_after_a_write_also_of_one_that_had_begun_before(
+    url: str, catalogue: Catalogue
+) -> None:
+    catalogue.set_fate(INBOX / "m12.mp4", Fate.WAITING, "is new", signature=LOOK)
+    with writing(url) as session:
+        session.execute(text("UPDATE files SET reason = 'on its way'"))
+        before = catalogue.stamp()
+    assert catalogue.stamp() != before
 
 
 def test_whoever_looks_sees_one_state_however_long_it_takes(url: str, catalogue: Catalogue) -> None:
@@ -103,7 +112,7 @@ def test_a_database_of_something_else_is_refused_and_left_as_it_is(url: str, cre
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path, create: bool) -> None:
     (tmp_path / "notes.txt").write_text("mouse 12 was hungry today\n" * 100)
 
-    with pytest.raises(CatalogueError, match="cannot be opened: file is not a database"):
+    with pytest.raises(CatalogueError, match="cannot be used: file is not a database"):
         Catalogue(f"sqlite:///{tmp_path / 'notes.txt'}", create=create)
 
 
@@ -210,124 +219,6 @@ def test_a_waiting_file_is_given_a_time_until_its_next_turn(catalogue: Catalogue
 def test_a_path_that_was_never_seen_has_no_fate(catalogue: Catalogue) -> None:
     assert catalogue.file(INBOX / "m12.mp4") is None
     assert catalogue.story(INBOX / "m12.mp4") == []
-
-
-# -- runs -------------------------------------------------------------------------------------------------
-
-
-def test_a_run_record_comes_back_as_it_was_recorded(catalogue: Catalogue) -> None:
-    record = make_record()
-    catalogue.record(record)
-
-    assert catalogue.run(record.run_id or "") == record
-    assert catalogue.records() == [record]
-    assert file_of(catalogue, record.path).state is Fate.FINISHED
-
-
-def test_a_refused_run_comes_back_without_what_it_has_not(catalogue: Catalogue) -> None:
-    record = replace(running(make_record()), state=Fate.QUARANTINED, reason="it is HEVC", stream={}, finished_at=NOON)
-    catalogue.record(record)
-
-    assert catalogue.run(record.run_id or "") == record
-
-
-def test_recording_a_run_twice_changes_nothing(catalogue: Catalogue) -> None:
-    record = make_record()
-    catalogue.record(record)
-    catalogue.record(record)
-
-    assert catalogue.records() == [record]
-    assert len(catalogue.story(record.path)) == 1
-
-
-def test_a_run_that_goes_on_is_turned_into_the_one_that_ended(catalogue: Catalogue) -> None:
-    record = make_record()
-    catalogue.record(running(record))
-    catalogue.record(record)
-
-    assert catalogue.records() == [record]
-    assert [step.state for step in catalogue.story(record.path)] == [Fate.RUNNING, Fate.FINISHED]
-
-
-def test_a_run_whose_store_is_gone_loses_its_output(catalogue: Catalogue) -> None:
-    record = make_record()
-    catalogue.record(record)
-    catalogue.record(running(record))
-
-    assert catalogue.run(record.run_id or "").store is None
-
-
-def test_a_run_does_not_go_on_when_its_file_is_said_to_have_failed(catalogue: Catalogue) -> None:
-    record = running(make_record())
-    catalogue.record(record)
-    catalogue.set_fate(record.path, Fate.FAILED, "its run died without a word")
-
-    assert catalogue.run(record.run_id or "").state == Fate.FAILED
-    assert catalogue.run(record.run_id or "").reason == "its run died without a word"
-
-
-def test_a_finished_run_stays_finished_whatever_becomes_of_its_file(catalogue: Catalogue) -> None:
-    record = make_record()
-    catalogue.record(record)
-    catalogue.set_fate(record.path, Fate.RUNNING, "is read again")
-
-    assert catalogue.run(record.run_id or "") == record
-
-
-def test_a_duplicate_names_the_run_of_the_file_that_it_equals(catalogue: Catalogue) -> None:
-    record, copy = make_record(), INBOX / "copy.mp4"
-    catalogue.record(record)
-    catalogue.set_fate(
-        copy, Fate.DUPLICATE, "holds the same bytes as m12.mp4", signature=LOOK, run_id=record.run_id, attempt=1
-    )
-
-    found = {made.path: made for made in catalogue.records()}
-    assert set(found) == {record.path, copy}
-    assert found[copy].state == Fate.DUPLICATE
-    assert (found[copy].run_id, found[copy].store) == (record.run_id, record.store)
-    assert catalogue.run(record.run_id or "") == record
-
-
-def test_an_earlier_run_of_a_file_is_found_beside_its_latest(catalogue: Catalogue) -> None:
-    earlier = make_record(run_id="aaaaaaaaaaaa-00000000")
-    later = make_record(run_id="bbbbbbbbbbbb-00000000", changed_at=NOON + timedelta(hours=1))
-    catalogue.record(earlier)
-    catalogue.record(later)
-
-    assert catalogue.records() == [later, earlier]
-    assert catalogue.records("state=finished") == [later, earlier]
-
-
-def test_runs_of_one_content_keep_what_each_read_of_it(catalogue: Catalogue) -> None:
-    first = make_record(run_id="aaaaaaaaaaaa-00000000")
-    stream = {"codec": "h264", "width": 64, "height": 48, "n_frames": 7, "stream_index": 1}
-    other = make_record(run_id="aaaaaaaaaaaa-11111111", stream=stream, changed_at=NOON + timedelta(hours=1))
-    catalogue.record(first)
-    catalogue.record(other)
-
-    assert catalogue.records() == [other, first]
-    assert [catalogue.run(str(made.run_id)) for made in (first, other)] == [first, other]
-
-
-def test_what_was_read_of_a_recording_is_kept_when_its_run_fails_before_it_reads(catalogue: Catalogue) -> None:
-    record = running(make_record())
-    catalogue.record(record)
-    catalogue.record(replace(record, stream={}, state=Fate.FAILED))
-
-    assert catalogue.run(record.run_id or "").stream == record.stream
-
-
-def test_a_run_is_found_by_the_beginning_of_its_name_if_that_is_enough(catalogue: Catalogue) -> None:
-    catalogue.record(make_record("a.mp4", "1f0caaaaaaaa-00000000"))
-    catalogue.record(make_record("b.mp4", "1f0cbbbbbbbb-00000000"))
-
-    assert catalogue.run("1f0ca").path.name == "a.mp4"
-    with pytest.raises(CatalogueError, match="2 runs of the catalogue begin with '1f0c'"):
-        catalogue.run("1f0c")
-    with pytest.raises(CatalogueError, match="no run of the catalogue begins with '%'"):
-        catalogue.run("%")
-    assert catalogue.knows_run("1f0caaaaaaaa-00000000")
-    assert not catalogue.knows_run("1f0c")
 
 
 # -- filters ----------------------------------------------------------------------------------------------

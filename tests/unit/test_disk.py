@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from mounts import can_mount, mount_tmpfs, unmount
 
 from facehog_core import disk
-from facehog_core.disk import check_room, measure_file, measure_room, telling_full_disk, write_durably
+from facehog_core.disk import appearing, check_room, measure_file, measure_room, telling_full_disk, write_durably
 from facehog_core.errors import DiskFullError
 
 
@@ -60,6 +61,24 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         write_durably(path, "new")
 
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_whose_making_fails_stays_as_it_was_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    with appearing(path, suffix=".csv") as unfinished:
+        assert unfinished.suffix == ".csv"
+        unfinished.write_text("old")
+    with suppress(ZeroDivisionError), appearing(path) as unfinished:
+        unfinished.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    # Another one that is at work on the same file has a name of its own.
+    with appearing(path) as one, appearing(path) as other:
+        one.touch()
+        other.write_text("new")
+
+    assert path.read_text() == ""
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -357,9 +358,38 @@ def test_subject_and_day_that_the_run_knows_are_exported(tmp_path: Path) -> None
     with pynwb.NWBHDF5IO(str(tmp_path / "run.nwb"), "r") as io:
         file = io.read()
         assert file.subject.subject_id == "CSE020"
-        assert file.session_start_time == datetime(2021, 11, 5, tzinfo=UTC)
+        assert file.session_start_time == datetime(2021, 11, 5).astimezone()
     assert any("only the day is known" in remark for remark in remarks)
     assert any("unknown: species, sex, age." in remark for remark in remarks)
+
+
+@pytest.fixture
+def in_japan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no clock of a process's own")
+@pytest.mark.parametrize(
+    ("day", "start"),
+    [
+        # When its file was last changed it was still the day before in UTC.
+        ("2023-11-15", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC) - timedelta(seconds=0.1)),
+        ("2023-11-14", datetime(2023, 11, 13, 15, tzinfo=UTC)),
+    ],
+)
+def test_the_day_of_a_session_is_by_the_lab_s_clock(tmp_path: Path, in_japan: None, day: str, start: datetime) -> None:
+    work = make_work(3)
+    paths = make_paths(tmp_path / "store", work)
+    create_store(paths, work, BEGUN | {"identity": {"subject": "CSE020", "session_date": day}})
+    run = seal_store(paths, [write_shard(paths, span, make_hogs(work, span)) for span in shards_of(work)], ENDED)
+    export_run(run, tmp_path / "run.nwb", "nwb")
+
+    with pynwb.NWBHDF5IO(str(tmp_path / "run.nwb"), "r") as io:
+        assert abs(io.read().session_start_time - start) < timedelta(milliseconds=1)
 
 
 def test_facts_are_read_from_text() -> None:

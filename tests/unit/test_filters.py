@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -176,7 +177,10 @@ def make_records() -> list[RunRecord]:
         replace(record, run_id=f"ffff{number:08x}-0", digest=f"ffff{number:08x}")
         for number, record in enumerate(records[:15])
     ]
-    return [*earlier, *records]
+    # 0.07 * 10000 is more than 700.
+    done = next(record for record in records if record.n_frames)
+    limit = replace(done, path=Path("/data/limit.mp4"), run_id="eeee-0", digest="eeee", n_frames=10_000, n_corrupt=7)
+    return [*earlier, *records, limit]
 
 
 RECORDS = make_records()
@@ -299,7 +303,7 @@ def fits(field: str, sign: str, text: str, is_quoted: bool, told: dict[str, Any]
         shown = value.isoformat() if field == "date" else value.astimezone().strftime("%Y-%m-%dT%H:%M:%S")
         return SIGNS[sign](shown[: len(text)], text)
     if text.endswith("%") and field in ("corrupt", "dropped"):
-        return told["frames"] is not None and SIGNS[sign](100.0 * value, float(text[:-1]) * told["frames"])
+        return told["frames"] is not None and SIGNS[sign](Fraction(100 * value, told["frames"]), Fraction(text[:-1]))
     if field == "saturated" and text.endswith("%"):
         return SIGNS[sign](value, float(text[:-1]) / 100)
     if isinstance(value, int | float):
@@ -325,7 +329,7 @@ def texts_of(field: str) -> st.SearchStrategy[str]:
         case "run" | "digest" | "parameters":
             return st.builds(lambda text, stop: text[:stop], st.sampled_from(known), st.integers(1, 12))
         case "corrupt" | "dropped":
-            return st.sampled_from(["0", "3", "10", "1%", "0.3%", "10%", "0%", "2.5"])
+            return st.sampled_from(["0", "3", "10", "1%", "0.3%", "0.07%", "10%", "0%", "2.5"])
         case "saturated":
             return st.sampled_from([*known, "4%", "3.9%", "0", "0.04", "100%"])
         case "size":
@@ -389,6 +393,16 @@ def test_the_catalogue_finds_what_a_loop_over_all_rows_finds(catalogue: Catalogu
     expected = sorted(str(record.run_id) for record in RECORDS if holds(where, told_of(record)))
     found = sorted(run for (run,) in catalogue.rows(And((where, parse_filter("run!=none"))), columns=["run"]))
     assert found == expected
+
+
+@pytest.mark.parametrize("sign", [*SIGNS, "!="])
+@pytest.mark.parametrize("share", ["0.07%", "0.3%", "1%"])
+def test_a_share_is_compared_exactly(catalogue: Catalogue, sign: str, share: str) -> None:
+    where = parse_filter(f"corrupt{sign}{share}")
+    expected = sorted(str(record.run_id) for record in RECORDS if holds(where, told_of(record)))
+    assert (
+        sorted(run for (run,) in catalogue.rows(And((where, parse_filter("run!=none"))), columns=["run"])) == expected
+    )
 
 
 def test_every_field_is_found_where_something_is_known_of_it(catalogue: Catalogue) -> None:

@@ -75,7 +75,7 @@ def test_little_space_and_a_broken_catalogue_are_problems(config: Config, monkey
     config.catalogue_file.write_text("no database " * 100, "utf-8")
     found = measure_health(config, [], is_up=True)
     assert len(found.problems) == 2
-    assert "cannot be opened" in found.problems[0]
+    assert "cannot be used" in found.problems[0]
     assert found.problems[1].endswith("1.0 GB are free")
 
 

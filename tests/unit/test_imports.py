@@ -14,7 +14,7 @@ FILES = sorted(file for layer in LAYERS for file in (REPOSITORY / layer).glob("*
 
 # What the core must run without, so that a notebook can use all of it.
 ORCHESTRATION = {"prefect", "prefect_dask", "distributed", "watchdog"}
-DATABASE = {"schema", "database", "migrate", "migrations", "rows", "files", "queries", "catalogue", "archive"}
+DATABASE = {"schema", "database", "migrate", "migrations", "rows", "files", "story", "queries", "catalogue", "archive"}
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
@@ -50,7 +50,7 @@ CORE_ORDER = (
     {"starts", "hog", "frame_index", "stills", "schema", "synthetic_portrait", "database"},
     {"filter_values"},
     {"filters", "table"},
-    {"completeness", "migrations", "rows", "files"},
+    {"completeness", "migrations", "rows", "files", "story"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "migrate", "queries"},
     {"timing", "view", "choices", "comparison"},
     {"decode", "layout", "receipts", "synthetic", "encoding", "inbox", "face_position", "looking"},

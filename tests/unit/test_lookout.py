@@ -260,7 +260,7 @@ def test_whoever_asks_for_runs_looks_at_no_share(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     asked: list[Path] = []
 
-    def identify(path: Path) -> Identity:
+    def identify(path: Path, _known: Identity | None) -> Identity:
         asked.append(path)
         return Identity(subject="CSE020")
 

@@ -17,9 +17,13 @@ from alembic.script import ScriptDirectory
 from catalogue_users import make_record, reading, writing
 from sqlalchemy import text
 
+from facehog_core import database, migrate
+from facehog_core.archive import back_up
 from facehog_core.catalogue import Catalogue
+from facehog_core.database import Database
 from facehog_core.errors import CatalogueError
 from facehog_core.locks import hold
+from facehog_core.migrate import copy_sqlite
 from facehog_core.schema import REVISION
 
 CATALOGUES = Path(__file__).parents[1] / "catalogues"
@@ -121,6 +125,39 @@ def test_the_catalogue_as_it_was_is_kept_in_a_backup(old: str) -> None:
     assert rows_of(backup) == before
     Catalogue(old).close()
     assert list(path_of(old).parent.glob("*.backup")) == [backup]
+
+
+def test_a_backup_that_was_put_in_place_is_written_as_a_new_catalogue_is(url: str, tmp_path: Path) -> None:
+    def mode_of() -> str:
+        with closing(sqlite3.connect(path_of(url))) as connection:
+            return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+    Catalogue(url, create=True).close()
+    back_up(url, tmp_path / "backup.db")
+    (tmp_path / "backup.db").replace(path_of(url))
+    Catalogue(url).close()
+    assert mode_of() == "delete", "whoever only looks changes nothing"
+    # Somebody reads it: then it is left as it is.
+    with closing(sqlite3.connect(path_of(url))) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM files").fetchone()
+        Catalogue(url, create=True).close()
+    Catalogue(url, create=True).close()
+    assert mode_of() == "wal"
+
+
+def test_a_catalogue_that_somebody_keeps_to_himself_is_not_copied_for_ever(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Catalogue(url, create=True).close()
+    for module in (database, migrate):
+        monkeypatch.setattr(module, "LOCK_TIMEOUT_S", 0.1)
+    with closing(sqlite3.connect(path_of(url), isolation_level=None)) as connection, closing(Database(url)) as source:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(CatalogueError, match="another process has kept the catalogue to itself"):
+            copy_sqlite(source, tmp_path / "copy.db")
+    assert not list(tmp_path.glob("copy.db*"))
 
 
 def test_processes_can_bring_it_here_at_the_same_time(old: str) -> None:

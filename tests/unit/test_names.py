@@ -24,6 +24,10 @@ DAY = date(2021, 11, 5)
         ("20211105_CSE020", Identity(subject="CSE020", session_date=DAY)),
         ("20211105_CSE020_plane2_camera1_take3", Identity(subject="CSE020", session_date=DAY, plane="2", camera="1")),
         ("20211105_CSE020_notes", Identity(subject="CSE020", session_date=DAY)),
+        ("20211105_camilla", Identity(subject="camilla", session_date=DAY)),
+        # Whose it is is not said.
+        ("20211105_cam0", Identity(session_date=DAY, camera="0")),
+        ("20211105_plane1_camera2", Identity(session_date=DAY, plane="1", camera="2")),
         # What does not fit, or names a day that there is not, says nothing.
         ("m12_cam0", Identity()),
         ("20211305_CSE020", Identity()),

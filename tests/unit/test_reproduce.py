@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -151,6 +152,25 @@ def test_the_program_that_does_it_by_hand_runs_and_finds_the_same(tmp_path: Path
     lines = done.stdout.splitlines()
     assert len(lines) >= 10
     assert all(re.fullmatch(r"\w+: the same \([0-9a-f]{32}\)", line) for line in lines)
+
+
+def test_a_run_that_was_made_before_its_timestamps_came_is_reproduced_without_them(tmp_path: Path) -> None:
+    recording = write_recording(tmp_path / "m12.mp4", 12)
+    recipe = replace(SMALL, timestamps=TimestampsSource(file="{stem}.csv", unit="ms"))
+    *_, store = describe_recording(recording, recipe, tmp_path / "store")
+    assert isinstance(store, Path)
+    (tmp_path / "m12.csv").write_text("\n".join(str(33 * number) for number in range(12)))
+
+    assert reproduced(store).is_same
+    assert "has_timestamps=False" in tell_by_hand(read_record(store))
+
+
+def test_no_name_of_a_recording_gets_into_the_program_as_more_than_a_text(store: Path) -> None:
+    record = read_record(store)
+    strange = replace(record, path=Path("/data/m12\nimport this\n'''.mp4"))
+
+    statements = [type(statement) for statement in ast.parse(tell_by_hand(record)).body]
+    assert [type(statement) for statement in ast.parse(tell_by_hand(strange)).body] == statements
 
 
 def test_the_command_says_what_came_of_it(

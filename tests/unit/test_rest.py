@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facehog_core.catalogue import StoryEvent
 from facehog_core.rest import FIRST_REST, LONGEST_REST, rest_after
 from facehog_core.schema import Fate
+from facehog_core.story import StoryEvent
 
 LETTERS = {"w": Fate.WAITING, "q": Fate.QUEUED, "r": Fate.RUNNING, "f": Fate.FINISHED, "x": Fate.QUARANTINED}
 

@@ -17,6 +17,7 @@ from runs import (
     BEGUN,
     ENDED,
     SMALL_HOG,
+    fill_store,
     make_hogs,
     make_paths,
     make_store,
@@ -31,6 +32,7 @@ from facehog_core.errors import StoreError
 from facehog_core.extract import extract_chunk, plan_run
 from facehog_core.hog import HogParams
 from facehog_core.layout import Work
+from facehog_core.mask import Box
 from facehog_core.provenance import RunRecord
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe
@@ -41,7 +43,7 @@ from facehog_core.timestamps import TimestampsSource, find_timestamps
 from facehog_core.verify import Step, Verdict, verify_store
 from facehog_core.video import probe
 
-RECIPE = Recipe(hog=SMALL_HOG, with_images=True)
+RECIPE = Recipe(hog=SMALL_HOG, with_images=True, masks=(Box(x=0, y=0, width=6, height=6),))
 
 
 def verdict_of(path: Path, expected: RunRecord | None = None) -> Verdict:
@@ -154,6 +156,29 @@ def test_a_file_that_does_not_belong_to_a_store_is_found(store: Path, name: str)
     assert finding.remedy.startswith("Remove it")
 
 
+def flip(file: Path) -> None:
+    """Flip a bit in the middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (flip, "masked/c/0/0 has other bytes than those that were written"),
+        (Path.unlink, "masked/c/0/0 is missing"),
+    ],
+    ids=["flipped", "missing"],
+)
+def test_a_mask_that_is_damaged_is_named_and_no_frame_is_accused(
+    store: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    damage(store / "masked" / "c" / "0" / "0")
+
+    assert verdict_of(store).problems == [said]
+
+
 def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
@@ -253,6 +278,20 @@ def test_values_that_are_not_those_that_were_computed_are_found(tmp_path: Path) 
     store = seal_with(tmp_path, make_work(), lambda _working, receipt: replace(receipt, digest="0" * 32))
 
     assert verdict_of(store).problems == ["frames 10-20: other values are read than were computed"]
+
+
+def test_a_mask_that_was_bad_before_it_was_measured_is_found(tmp_path: Path) -> None:
+    work = make_work(recipe=RECIPE)
+    paths = make_paths(tmp_path, work)
+    receipts = fill_store(paths, work)
+    mask = paths.working / "masked" / "c" / "0" / "0"
+    flip(mask)
+    metadata = json.loads((paths.working / "zarr.json").read_text())
+    metadata["attributes"]["files"]["masked/c/0/0"] = measure_file(mask)
+    (paths.working / "zarr.json").write_text(json.dumps(metadata))
+
+    (problem,) = verdict_of(seal_store(paths, receipts, ENDED)).problems
+    assert problem.startswith("masked: cannot be decoded: ")
 
 
 def test_bytes_that_were_bad_before_they_were_measured_are_found(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""The steps of a file's story, and of a run's, as the catalogue keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from .schema import Event, Fate, File, Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryEvent:
+    """A step in a file's story: since when it was in which state, and why."""
+
+    at: datetime
+    state: Fate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEvent(StoryEvent):
+    """A step in the story of any file, with its place among the steps of all."""
+
+    number: int
+    path: Path
+
+
+def tell_story(session: Session, path: Path) -> list[StoryEvent]:
+    """Return the story of one path, oldest first; empty if it was never seen."""
+    steps = session.scalars(select(Event).join(Event.file).where(File.path == str(path)).order_by(Event.id))
+    return [_read(step) for step in steps]
+
+
+def tell_run(session: Session, run_id: str) -> list[StoryEvent]:
+    """Return what became of one run, oldest first; empty if nothing was noted."""
+    steps = session.scalars(select(Event).join(Event.run).where(Run.run_id == run_id).order_by(Event.id))
+    return [_read(step) for step in steps]
+
+
+def tell_events(session: Session, number: int, states: Collection[Fate]) -> list[FileEvent]:
+    """Return the steps of all files into some states that came after a step, oldest first."""
+    query = select(Event).options(joinedload(Event.file)).order_by(Event.id)
+    return [
+        FileEvent(number=step.id, path=Path(step.file.path), at=step.at, state=Fate(step.state), reason=step.reason)
+        for step in session.scalars(query.where(Event.id > number, Event.state.in_(states)))
+    ]
+
+
+def _read(step: Event) -> StoryEvent:
+    return StoryEvent(at=step.at, state=Fate(step.state), reason=step.reason)

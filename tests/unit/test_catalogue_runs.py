@@ -1,0 +1,173 @@
+"""Runs, as the catalogue keeps them and finds them beside the files that came to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from catalogue_users import INBOX, LOOK, NOON, file_of, make_record, running
+
+from facehog_core.catalogue import Catalogue
+from facehog_core.errors import CatalogueError
+from facehog_core.provenance import now
+from facehog_core.schema import Fate
+
+
+def test_a_run_record_comes_back_as_it_was_recorded(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(record)
+
+    assert catalogue.run(record.run_id or "") == record
+    assert catalogue.records() == [record]
+    assert file_of(catalogue, record.path).state is Fate.FINISHED
+
+
+def test_a_refused_run_comes_back_without_what_it_has_not(catalogue: Catalogue) -> None:
+    record = replace(running(make_record()), state=Fate.QUARANTINED, reason="it is HEVC", stream={}, finished_at=NOON)
+    catalogue.record(record)
+
+    assert catalogue.run(record.run_id or "") == record
+
+
+def test_recording_a_run_twice_changes_nothing(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(record)
+    catalogue.record(record)
+
+    assert catalogue.records() == [record]
+    assert len(catalogue.story(record.path)) == 1
+
+
+def test_a_run_that_goes_on_is_turned_into_the_one_that_ended(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(running(record))
+    catalogue.record(record)
+
+    assert catalogue.records() == [record]
+    assert [step.state for step in catalogue.story(record.path)] == [Fate.RUNNING, Fate.FINISHED]
+
+
+def test_a_story_does_not_run_backwards_where_an_old_run_is_found_to_be_finished(catalogue: Catalogue) -> None:
+    made_at = now() - timedelta(days=1)
+    record = make_record(changed_at=made_at, started_at=made_at, finished_at=made_at)
+    catalogue.record(record)
+    catalogue.set_fate(record.path, Fate.RUNNING, "is being read")
+    catalogue.record(record)
+
+    story = catalogue.story(record.path)
+    assert [step.state for step in story] == [Fate.FINISHED, Fate.RUNNING, Fate.FINISHED]
+    assert [step.at for step in story] == sorted(step.at for step in story)
+    (found,) = catalogue.records()
+    assert (found.changed_at, found.finished_at) == (story[-1].at, made_at)
+    assert catalogue.run(str(record.run_id)) == record
+
+
+def test_a_run_whose_store_is_gone_loses_its_output(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(record)
+    catalogue.record(running(record))
+
+    assert catalogue.run(record.run_id or "").store is None
+
+
+def test_a_run_does_not_go_on_when_its_file_is_said_to_have_failed(catalogue: Catalogue) -> None:
+    record = running(make_record())
+    catalogue.record(record)
+    catalogue.set_fate(record.path, Fate.FAILED, "its run died without a word")
+
+    assert catalogue.run(record.run_id or "").state == Fate.FAILED
+    assert catalogue.run(record.run_id or "").reason == "its run died without a word"
+
+
+def test_a_finished_run_stays_finished_whatever_becomes_of_its_file(catalogue: Catalogue) -> None:
+    record = make_record()
+    catalogue.record(record)
+    catalogue.set_fate(record.path, Fate.RUNNING, "is read again")
+
+    assert catalogue.run(record.run_id or "") == record
+
+
+def test_a_duplicate_names_the_run_of_the_file_that_it_equals(catalogue: Catalogue) -> None:
+    record, copy = make_record(), INBOX / "copy.mp4"
+    catalogue.record(record)
+    catalogue.set_fate(
+        copy, Fate.DUPLICATE, "holds the same bytes as m12.mp4", signature=LOOK, run_id=record.run_id, attempt=1
+    )
+
+    found = {made.path: made for made in catalogue.records()}
+    assert set(found) == {record.path, copy}
+    assert found[copy].state == Fate.DUPLICATE
+    assert (found[copy].run_id, found[copy].store) == (record.run_id, record.store)
+    assert catalogue.run(record.run_id or "") == record
+
+
+def test_an_earlier_run_of_a_file_is_found_beside_its_latest(catalogue: Catalogue) -> None:
+    earlier = make_record(run_id="aaaaaaaaaaaa-00000000")
+    later = make_record(run_id="bbbbbbbbbbbb-00000000", changed_at=NOON + timedelta(hours=1))
+    catalogue.record(earlier)
+    catalogue.record(later)
+
+    assert catalogue.records() == [later, earlier]
+    assert catalogue.records("state=finished") == [later, earlier]
+
+
+def test_a_finished_run_is_found_as_finished_whatever_has_become_of_the_files_that_came_to_it(
+    catalogue: Catalogue,
+) -> None:
+    record, copy = make_record(), INBOX / "copy.mp4"
+    catalogue.record(record)
+    catalogue.set_fate(copy, Fate.DUPLICATE, "holds the same bytes", signature=LOOK, run_id=record.run_id)
+    assert [found.path for found in catalogue.records("state=finished")] == [record.path]
+
+    # Read again, and cancelled on the way.
+    catalogue.set_fate(record.path, Fate.FAILED, "the run was cancelled by hand", signature=LOOK)
+    assert catalogue.records("state=finished") == [record]
+    # Another recording under its name.
+    catalogue.set_fate(record.path, Fate.WAITING, "has changed", signature=replace(LOOK, mtime_ns=7))
+    assert catalogue.records("state=finished") == [record]
+    assert {(found.path, found.state) for found in catalogue.records()} == {
+        (record.path, Fate.FINISHED),
+        (record.path, Fate.WAITING),
+        (copy, Fate.DUPLICATE),
+    }
+
+
+def test_a_run_that_failed_is_told_by_its_file_alone_while_it_is_tried_again(catalogue: Catalogue) -> None:
+    failed = replace(running(make_record()), state=Fate.FAILED, finished_at=NOON)
+    catalogue.record(failed)
+    catalogue.set_fate(failed.path, Fate.QUEUED, "waits for its run")
+
+    assert [found.state for found in catalogue.records()] == [Fate.QUEUED]
+
+
+def test_runs_of_one_content_keep_what_each_read_of_it(catalogue: Catalogue) -> None:
+    first = make_record(run_id="aaaaaaaaaaaa-00000000")
+    stream = {"codec": "h264", "width": 64, "height": 48, "n_frames": 7, "stream_index": 1}
+    other = make_record(run_id="aaaaaaaaaaaa-11111111", stream=stream, changed_at=NOON + timedelta(hours=1))
+    catalogue.record(first)
+    catalogue.record(other)
+
+    assert catalogue.records() == [other, first]
+    assert [catalogue.run(str(made.run_id)) for made in (first, other)] == [first, other]
+
+
+def test_what_was_read_of_a_recording_is_kept_when_its_run_fails_before_it_reads(catalogue: Catalogue) -> None:
+    record = running(make_record())
+    catalogue.record(record)
+    catalogue.record(replace(record, stream={}, state=Fate.FAILED))
+
+    assert catalogue.run(record.run_id or "").stream == record.stream
+
+
+def test_a_run_is_found_by_the_beginning_of_its_name_if_that_is_enough(catalogue: Catalogue) -> None:
+    catalogue.record(make_record("a.mp4", "1f0caaaaaaaa-00000000"))
+    catalogue.record(make_record("b.mp4", "1f0cbbbbbbbb-00000000"))
+
+    assert catalogue.run("1f0ca").path.name == "a.mp4"
+    with pytest.raises(CatalogueError, match="2 runs of the catalogue begin with '1f0c'"):
+        catalogue.run("1f0c")
+    with pytest.raises(CatalogueError, match="no run of the catalogue begins with '%'"):
+        catalogue.run("%")
+    assert catalogue.knows_run("1f0caaaaaaaa-00000000")
+    assert not catalogue.knows_run("1f0c")
