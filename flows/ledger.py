@@ -70,8 +70,11 @@ class Ledger:
             attempt=attempt,
             flow_run_id=flow_run_id,
         )
+        self._known_run: str | None = None
         if file := records.file(path):
             self.record = replace(self.record, identity=file.identity)
+            # Of the same bytes: a file that looks different has come to no run yet.
+            self._known_run = file.run_id
 
     def begin(self, info: VideoInfo, run_id: str) -> None:
         """Record that the recording is known and its run begins."""
@@ -133,14 +136,9 @@ class Ledger:
             False if there is a store nevertheless, from an earlier run or because it was sealed before the
             trouble: then that is what is recorded.
         """
-        if self.record.run_id is None:
-            try:
-                digest = digest_source(self.record.path)
-                sidecar = find_timestamps(self.record.path, self._recipe.timestamps)
-            except (OSError, TimestampsError):
-                # There is no content to record, or nothing to name its run by: it is not the run it came to before.
-                return self._records.set_fate(self.record.path, state, reason, forget_run=True)
-            self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe, sidecar))
+        if self.record.run_id is None and not self._identify(may_read=state is not Fate.WAITING):
+            # There is no content to record, or nothing to name its run by: it is not the run it came to before.
+            return self._records.set_fate(self.record.path, state, reason, forget_run=True)
         if made := self.find_made(str(self.record.run_id)):
             # One that is damaged is no result: that may even be the trouble.
             with suppress(StoreError, OSError):
@@ -149,6 +147,22 @@ class Ledger:
                 return False
         self._note(state=state, reason=reason, finished_at=now())
         record_provenance(self._records, self.record)
+        return True
+
+    def _identify(self, *, may_read: bool) -> bool:
+        """Name a run that ends before it has begun, if that can be had.
+
+        What is given back is not read for that: while a cluster is down, each recording would be, again and again.
+        """
+        known = self._records.run(self._known_run).digest if self._known_run else None
+        if known is None and not may_read:
+            return False
+        try:
+            digest = known or digest_source(self.record.path)
+            sidecar = find_timestamps(self.record.path, self._recipe.timestamps)
+        except (OSError, TimestampsError):
+            return False
+        self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe, sidecar))
         return True
 
     def find_made(self, run_id: str) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,10 @@ from tasks.plan import plan_chunks
 from tasks.probe import probe_recording
 from tasks.seal import seal
 from tasks.short import describe_short
+
+
+# How long a run waits for another one that describes the same bytes, seconds.
+SAME_BYTES_S = 5.0
 
 
 def _name_flow_run() -> str:
@@ -191,8 +195,7 @@ def _process(
         info = runner.submit(probe_recording, {"path": path, "store": store, "stream": recipe.stream}).result()
         sidecar = find_timestamps(path, recipe.timestamps)
         paths = RunPaths(root=store, recording=name_recording(path), run_id=name_run(info.digest, recipe, sidecar))
-        # The same bytes may have landed under two names at once: the second waits here and finds them done.
-        with hold(records.location, paths.run_id):
+        with _alone(records, paths.run_id, path):
             made = ledger.find_made(paths.run_id)
             if made is not None and not force:
                 # Nobody is told that a recording is finished whose store is damaged.
@@ -237,6 +240,22 @@ def _make(
         receipts = _describe(runner, paths, plan, info, recipe, n_workers)
         attributes = {**ended, "finished_at": now().isoformat()}
         runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes, "old": old}).result()
+
+
+@contextmanager
+def _alone(records: Catalogue, run_id: str, path: Path) -> Iterator[None]:
+    """Let nobody else make the same run: the same bytes may have landed under two names at once.
+
+    The second one finds them done if the first one is soon; otherwise it does not keep its place here from others.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold(records.location, run_id, SAME_BYTES_S))
+        except TimeoutError as error:
+            raise ServiceError(
+                path.name, "the same bytes are being described under another name", "It is looked at again later."
+            ) from error
+        yield
 
 
 @contextmanager
