@@ -346,7 +346,9 @@ def read_receipt(paths: RunPaths, span: Chunk) -> ShardReceipt | None:
     return None if find_damage(paths.working, receipt.files) else receipt
 
 
-def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Mapping[str, Any]) -> Path:
+def seal_store(
+    paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Mapping[str, Any], old: Path | None = None
+) -> Path:
     """Check that a store is whole, complete its attributes and publish it under its final name.
 
     Sealing what is sealed already changes nothing: an attempt may be cut off right after its last step.
@@ -358,6 +360,8 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
         Of all shards, in any order.
     attributes : mapping
         What is known of the run at its end; JSON values. `warnings` are added to those that there are.
+    old : Path, optional
+        A sealed store of the same run, which this one takes the place of when it is whole.
 
     Returns
     -------
@@ -370,7 +374,7 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
         If frames are missing, a file is not what its receipt says, or the disk is full. Nothing is published
         then.
     """
-    if paths.final.exists():
+    if paths.final.exists() and (old is None or not paths.working.exists()):
         _remove_partial(paths)
         return paths.final
     receipts = sorted(receipts, key=lambda receipt: receipt.start)
@@ -382,6 +386,9 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
     with telling_full_disk(paths.working):
         _complete_metadata(paths, group, receipts, attributes)
         flush_tree(paths.working)
+    for made in (old, paths.final) if old else ():
+        if made.exists():
+            _retire(made)
     paths.working.rename(paths.final)
     flush(paths.folder)
     _remove_partial(paths)
@@ -459,8 +466,8 @@ def forget_starts(paths: RunPaths) -> None:
     shutil.rmtree(paths.begun, ignore_errors=True)
 
 
-def retire_store(store: Path) -> None:
-    """Take a sealed store out of the way of another one of the same run, which is whole and about to be sealed.
+def _retire(store: Path) -> None:
+    """Take a sealed store out of the way of another one of the same run, which is whole and about to have its name.
 
     Should that be cut off in between, the run goes on from what it has done.
     """

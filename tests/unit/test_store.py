@@ -273,6 +273,22 @@ def test_sealing_again_changes_nothing(paths: RunPaths, work: Work) -> None:
     assert list(paths.folder.iterdir()) == [sealed]
 
 
+@pytest.mark.parametrize("recording", ["m12", "copy"])
+def test_an_old_store_stays_until_the_new_one_is_whole(paths: RunPaths, work: Work, recording: str) -> None:
+    of_old = replace(paths, recording=recording)
+    old = seal_store(of_old, fill_store(of_old, work), ENDED)
+    before = {file: file.read_bytes() for file in old.rglob("*") if file.is_file()}
+    receipts = fill_store(paths, work)
+    truncate(paths.working / sorted(receipts[1].files)[0])
+    with pytest.raises(StoreError, match="bytes and not the"):
+        seal_store(paths, receipts, ENDED | {"attempt": 2}, old)
+    assert {file: file.read_bytes() for file in old.rglob("*") if file.is_file()} == before
+
+    write_shard(paths, shards_of(work)[1], make_hogs(work, shards_of(work)[1]))
+    assert read_record(seal_store(paths, receipts, ENDED | {"attempt": 2}, old)).attempt == 2
+    assert list(paths.root.glob("*/*")) == [paths.final]
+
+
 def test_what_a_killed_writer_left_is_gone_after_sealing(paths: RunPaths, work: Work) -> None:
     receipts = fill_store(paths, work)
     for name in ("descriptors/c/0/0.0123456789abcdef.partial", "zarr.json.0123456789abcdef.partial"):
