@@ -5,8 +5,8 @@ helped by waiting: SQLite ends it ("database is locked"), the server answers 503
 or more before it asks again. When many recordings landed at once, sensor, runner and flows slept most of the time.
 Here each transaction that may write begins as a writer's, when the one before it has ended: a matter of milliseconds.
 
-Prefect's own settings (CORS, CSRF) keep other sites' pages neither from websockets nor from what a site asks for under a
-name of its own, and each program would have to ask for a token before it asks for anything. See `deployments.pages`.
+Prefect's own settings (CORS, CSRF) keep pages of other sites neither from websockets nor from what a site asks for by a
+name of its own, and each program would have to ask for a token before it asks for anything: see `deployments.pages`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
@@ -32,6 +33,7 @@ from facehog_core.errors import (
 )
 from facehog_core.locks import hold
 from facehog_core.names import Identity
+from facehog_core.progress import Progress
 from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
@@ -39,7 +41,7 @@ from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole
 from facehog_core.source import digest_source, name_recording
 from facehog_core.starts import note_of_probe
-from facehog_core.store import Progress, RunPaths, discard_partial, forget_starts
+from facehog_core.store import RunPaths, discard_partial
 from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
@@ -52,7 +54,6 @@ from tasks.plan import plan_chunks
 from tasks.probe import probe_recording
 from tasks.seal import seal
 from tasks.short import describe_short
-
 
 # How long a run waits for another one that describes the same bytes, seconds.
 SAME_BYTES_S = 5.0
@@ -194,7 +195,8 @@ def _process(
         note_of_probe(store, path).unlink(missing_ok=True)
         info = runner.submit(probe_recording, {"path": path, "store": store, "stream": recipe.stream}).result()
         sidecar = find_timestamps(path, recipe.timestamps)
-        paths = RunPaths(root=store, recording=name_recording(path), run_id=name_run(info.digest, recipe, sidecar))
+        run_id = name_run(info.digest, recipe, sidecar)
+        paths = RunPaths(root=store, recording=name_recording(path), run_id=run_id, token=uuid4().hex)
         with _alone(records, paths.run_id, path):
             made = ledger.find_made(paths.run_id)
             if made is not None and not force:
@@ -204,7 +206,6 @@ def _process(
                 if force:
                     discard_partial(paths)
                 ledger.begin(info, paths.run_id)
-                forget_starts(paths)
                 _make(runner, ledger, paths, info, recipe, sidecar, made, cluster.n_workers)
                 made = paths.final
             # Left by a run that was killed between publishing and tidying up.

@@ -289,7 +289,9 @@ def test_no_link_beside_a_recording_leads_to_timestamps_elsewhere(tmp_path: Path
     except OSError:
         pytest.skip("links may not be made here")
     for file in ("times/{stem}.csv", "linked/secret.csv"):
-        with pytest.raises(TimestampsError, match="cannot be read: a link leads out of the recording's folder") as caught:
+        with pytest.raises(
+            TimestampsError, match="cannot be read: a link leads out of the recording's folder"
+        ) as caught:
             find_timestamps(recording, TimestampsSource(file=file))
         assert "not to be seen" not in str(caught.value)
     # Within the folder; where whoever writes facehog.toml says so; and beside a recording that is a link itself.

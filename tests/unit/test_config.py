@@ -408,6 +408,8 @@ def test_no_mistake_in_the_file_shows_a_secret(tmp_path: Path, text: str) -> Non
 
 
 def test_a_password_that_prefect_would_show_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"catalogue holds a password, .* write it into ~/.pgpass, or into PGPASSWORD"):
+    with pytest.raises(
+        ConfigError, match=r"catalogue holds a password, .* write it into ~/.pgpass, or into PGPASSWORD"
+    ):
         load_config(write(tmp_path, 'catalogue = "postgresql://lab:SECRET@srv/name"'))
     assert load_config(write(tmp_path, 'catalogue = "postgresql://lab@srv/name"')).catalogue.endswith("lab@srv/name")

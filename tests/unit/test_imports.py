@@ -53,7 +53,7 @@ CORE_ORDER = (
     {"timing", "view", "choices", "comparison"},
     {"decode", "layout", "receipts", "synthetic", "encoding", "inbox"},
     {"store", "sealed", "reader", "warning", "pace"},
-    {"room"},
+    {"room", "progress"},
     {"session", "extract", "blocks", "session_facts", "confirm", "verifications"},
     {"catalogue"},
     {"reconcile", "rest"},

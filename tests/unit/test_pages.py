@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable
+from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from prefect.server.api import server
 from prefect.settings import PREFECT_SERVER_API_AUTH_STRING, PREFECT_UI_API_URL, temporary_settings
-from starlette.testclient import TestClient
 
-from deployments.pages import REFUSAL, is_own
+from deployments.pages import REFUSAL, OwnPages, is_own
 from deployments.prefect_server import close_to_other_sites
 
 HERE = "http://127.0.0.1:4200"
-EVENTS = "/api/events/in"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ EVENTS = "/api/events/in"
         ("evil.example:4200", None, False),
         ("evil.example:4200", "http://evil.example:4200", False),
         ("rig.example:443", "https://evil.example", False),
-        ("127.0.0.1:no", None, False),
+        ("127.0.0.1:no", HERE, False),
         ("", None, False),
     ],
 )
@@ -52,35 +54,57 @@ def test_nothing_but_this_machines_names_is_known_where_no_proxy_is_named() -> N
 
 
 @pytest.fixture
-def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """Return Prefect's own server, as the service runs it."""
+def create_closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], FastAPI]:
+    """Return what makes Prefect's own server, as the service runs it."""
     monkeypatch.setattr(server, "create_app", server.create_app)
     close_to_other_sites()
+    return lambda: server.create_app(ignore_cache=True)
+
+
+def ask(app: FastAPI, method: str, path: str, base_url: str = HERE, **given: Any) -> httpx.Response:
+    """Ask a server, which runs in this process."""
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url) as client:
+            return await client.request(method, f"/api/{path}", **given)
+
+    return asyncio.run(ask())
+
+
+def test_prefects_server_answers_no_page_of_another_site(create_closed: Callable[[], FastAPI]) -> None:
     with temporary_settings({PREFECT_UI_API_URL: f"{HERE}/api"}, restore_defaults={PREFECT_SERVER_API_AUTH_STRING}):
-        yield TestClient(server.create_app(ignore_cache=True), base_url=HERE)
-
-
-def test_prefects_server_answers_no_page_of_another_site(closed: TestClient) -> None:
-    assert closed.get("/api/health").json() is True
-    assert closed.get("/api/health", headers={"Origin": "http://localhost:4200"}).json() is True
+        app = create_closed()
+    assert ask(app, "GET", "health").json() is True
+    assert ask(app, "GET", "health", headers={"Origin": "http://localhost:4200"}).json() is True
     evil = {"Origin": "https://evil.example"}
     for answer in (
-        closed.get("/api/health", headers=evil),
+        ask(app, "GET", "health", headers=evil),
         # As a form does, without asking whether it may.
-        closed.post("/api/admin/database/clear", headers=evil, content=b"{}"),
-        closed.options("/api/flow_runs/", headers=evil | {"Access-Control-Request-Method": "POST"}),
-        closed.get("/api/health", headers={"Host": "evil.example:4200"}),
+        ask(app, "POST", "admin/database/clear", headers=evil, content=b"{}"),
+        ask(app, "OPTIONS", "flow_runs/", headers=evil | {"Access-Control-Request-Method": "POST"}),
+        ask(app, "GET", "health", headers={"Host": "evil.example:4200"}),
     ):
         assert (answer.status_code, answer.text) == (403, REFUSAL)
         assert "access-control-allow-origin" not in answer.headers
-    with pytest.raises(Exception, match="403"), closed.websocket_connect(EVENTS, headers=evil):
-        pass
 
 
-def test_where_a_password_is_asked_for_pages_are_not_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "create_app", server.create_app)
-    close_to_other_sites()
+def test_a_websocket_is_refused_to_a_page_of_another_site() -> None:
+    told = []
+
+    async def answer(*_: Any) -> None:
+        told.append("answered")
+
+    async def tell(message: Any) -> None:
+        told.append(message.get("status"))
+
+    for origin in (b"https://evil.example", HERE.encode()):
+        scope = {"type": "websocket", "headers": [(b"host", b"127.0.0.1:4200"), (b"origin", origin)]}
+        asyncio.run(OwnPages(answer)(scope, answer, tell))
+    assert told == [403, None, "answered"]
+
+
+def test_where_a_password_is_asked_for_pages_are_not_told_apart(create_closed: Callable[[], FastAPI]) -> None:
     with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "lab:secret"}):
-        client = TestClient(server.create_app(ignore_cache=True), base_url="http://rig.example:4200")
-        assert client.get("/api/version").status_code == 401
-        assert client.get("/api/version", auth=("lab", "secret")).status_code == 200
+        app, outside = create_closed(), "http://rig.example:4200"
+    assert ask(app, "GET", "version", outside).status_code == 401
+    assert ask(app, "GET", "version", outside, auth=("lab", "secret")).status_code == 200

@@ -27,15 +27,14 @@ from facehog_core.effort import Effort
 from facehog_core.errors import StoreError
 from facehog_core.layout import Work
 from facehog_core.picture import render_pictures
+from facehog_core.progress import Progress, measure_progress
 from facehog_core.receipts import ShardReceipt, count_frames, tell_damage
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import open_group, read_record
 from facehog_core.store import (
-    Progress,
     RunPaths,
     create_store,
     discard_partial,
-    measure_progress,
     read_receipt,
     read_work,
     seal_store,
@@ -344,7 +343,7 @@ def test_warnings_come_when_a_run_is_planned_and_when_it_ends_each_once(
 
 def test_what_a_run_does_is_read_from_its_store(paths: RunPaths, work: Work) -> None:
     create_store(paths, work, BEGUN)
-    assert {child.name for child in paths.partial.iterdir()} == {"receipts", "index.npz", "store.zarr"}
+    assert {child.name for child in paths.partial.iterdir()} == {"receipts", "index.npz", "store.zarr", "claim"}
     read = read_work(paths)
 
     assert (read.info, read.recipe, read.plan) == (work.info, work.recipe, work.plan)
