@@ -8,12 +8,14 @@ from pathlib import Path
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import StoreError, TimestampsError
+from facehog_core.locks import is_held
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.rest import rest_after
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole, read_record
-from facehog_core.source import Signature, digest_source
+from facehog_core.source import Signature, digest_source, name_recording
+from facehog_core.store import RunPaths
 from facehog_core.timestamps import find_timestamps
 from facehog_core.video import VideoInfo
 from tasks.record import record_provenance
@@ -89,6 +91,14 @@ class Ledger:
         )
         # No task of Prefect's: to show that it begins would take longer than to write it.
         self._records.record(self.record)
+
+    def find_others(self) -> list[RunPaths]:
+        """Return where the other runs in progress write to."""
+        return [
+            RunPaths(root=self._store, recording=name_recording(run.path), run_id=run.run_id)
+            for run in self._records.records(f"state={Fate.RUNNING}")
+            if run.run_id and run.run_id != self.record.run_id and is_held(self._records.location, run.run_id)
+        ]
 
     def finish(self, store: Path) -> RunRecord:
         """Record what a sealed store says of itself.

@@ -37,6 +37,7 @@ from facehog_core.progress import Progress
 from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
+from facehog_core.room import check_room_for
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole
 from facehog_core.source import digest_source, name_recording
@@ -238,6 +239,7 @@ def _make(
             runner.submit(describe_short, {**given, "ended": ended, "old": old}).result()
             return
         plan = runner.submit(plan_chunks, given).result()
+        check_room_for(paths, ledger.find_others())
         receipts = _describe(runner, paths, plan, info, recipe, n_workers)
         attributes = {**ended, "finished_at": now().isoformat()}
         runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes, "old": old}).result()
