@@ -75,12 +75,14 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _check_apart(self) -> Config:
-        """Refuse inboxes within each other: a file has one crop and one fate."""
+        """Refuse inboxes within each other: a file has one crop and one fate. Inboxes are only read."""
         paths = [box.path for box in self.inbox]
         for number, path in enumerate(paths):
             for other in paths[:number]:
                 if path.is_relative_to(other) or other.is_relative_to(path):
                     raise ValueError(f"the inboxes {other} and {path} are one, or one is in the other")
+            if self.store.is_relative_to(path):
+                raise ValueError(f"the store {self.store} lies in the inbox {path}: put it elsewhere")
         return self
 
     @model_validator(mode="after")

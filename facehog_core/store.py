@@ -67,6 +67,11 @@ class RunPaths:
     run_id: str
     token: str = ""
 
+    def __post_init__(self) -> None:
+        for name in (self.recording, self.run_id):
+            if name in ("", ".", "..") or Path(name).name != name:
+                raise ValueError(f"a folder of stores cannot be called {name!r}")
+
     @property
     def folder(self) -> Path:
         """Folder of the recording's stores."""

@@ -413,3 +413,9 @@ def test_a_password_that_prefect_would_show_is_refused_in_words(tmp_path: Path) 
     ):
         load_config(write(tmp_path, 'catalogue = "postgresql://lab:SECRET@srv/name"'))
     assert load_config(write(tmp_path, 'catalogue = "postgresql://lab@srv/name"')).catalogue.endswith("lab@srv/name")
+
+
+@pytest.mark.parametrize("store", ["inbox", "inbox/results"])
+def test_nothing_is_written_into_an_inbox(tmp_path: Path, store: str) -> None:
+    with pytest.raises(ConfigError, match=r"the store .* lies in the inbox .*: put it elsewhere"):
+        load_config(write(tmp_path, f'store = "{store}"\n[[inbox]]\npath = "inbox"\n'))

@@ -31,6 +31,7 @@ from facehog_core.progress import Progress, measure_progress
 from facehog_core.receipts import ShardReceipt, count_frames, tell_damage
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import open_group, read_record
+from facehog_core.source import name_recording
 from facehog_core.store import (
     RunPaths,
     create_store,
@@ -211,6 +212,17 @@ def test_a_store_has_its_final_name_only_when_it_is_whole(paths: RunPaths, work:
 
     assert seal_store(paths, receipts, ENDED) == paths.final
     assert list(paths.folder.iterdir()) == [paths.final]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/tmp"])
+def test_no_name_leads_out_of_the_folder_of_all_stores(tmp_path: Path, name: str) -> None:
+    for names in ((name, "run-1"), ("m12", name)):
+        with pytest.raises(ValueError, match="a folder of stores cannot be called"):
+            RunPaths(root=tmp_path, recording=names[0], run_id=names[1])
+    for odd in ("...mp4", "....mp4", "..mp4"):
+        assert (
+            RunPaths(root=tmp_path, recording=name_recording(tmp_path / odd), run_id="r").final.parents[1] == tmp_path
+        )
 
 
 def test_receipts_may_come_in_any_order(paths: RunPaths, work: Work) -> None:
