@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -74,12 +75,25 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _check_apart(self) -> Config:
-        """Refuse inboxes within each other: a file has one crop and one fate."""
+        """Refuse inboxes within each other: a file has one crop and one fate. Inboxes are only read."""
         paths = [box.path for box in self.inbox]
         for number, path in enumerate(paths):
             for other in paths[:number]:
                 if path.is_relative_to(other) or other.is_relative_to(path):
                     raise ValueError(f"the inboxes {other} and {path} are one, or one is in the other")
+            if self.store.is_relative_to(path):
+                raise ValueError(f"the store {self.store} lies in the inbox {path}: put it elsewhere")
+        return self
+
+    @model_validator(mode="after")
+    def _check_secrets(self) -> Config:
+        """Refuse a password where it would be handed on: to each run, and so to Prefect's database and its UI."""
+        address = urlsplit(self.catalogue)
+        if address.password is not None or "password" in parse_qs(address.query):
+            raise ValueError(
+                "catalogue holds a password, which everybody would see in Prefect: take it out, and write it into "
+                "~/.pgpass, or into PGPASSWORD in the environment"
+            )
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -79,7 +80,8 @@ def load_config(path: Path | None) -> Config:
     except SettingsError as error:
         name = _find_broken_json()
         remedy = f"It must be JSON, such as '[32, 32]' or '{_EXAMPLE}'."
-        raise ConfigError(_ENVIRONMENT, f"{name} = {os.environ[name]!r} is wrong", remedy) from error
+        shown = _mask(os.environ[name], _keys_of(name))
+        raise ConfigError(_ENVIRONMENT, f"{name} = {shown} is wrong", remedy) from error
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def _check_environment() -> None:
         # pydantic takes lower case for the same.
         if not name.upper().startswith(ENV_PREFIX) or name in RESERVED or name.startswith(TEST_PREFIX):
             continue
-        table, *rest = keys = tuple(name[len(ENV_PREFIX) :].lower().split("__"))
+        table, *rest = keys = _keys_of(name)
         if table == "inbox" and rest:
             raise ConfigError(_ENVIRONMENT, f"unknown key {name}", f"Write FACEHOG_INBOX='{_EXAMPLE}'.")
         if keys[-1] not in _names_at(keys[:-1]):
@@ -148,7 +150,8 @@ def _translate(where: Path, values: dict[str, Any], error: ValidationError) -> C
     if variable:
         if variable.upper() != _name_variable(*keys):
             remedy = remedy.replace("It", _dotted(keys), 1)
-        return ConfigError(_ENVIRONMENT, f"{variable} = {_mask(os.environ[variable], keys)} is wrong", remedy)
+        shown = _mask(os.environ[variable], _keys_of(variable))
+        return ConfigError(_ENVIRONMENT, f"{variable} = {shown} is wrong", remedy)
     if first["type"] == "missing" and len(keys) == len(first["loc"]):
         return ConfigError(where, f"{_dotted(keys)} is missing", remedy)
     for key in keys:
@@ -157,8 +160,14 @@ def _translate(where: Path, values: dict[str, Any], error: ValidationError) -> C
 
 
 def _mask(value: Any, keys: tuple[int | str, ...]) -> str:
-    """Return a value as an error may show it."""
-    return "***" if _SECRET & set(keys) else repr(value)
+    """Return a value as an error may show it: no secret, and nothing that may hold one."""
+    may_hold_one = bool(_SECRET & set(keys)) or keys == ("prefect",)
+    return "***" if may_hold_one else _PASSWORD.sub(r"\1***@", repr(value))
+
+
+def _keys_of(variable: str) -> tuple[str, ...]:
+    """Return the keys that a variable of the environment sets."""
+    return tuple(variable[len(ENV_PREFIX) :].lower().split("__"))
 
 
 def _find_variable(keys: tuple[int | str, ...]) -> str | None:
@@ -210,6 +219,8 @@ def _dotted(keys: tuple[int | str, ...]) -> str:
 
 # Tables and keys of which errors, and so logs, show no values.
 _SECRET = {"notify", "auth_string"}
+# That of an address.
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^/]*@")
 _TABLES: dict[str, type[BaseModel]] = {
     "inbox": InboxConfig,
     "hog": HogConfig,

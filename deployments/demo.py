@@ -20,10 +20,11 @@ from rich.progress import Progress
 import facehog_core
 from facehog_core.catalogue import COLUMNS, Catalogue
 from facehog_core.errors import ConfigError, ServiceError
+from facehog_core.progress import measure_progress
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 from facehog_core.source import name_recording
-from facehog_core.store import RunPaths, measure_progress
+from facehog_core.store import RunPaths
 from facehog_core.synthetic import write_mouse_face
 
 from .config import Config

@@ -62,6 +62,9 @@ def describe_environment(home: Path, api_url: str | None = None, auth_string: st
         "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
         "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
     }
+    if api_url is None:
+        # No page has any business with a temporary server; by default those of all sites may ask it for anything.
+        variables["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = "http://127.0.0.1"
     server = {"PREFECT_API_URL": api_url, "PREFECT_API_AUTH_STRING": auth_string if api_url else None}
     return variables | {name: value for name, value in server.items() if value}
 

@@ -15,11 +15,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError, ServiceError
+from facehog_core.progress import Progress as RunProgress
+from facehog_core.progress import measure_progress
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 from facehog_core.source import name_recording
-from facehog_core.store import Progress as RunProgress
-from facehog_core.store import RunPaths, measure_progress
+from facehog_core.store import RunPaths
 from flows.process_recording import process_recording
 
 from .backlog import is_watched

@@ -124,7 +124,7 @@ def _make_environment(config: Config, server: _Server, paths: ServicePaths) -> d
         **{name: value for name, value in ours.items() if name != _OTHER_LOG},
         **describe_logging(paths.state_dir),
         **(inherited | _lock_doors(config, server) if server.is_ours else given),
-        **_encrypt(config, paths),
+        **describe_dask_doors(config, paths.tls),
         "PREFECT_API_URL": server.api.url,
         MARK: paths.mark,
     }
@@ -142,10 +142,20 @@ def _lock_doors(config: Config, server: _Server) -> dict[str, str]:
     return ours
 
 
-def _encrypt(config: Config, paths: ServicePaths) -> dict[str, str]:
-    if config.dask.scheduler is None and not is_loopback(config.dask.host):
-        log.info("Dask listens at %s, for who has the certificate and the key in %s", config.dask.host, paths.tls)
-        return describe_encryption(paths.tls)
+def describe_dask_doors(config: Config, tls: Path) -> dict[str, str]:
+    """Return variables by which Dask lets in none but those who have its key: it runs what it is told.
+
+    Parameters
+    ----------
+    config : Config
+    tls : Path
+        Folder of certificate and key.
+    """
+    # Whoever has an account on this machine reaches loopback: a password is to keep those out.
+    is_guarded = not is_loopback(config.dask.host) or find_auth_string(config) is not None
+    if config.dask.scheduler is None and is_guarded:
+        log.info("Dask listens at %s, for who has the certificate and the key in %s", config.dask.host, tls)
+        return describe_encryption(tls)
     if is_open(config.dask.scheduler):
         log.warning("%s: everybody who reaches it can run anything: let it talk TLS alone", config.dask.scheduler)
     return {}

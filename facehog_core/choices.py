@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from fractions import Fraction
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from .crop import Crop
@@ -28,7 +28,7 @@ from .recipe import GREYS, Recipe
 from .rounding import ALL_BITS
 from .selection import Selection
 from .source import name_recording
-from .timestamps import UNITS, TimestampsSource
+from .timestamps import UNITS, TimestampsSource, leaves_folder
 
 #: The keys, and what completes the sentence "<key> must be ...".
 CHOICES = {
@@ -196,16 +196,11 @@ def choose_by_sidecar(recipe: Recipe, path: Path) -> Recipe:
     except ValueError as error:
         # Each value is right in itself.
         raise ConfigError(sidecar, str(error), "Take one of the two keys out.") from error
-    if "timestamps" in values and chosen.timestamps and _leaves_folder(chosen.timestamps.file):
+    if "timestamps" in values and chosen.timestamps and leaves_folder(chosen.timestamps.file):
         # Whoever may write into an inbox may not read by facehog's hand what else its user may read.
         fact = f"timestamps = {chosen.timestamps.file!r} lies outside of the recording's folder"
         raise ConfigError(sidecar, fact, "Put it beside the recording or below, or set it in facehog.toml.")
     return chosen
-
-
-def _leaves_folder(path: str) -> bool:
-    # Of either system: a share is written by both.
-    return any(kind(path).anchor or ".." in kind(path).parts for kind in (PurePosixPath, PureWindowsPath))
 
 
 def identify(path: Path, known: Identity | None = None, pattern: NamePattern | None = None) -> Identity:

@@ -12,7 +12,7 @@ from .errors import ChangedError, ManifestError
 from .manifest import Manifest
 from .receipts import ShardReceipt
 from .source import digest_source, is_folder, open_file
-from .store import RunPaths, read_work, retire_store, seal_store
+from .store import RunPaths, read_work, seal_store
 from .video import VideoInfo, check_unchanged
 
 _BUFFER_BYTES = 1 << 20
@@ -113,10 +113,8 @@ def publish(
 
     Parameters
     ----------
-    paths, receipts, attributes
+    paths, receipts, attributes, old
         As of `facehog_core.store.seal_store`.
-    old : Path, optional
-        A sealed store of the same run, which this one takes the place of.
 
     Returns
     -------
@@ -135,6 +133,4 @@ def publish(
     # Not so where a seal was cut off right after its last step: that store is this one.
     if paths.working.exists():
         confirm_source(read_work(paths).info)
-        if old is not None and old.exists():
-            retire_store(old)
-    return seal_store(paths, receipts, attributes)
+    return seal_store(paths, receipts, attributes, old)

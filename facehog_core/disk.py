@@ -109,7 +109,7 @@ def measure_room(path: Path) -> int:
     return usage.free - min(RESERVE_BYTES, round(RESERVE_SHARE * usage.total))
 
 
-def check_room(path: Path, n_bytes: int = 0) -> None:
+def check_room(path: Path, n_bytes: int = 0, promised_bytes: int = 0) -> None:
     """Check that a disk has room.
 
     Parameters
@@ -118,16 +118,19 @@ def check_room(path: Path, n_bytes: int = 0) -> None:
         Where is to be written; it need not exist.
     n_bytes : int, optional
         How much.
+    promised_bytes : int, optional
+        How much of the room others are about to take.
 
     Raises
     ------
     DiskFullError
         If there is less.
     """
-    room_bytes = measure_room(path)
+    room_bytes = measure_room(path) - promised_bytes
     if room_bytes >= n_bytes:
         return
     fact = f"about {n_bytes / 1e9:.1f} GB are needed, and there is room for {max(0, room_bytes) / 1e9:.1f} GB"
+    fact += f" beside the {promised_bytes / 1e9:.1f} GB that other runs go on to take" if promised_bytes else ""
     raise DiskFullError(path, fact if n_bytes else "the disk is full", GOES_ON)
 
 

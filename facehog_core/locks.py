@@ -32,7 +32,7 @@ def _file(catalogue: str, name: str) -> Path:
 
 
 @contextmanager
-def hold(catalogue: str, name: str) -> Iterator[None]:
+def hold(catalogue: str, name: str, patience_s: float | None = None) -> Iterator[None]:
     """Wait until nobody else works on something, and keep it for the time of the context.
 
     Parameters
@@ -41,13 +41,20 @@ def hold(catalogue: str, name: str) -> Iterator[None]:
         File of the catalogue, or its URL on a server.
     name : str
         A recording's path, or a run's name.
+    patience_s : float, optional
+        How long it is waited for, in seconds; as long as it takes if left out.
+
+    Raises
+    ------
+    TimeoutError
+        If somebody works on it for longer.
     """
     if _is_on_server(catalogue):
-        with server_locks.hold(catalogue, name):
+        with server_locks.hold(catalogue, name, patience_s):
             yield
         return
     _folder(catalogue).mkdir(parents=True, exist_ok=True)
-    with FileLock(_file(catalogue, name)):
+    with FileLock(_file(catalogue, name), timeout=-1 if patience_s is None else patience_s):
         yield
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .intake import is_recording_name
 from .sequence import is_still_name, is_text
-from .source import Signature, look_at_image
+from .source import ImageFile, Signature, look_at_image
 
 # What a share answers that is not there as a whole: nothing beside it will fare better.
 _SHARE_IS_GONE = frozenset(
@@ -21,6 +21,8 @@ _SHARE_IS_GONE = frozenset(
     )
     if hasattr(errno, name)
 )  # fmt: skip
+# A listing of Windows' has sizes as of when files were last closed, and no inodes: one that grows stands still there.
+_LISTS_OLD_SIZES = os.name == "nt"
 # So many that cannot be looked at are no fault of theirs; and each may take its time to fail. Rights are of each place.
 MOST_UNREAD = 20
 
@@ -109,7 +111,7 @@ def scan_inbox(
         beat()
         try:
             listed = _list(folder, patterns, scan)
-            _take_images(folder, listed.stills, patterns, scan, is_root=level == 0)
+            _take_images(folder, listed.stills, patterns, scan, is_root=level == 0, beat=beat)
         except OSError as error:
             if level == 0:
                 raise
@@ -154,26 +156,40 @@ def _list(folder: str, patterns: Sequence[str], scan: Scan) -> _Listing:
 
 def _take(entry: os.DirEntry[str], scan: Scan, *, has_inodes: bool) -> None:
     try:
-        found = entry.stat(follow_symlinks=False)
+        found = (
+            os.stat(entry.path, follow_symlinks=False)  # noqa: PTH116 - no Path for each of 10,000 files
+            if _LISTS_OLD_SIZES
+            else entry.stat(follow_symlinks=False)
+        )
     except OSError as error:
         _pass_over(entry.path, error, scan)
         if told := scan.unread.get(entry.path):
             scan.unread_files[entry.path] = told
         return
-    # On Windows the status that comes with a listing has no inode.
-    inode = entry.inode() if has_inodes else 0
+    inode = found.st_ino if has_inodes else 0
     scan.found[entry.path] = Signature(size_bytes=found.st_size, mtime_ns=found.st_mtime_ns, inode=inode)
 
 
 def _take_images(
-    folder: str, stills: Sequence[os.DirEntry[str]], patterns: Sequence[str], scan: Scan, *, is_root: bool
+    folder: str,
+    stills: Sequence[os.DirEntry[str]],
+    patterns: Sequence[str],
+    scan: Scan,
+    *,
+    is_root: bool,
+    beat: Callable[[], None],
 ) -> None:
     if not any(is_recording_name(entry.name, patterns) for entry in stills):
         return
     if is_root:
         scan.remarks.append(f"{folder} holds images itself: put those of each recording into a folder of their own")
         return
-    scan.found[folder] = Signature.of_images(filter(None, map(look_at_image, stills)))
+
+    def look(entry: os.DirEntry[str]) -> ImageFile | None:
+        beat()
+        return look_at_image(entry)
+
+    scan.found[folder] = Signature.of_images(filter(None, map(look, stills)))
 
 
 def _pass_over(path: str, error: OSError, scan: Scan) -> None:

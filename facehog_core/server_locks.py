@@ -35,10 +35,17 @@ def _key(name: str) -> int:
 
 
 @contextmanager
-def hold(url: str, name: str) -> Iterator[None]:
+def hold(url: str, name: str, patience_s: float | None = None) -> Iterator[None]:
     """Wait until nobody else works on something, and keep it for the time of the context."""
+    from psycopg.errors import LockNotAvailable
+
     with _connect(url) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [_key(name)])
+        if patience_s is not None:
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{round(1000 * patience_s)}ms"])
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", [_key(name)])
+        except LockNotAvailable as error:
+            raise TimeoutError(f"{name} is held for longer than {patience_s:g} s") from error
         yield
 
 

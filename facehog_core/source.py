@@ -93,7 +93,8 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
 def name_recording(path: str | os.PathLike[str]) -> str:
     """Return the name of a recording: that of its folder, or that of its file without the suffix."""
     path = Path(path)
-    return path.name if is_folder(path) else path.stem
+    # Of `...mp4` there would be left the name of the folder above.
+    return path.name if is_folder(path) or not path.stem.strip(".") else path.stem
 
 
 def scan_images(folder: str | os.PathLike[str]) -> Iterator[ImageFile]:

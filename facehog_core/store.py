@@ -29,12 +29,11 @@ from numpy.typing import NDArray
 from .chunking import Chunk, ChunkPlan
 from .conclusion import conclude
 from .disk import flush, flush_tree, measure_file, telling_full_disk, write_durably
-from .effort import Pace
 from .encoding import encode_shards
 from .errors import StoreError, StoreGoneError
 from .layout import Work, lay_out
 from .picture import render_pictures
-from .receipts import ShardHogs, ShardReceipt, find_damage, pace_of, spans_of
+from .receipts import ShardHogs, ShardReceipt, find_damage, spans_of
 from .recipe import Recipe
 from .sealed import FORMAT, METADATA, UNREADABLE, digest_metadata, write_metadata
 from .starts import noting_start
@@ -59,11 +58,19 @@ class RunPaths:
         Name of the recording: `facehog_core.source.name_recording`.
     run_id : str
         Name of the run.
+    token : str, optional
+        Tells one attempt at the run from others, which may still be at work.
     """
 
     root: Path
     recording: str
     run_id: str
+    token: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (self.recording, self.run_id):
+            if name in ("", ".", "..") or Path(name).name != name:
+                raise ValueError(f"a folder of stores cannot be called {name!r}")
 
     @property
     def folder(self) -> Path:
@@ -96,6 +103,11 @@ class RunPaths:
         return self.partial / "receipts"
 
     @property
+    def claim(self) -> Path:
+        """The token of the attempt that goes on with what there is."""
+        return self.partial / "claim"
+
+    @property
     def begun(self) -> Path:
         """Folder of the notes of shards that were begun and have not ended."""
         return self.partial / "begun"
@@ -109,7 +121,7 @@ def read_work(paths: RunPaths) -> Work:
     StoreError
         If the working store is gone.
     """
-    group = _open_working(paths)
+    group = open_working(paths)
     attributes: dict[str, Any] = dict(group.attrs)
     index, reference = _read_index(paths)
     return Work(
@@ -179,19 +191,42 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any], tim
         **attributes,
         "warnings": [*warn_of_plan(work.info, times), *attributes.get("warnings", [])],
     }
-    if paths.working.is_dir() and _agrees(paths, wanted):
-        return
-    _remove_partial(paths)
+    is_there = paths.working.is_dir() and _agrees(paths, wanted)
+    if not is_there:
+        _remove_partial(paths)
     with telling_full_disk(paths.folder):
-        paths.receipts.mkdir(parents=True)
-        # Filled under a name that nobody looks for: a store that is there has all of its metadata.
-        unfinished = paths.partial / "unfinished.zarr"
-        _write_index(paths, work)
-        lay_out(unfinished, work, times, wanted)
-        _note_files(unfinished)
-        flush_tree(unfinished)
-        unfinished.rename(paths.working)
-        flush(paths.partial)
+        if not is_there:
+            _make_working(paths, work, times, wanted)
+        _claim(paths)
+
+
+def _make_working(paths: RunPaths, work: Work, times: Times, attributes: Mapping[str, Any]) -> None:
+    paths.receipts.mkdir(parents=True)
+    # Filled under a name that nobody looks for: a store that is there has all of its metadata.
+    unfinished = paths.partial / "unfinished.zarr"
+    _write_index(paths, work)
+    lay_out(unfinished, work, times, attributes)
+    _note_files(unfinished)
+    flush_tree(unfinished)
+    unfinished.rename(paths.working)
+    flush(paths.partial)
+
+
+def _claim(paths: RunPaths) -> None:
+    """Let those leave the working store alone that are at work for an earlier attempt, which may have been killed.
+
+    What they began and did not end says nothing of the recording.
+    """
+    if _read_claim(paths) != paths.token:
+        shutil.rmtree(paths.begun, ignore_errors=True)
+        write_durably(paths.claim, paths.token)
+
+
+def _read_claim(paths: RunPaths) -> str | None:
+    try:
+        return paths.claim.read_text("ascii")
+    except FileNotFoundError:
+        return None
 
 
 def _note_files(store: Path) -> None:
@@ -244,7 +279,7 @@ def write_shard(paths: RunPaths, span: Chunk, hogs: ShardHogs) -> ShardReceipt:
     StoreError
         If the span is not one whole shard, the working store is gone, or the disk is full.
     """
-    group = _open_working(paths)
+    group = open_working(paths)
     _check_is_shard(group, span)
     try:
         with telling_full_disk(paths.working):
@@ -320,7 +355,14 @@ def _place(paths: RunPaths, name: str, content: bytes) -> tuple[int, str]:
     return len(content), xxhash.xxh3_128_hexdigest(content)
 
 
-def _open_working(paths: RunPaths) -> zarr.Group:
+def open_working(paths: RunPaths) -> zarr.Group:
+    """Open the store while it is filled.
+
+    Raises
+    ------
+    StoreGoneError
+        If it is gone.
+    """
     try:
         return zarr.open_group(paths.working, mode="r+", use_consolidated=False)
     except FileNotFoundError as error:
@@ -329,7 +371,9 @@ def _open_working(paths: RunPaths) -> zarr.Group:
 
 def _gone(paths: RunPaths) -> StoreGoneError:
     return StoreGoneError(
-        paths.working, "the store in progress is gone", "Start the recording again; nothing was published."
+        paths.working,
+        "the store in progress is gone, or another attempt goes on with it",
+        "Start the recording again; nothing was published.",
     )
 
 
@@ -355,7 +399,9 @@ def read_receipt(paths: RunPaths, span: Chunk) -> ShardReceipt | None:
     return None if find_damage(paths.working, receipt.files) else receipt
 
 
-def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Mapping[str, Any]) -> Path:
+def seal_store(
+    paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Mapping[str, Any], old: Path | None = None
+) -> Path:
     """Check that a store is whole, complete its attributes and publish it under its final name.
 
     Sealing what is sealed already changes nothing: an attempt may be cut off right after its last step.
@@ -367,6 +413,8 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
         Of all shards, in any order.
     attributes : mapping
         What is known of the run at its end; JSON values. `warnings` are added to those that there are.
+    old : Path, optional
+        A sealed store of the same run, which this one takes the place of when it is whole.
 
     Returns
     -------
@@ -379,11 +427,11 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
         If frames are missing, a file is not what its receipt says, or the disk is full. Nothing is published
         then.
     """
-    if paths.final.exists():
+    if paths.final.exists() and (old is None or not paths.working.exists()):
         _remove_partial(paths)
         return paths.final
     receipts = sorted(receipts, key=lambda receipt: receipt.start)
-    group = _open_working(paths)
+    group = open_working(paths)
     _check_whole(paths, group, receipts)
     # A seal that was killed leaves the metadata that zarr had not renamed yet.
     for leftover in paths.working.rglob("*.partial"):
@@ -391,6 +439,9 @@ def seal_store(paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Ma
     with telling_full_disk(paths.working):
         _complete_metadata(paths, group, receipts, attributes)
         flush_tree(paths.working)
+    for made in (old, paths.final) if old else ():
+        if made.exists():
+            _retire(made)
     paths.working.rename(paths.final)
     flush(paths.folder)
     _remove_partial(paths)
@@ -450,21 +501,16 @@ def noting_shard(paths: RunPaths, span: Chunk, recording: str) -> Iterator[None]
     CrashError
         If it was begun often and never ended: it ends the processes that work on it.
     StoreGoneError
-        If the working store is gone.
+        If the working store is gone, or another attempt goes on with it.
     """
-    if not paths.working.is_dir():
+    if not paths.working.is_dir() or _read_claim(paths) != paths.token:
         raise _gone(paths)
     with noting_start(paths.begun / str(span), recording, f"describing frames {span}"):
         yield
 
 
-def forget_starts(paths: RunPaths) -> None:
-    """Forget which shards were begun, as a run begins: an earlier one may have been killed from outside."""
-    shutil.rmtree(paths.begun, ignore_errors=True)
-
-
-def retire_store(store: Path) -> None:
-    """Take a sealed store out of the way of another one of the same run, which is whole and about to be sealed.
+def _retire(store: Path) -> None:
+    """Take a sealed store out of the way of another one of the same run, which is whole and about to have its name.
 
     Should that be cut off in between, the run goes on from what it has done.
     """
@@ -478,42 +524,3 @@ def discard_partial(paths: RunPaths) -> None:
     _remove_partial(paths)
     with suppress(OSError):  # Other runs of the recording are there, or it is gone.
         paths.folder.rmdir()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a run has got, in frames that are on disk, and how fast it is; no pace before its first shard."""
-
-    n_done: int
-    n_frames: int
-    pace: Pace | None = None
-
-    def __str__(self) -> str:
-        done = f"{self.n_done} of {self.n_frames} frames"
-        return f"{done}; {self.pace}, {self.pace.tell_left(self.n_frames - self.n_done)}" if self.pace else done
-
-
-def measure_progress(paths: RunPaths, since: float = 0.0) -> Progress | None:
-    """Look how far a run has got, from its receipts; None while nothing is laid out.
-
-    Parameters
-    ----------
-    paths : RunPaths
-    since : float, optional
-        When the run began, in seconds since 1970: what is older counts as done and not for its pace.
-    """
-    try:
-        n_frames = int(_open_working(paths).attrs["plan"]["n_frames"])  # type: ignore[call-overload,index,arg-type]
-    except (StoreError, KeyError):
-        return None
-    receipts = list(_read_receipts(paths))
-    n_done = sum(receipt.stop - receipt.start for receipt in receipts)
-    return Progress(n_done=n_done, n_frames=n_frames, pace=pace_of(receipts, since))
-
-
-def _read_receipts(paths: RunPaths) -> Iterator[ShardReceipt]:
-    """Read the receipts that there are, without a look at what they are for."""
-    for file in paths.receipts.glob("*.json"):
-        # The run may end, and be tidied up, at any time.
-        with suppress(OSError, *UNREADABLE):
-            yield ShardReceipt.from_dict(json.loads(file.read_text("utf-8")))

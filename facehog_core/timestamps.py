@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from io import BufferedReader, TextIOWrapper
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -130,7 +130,8 @@ def find_timestamps(recording: Path, source: TimestampsSource | None) -> Timesta
     Raises
     ------
     TimestampsError
-        If there is something else than a file, it may not be read, or its name is too long.
+        If there is something else than a file, it may not be read, its name is too long, or it is to lie beside the
+        recording and is a link that leads away from there.
     OSError
         If the disk or share fails.
     """
@@ -145,7 +146,25 @@ def find_timestamps(recording: Path, source: TimestampsSource | None) -> Timesta
         if not lies_with_the_file(error):
             raise
         raise TimestampsError(path, f"{UNREADABLE_TIMESTAMPS}: {error.strerror}", _REMEDY) from error
+    if not leaves_folder(source.file) and _leads_away(recording, path):
+        fact = f"{UNREADABLE_TIMESTAMPS}: a link leads out of the recording's folder"
+        raise TimestampsError(path, fact, "Put the file itself there.")
     return TimestampsFile(path=path, size_bytes=size_bytes, digest=digest)
+
+
+def leaves_folder(file: str) -> bool:
+    """Say whether a pattern of `TimestampsSource` names files outside of the recording's folder."""
+    # Of either system: a share is written by both.
+    return any(kind(file).anchor or ".." in kind(file).parts for kind in (PurePosixPath, PureWindowsPath))
+
+
+def _leads_away(recording: Path, path: Path) -> bool:
+    """Say whether a link is on the way to a file that whoever fills an inbox has put there.
+
+    What it leads to is perhaps not theirs to read, and errors quote it. A recording that is a link itself was named by
+    hand, and what belongs to it may lie where it does.
+    """
+    return not recording.is_symlink() and not path.resolve().is_relative_to(recording.parent.resolve())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

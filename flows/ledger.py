@@ -9,13 +9,15 @@ from pathlib import Path
 from facehog_core.catalogue import Catalogue
 from facehog_core.causes import Cause
 from facehog_core.errors import StoreError, TimestampsError
+from facehog_core.locks import is_held
 from facehog_core.names import Identity
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.rest import rest_after
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole, read_record
-from facehog_core.source import Signature, digest_source
+from facehog_core.source import Signature, digest_source, name_recording
+from facehog_core.store import RunPaths
 from facehog_core.timestamps import find_timestamps
 from facehog_core.video import VideoInfo
 from tasks.record import record_provenance
@@ -82,8 +84,11 @@ class Ledger:
             flow_run_id=flow_run_id,
             identity=identity,
         )
+        self._known_run: str | None = None
         if file := records.file(path):
             self.record = replace(self.record, identity=file.identity)
+            # Of the same bytes: a file that looks different has come to no run yet.
+            self._known_run = file.run_id
 
     def begin(self, info: VideoInfo, run_id: str) -> None:
         """Record that the recording is known and its run begins."""
@@ -98,6 +103,14 @@ class Ledger:
         )
         # No task of Prefect's: to show that it begins would take longer than to write it.
         self._records.record(self.record)
+
+    def find_others(self) -> list[RunPaths]:
+        """Return where the other runs in progress write to."""
+        return [
+            RunPaths(root=self._store, recording=name_recording(run.path), run_id=run.run_id)
+            for run in self._records.records(f"state={Fate.RUNNING}")
+            if run.run_id and run.run_id != self.record.run_id and is_held(self._records.location, run.run_id)
+        ]
 
     def finish(self, store: Path) -> RunRecord:
         """Record what a sealed store says of itself.
@@ -145,14 +158,9 @@ class Ledger:
             False if there is a store nevertheless, from an earlier run or because it was sealed before the
             trouble: then that is what is recorded.
         """
-        if self.record.run_id is None:
-            try:
-                digest = digest_source(self.record.path)
-                sidecar = find_timestamps(self.record.path, self._recipe.timestamps)
-            except (OSError, TimestampsError):
-                # There is no content to record, or nothing to name its run by: it is not the run it came to before.
-                return self._records.set_fate(self.record.path, state, reason, forget_run=True, cause=cause)
-            self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe, sidecar))
+        if self.record.run_id is None and not self._identify(may_read=state is not Fate.WAITING):
+            # There is no content to record, or nothing to name its run by: it is not the run it came to before.
+            return self._records.set_fate(self.record.path, state, reason, forget_run=True, cause=cause)
         if made := self.find_made(str(self.record.run_id)):
             # One that is damaged is no result: that may even be the trouble.
             with suppress(StoreError, OSError):
@@ -161,6 +169,22 @@ class Ledger:
                 return False
         self._note(state=state, reason=reason, finished_at=now())
         record_provenance(self._records, self.record, cause)
+        return True
+
+    def _identify(self, *, may_read: bool) -> bool:
+        """Name a run that ends before it has begun, if that can be had.
+
+        What is given back is not read for that: while a cluster is down, each recording would be, again and again.
+        """
+        known = self._records.run(self._known_run).digest if self._known_run else None
+        if known is None and not may_read:
+            return False
+        try:
+            digest = known or digest_source(self.record.path)
+            sidecar = find_timestamps(self.record.path, self._recipe.timestamps)
+        except (OSError, TimestampsError):
+            return False
+        self.record = replace(self.record, digest=digest, run_id=name_run(digest, self._recipe, sidecar))
         return True
 
     def find_made(self, run_id: str) -> Path | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
@@ -33,14 +34,16 @@ from facehog_core.errors import (
 )
 from facehog_core.locks import hold
 from facehog_core.names import Identity
+from facehog_core.progress import Progress
 from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
+from facehog_core.room import check_room_for
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole
 from facehog_core.source import digest_source, name_recording
 from facehog_core.starts import note_of_probe
-from facehog_core.store import Progress, RunPaths, discard_partial, forget_starts
+from facehog_core.store import RunPaths, discard_partial
 from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
@@ -53,6 +56,9 @@ from tasks.plan import plan_chunks
 from tasks.probe import probe_recording
 from tasks.seal import seal
 from tasks.short import describe_short
+
+# How long a run waits for another one that describes the same bytes, seconds.
+SAME_BYTES_S = 5.0
 
 
 def _name_flow_run() -> str:
@@ -190,9 +196,9 @@ def _process(
         note_of_probe(store, path).unlink(missing_ok=True)
         info = runner.submit(probe_recording, {"path": path, "store": store, "stream": recipe.stream}).result()
         sidecar = find_timestamps(path, recipe.timestamps)
-        paths = RunPaths(root=store, recording=name_recording(path), run_id=name_run(info.digest, recipe, sidecar))
-        # The same bytes may have landed under two names at once: the second waits here and finds them done.
-        with hold(records.location, paths.run_id):
+        run_id = name_run(info.digest, recipe, sidecar)
+        paths = RunPaths(root=store, recording=name_recording(path), run_id=run_id, token=uuid4().hex)
+        with _alone(records, paths.run_id, path):
             made = ledger.find_made(paths.run_id)
             if made is not None and not force:
                 # Nobody is told that a recording is finished whose store is damaged.
@@ -201,7 +207,6 @@ def _process(
                 if force:
                     discard_partial(paths)
                 ledger.begin(info, paths.run_id)
-                forget_starts(paths)
                 _make(runner, ledger, paths, info, recipe, sidecar, made, cluster.n_workers)
                 made = paths.final
             # Left by a run that was killed between publishing and tidying up.
@@ -234,9 +239,26 @@ def _make(
             runner.submit(describe_short, {**given, "ended": ended, "old": old}).result()
             return
         plan = runner.submit(plan_chunks, given).result()
+        check_room_for(paths, ledger.find_others())
         receipts = _describe(runner, paths, plan, info, recipe, n_workers)
         attributes = {**ended, "finished_at": now().isoformat()}
         runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes, "old": old}).result()
+
+
+@contextmanager
+def _alone(records: Catalogue, run_id: str, path: Path) -> Iterator[None]:
+    """Let nobody else make the same run: the same bytes may have landed under two names at once.
+
+    The second one finds them done if the first one is soon; otherwise it does not keep its place here from others.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold(records.location, run_id, SAME_BYTES_S))
+        except TimeoutError as error:
+            raise ServiceError(
+                path.name, "the same bytes are being described under another name", "It is looked at again later."
+            ) from error
+        yield
 
 
 @contextmanager

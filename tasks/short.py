@@ -11,10 +11,11 @@ from prefect.cache_policies import NO_CACHE
 
 from facehog_core.confirm import publish
 from facehog_core.extract import extract_chunk, plan_run
+from facehog_core.progress import Progress
 from facehog_core.provenance import now
 from facehog_core.receipts import check_damage, pace_of
 from facehog_core.recipe import Recipe
-from facehog_core.store import Progress, RunPaths
+from facehog_core.store import RunPaths
 from facehog_core.timestamps import TimestampsFile
 from facehog_core.video import VideoInfo
 from tasks.retrying import can_pass

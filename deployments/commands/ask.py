@@ -23,7 +23,7 @@ from .common import ConfigOption, JsonOption, configure, normalise
 
 # A command imports what it needs, when it is given: those that only ask are not to wait for what reads video.
 if TYPE_CHECKING:
-    from facehog_core.store import Progress
+    from facehog_core.progress import Progress
 
 
 # So many are listed for people who do not say how many they want.
@@ -107,8 +107,9 @@ def _progress_of(record: RunRecord, config: Config) -> Progress | None:
     """Look how far a running run is."""
     if record.state != Fate.RUNNING or record.run_id is None:
         return None
+    from facehog_core.progress import measure_progress
     from facehog_core.source import name_recording
-    from facehog_core.store import RunPaths, measure_progress
+    from facehog_core.store import RunPaths
 
     paths = RunPaths(root=config.store, recording=name_recording(record.path), run_id=record.run_id)
     return measure_progress(paths, record.started_at.timestamp() if record.started_at else 0.0)

@@ -182,6 +182,8 @@ def test_secrets_are_kept_nowhere_and_who_does_not_know_the_password_is_not_let_
     assert any(file.suffix == ".db" for file in files)
     assert httpx.post(f"{lab.api_url}/deployments/filter", json={}).status_code == httpx.codes.UNAUTHORIZED
     assert lab.ask("deployments/filter", {})
+    scheduler = json.loads((lab.state_dir / "ready" / "scheduler.json").read_text("utf-8"))
+    assert scheduler["address"].startswith("tls://")
 
 
 def test_the_nightly_deployment_gets_scheduled_runs(lab: ServiceLab) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from facehog_core.choices import CHOICES, choose, choose_by_sidecar, find_sidecar
 from facehog_core.crop import Crop
-from facehog_core.errors import ConfigError
+from facehog_core.errors import ConfigError, TimestampsError
 from facehog_core.hog import HogParams
 from facehog_core.mask import Box, Polygon
 from facehog_core.recipe import Recipe
@@ -269,3 +269,32 @@ def test_a_file_beside_a_recording_names_no_timestamps_outside_of_its_folder(rec
     assert choose_by_sidecar(anywhere, recording).timestamps == anywhere.timestamps
     beside(recording, 'timestamps = { file = "times/{stem}..csv" }')
     assert choose_by_sidecar(Recipe(), recording).timestamps is not None
+
+
+def test_no_link_beside_a_recording_leads_to_timestamps_elsewhere(tmp_path: Path) -> None:
+    elsewhere, inbox, by_hand = (tmp_path / name for name in ("home", "inbox", "by hand"))
+    elsewhere.mkdir()
+    by_hand.mkdir()
+    (inbox / "times").mkdir(parents=True)
+    (elsewhere / "secret.csv").write_text("not to be seen", "utf-8")
+    (inbox / "there.csv").write_text("1", "utf-8")
+    recording = inbox / "m12.mp4"
+    recording.touch()
+    try:
+        (inbox / "times" / "m12.csv").symlink_to(elsewhere / "secret.csv")
+        (inbox / "linked").symlink_to(elsewhere, target_is_directory=True)
+        (by_hand / "m12.mp4").symlink_to(recording)
+        (by_hand / "m12.csv").symlink_to(elsewhere / "secret.csv")
+        (inbox / "m12.csv").symlink_to(inbox / "there.csv")
+    except OSError:
+        pytest.skip("links may not be made here")
+    for file in ("times/{stem}.csv", "linked/secret.csv"):
+        with pytest.raises(
+            TimestampsError, match="cannot be read: a link leads out of the recording's folder"
+        ) as caught:
+            find_timestamps(recording, TimestampsSource(file=file))
+        assert "not to be seen" not in str(caught.value)
+    # Within the folder; where whoever writes facehog.toml says so; and beside a recording that is a link itself.
+    assert find_timestamps(recording, TimestampsSource(file="{stem}.csv")) is not None
+    assert find_timestamps(recording, TimestampsSource(file=str(elsewhere / "secret.csv"))) is not None
+    assert find_timestamps(by_hand / "m12.mp4", TimestampsSource(file="{stem}.csv")) is not None

@@ -370,3 +370,52 @@ def test_the_flows_read_inboxes_of_a_prefect_yaml_without_crops(tmp_path: Path) 
     (inbox,) = load_config(write(tmp_path, "")).inboxes()
     told = {name: value for name, value in describe_inbox(inbox).items() if name != "crops"}
     assert describe_inbox(_read_inbox(told)) == describe_inbox(inbox)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FACEHOG_NOTIFY", '{"slack": "https://hooks/SECRET",'),
+        ("FACEHOG_PREFECT", "{'auth_string': 'lab:SECRET'}"),
+        ("FACEHOG_PREFECT", '{"auth_string": "lab:SECRET", "port": -1}'),
+        ("FACEHOG_PREFECT", '[{"auth_string": "lab:SECRET"}]'),
+        ("FACEHOG_PREFECT__AUTH_STRING", "SECRET"),
+        ("FACEHOG_CATALOGUE", "postgres://lab:SECRET@srv/name"),
+        ("FACEHOG_CATALOGUE", "postgresql://lab:SECRET@srv/name"),
+        ("FACEHOG_CATALOGUE", "postgresql://srv/name?user=lab&password=SECRET"),
+    ],
+)
+def test_no_mistake_shows_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, ""))
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[prefect]]\nauth_string = "lab:SECRET"',
+        'notify = "https://hooks/SECRET"',
+        'catalogue = "postgres://lab:SECRET@srv/name"',
+        'catalogue = "postgresql://lab:SECRET@srv/name"',
+    ],
+)
+def test_no_mistake_in_the_file_shows_a_secret(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text))
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_password_that_prefect_would_show_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"catalogue holds a password, .* write it into ~/.pgpass, or into PGPASSWORD"
+    ):
+        load_config(write(tmp_path, 'catalogue = "postgresql://lab:SECRET@srv/name"'))
+    assert load_config(write(tmp_path, 'catalogue = "postgresql://lab@srv/name"')).catalogue.endswith("lab@srv/name")
+
+
+@pytest.mark.parametrize("store", ["inbox", "inbox/results"])
+def test_nothing_is_written_into_an_inbox(tmp_path: Path, store: str) -> None:
+    with pytest.raises(ConfigError, match=r"the store .* lies in the inbox .*: put it elsewhere"):
+        load_config(write(tmp_path, f'store = "{store}"\n[[inbox]]\npath = "inbox"\n'))

@@ -12,10 +12,11 @@ import pytest
 from cryptography import x509
 
 from deployments import certificates
-from deployments.api import Api, find_auth_string
+from deployments.api import AUTH_VARIABLE, Api, find_auth_string
 from deployments.certificates import describe_encryption
 from deployments.config_file import load_config
 from deployments.doors import address_here, is_loopback, is_open, join
+from deployments.up import describe_dask_doors
 from facehog_core.errors import ConfigError
 from facehog_core.provenance import now
 
@@ -88,3 +89,18 @@ def test_a_certificate_is_made_once_and_its_key_is_nobody_elses_to_read(
     monkeypatch.setattr(certificates, "TOO_OLD", left + timedelta(days=1))
     describe_encryption(tmp_path / "tls")
     assert key.read_bytes() != made, "made anew before it is too old"
+
+
+def test_a_password_closes_dask_too_to_other_accounts_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, tls = tmp_path / "facehog.toml", tmp_path / "tls"
+    monkeypatch.delenv(AUTH_VARIABLE, raising=False)
+    for text, is_closed in (
+        ("", False),
+        (f'[prefect]\nauth_string = "lab:{PASSWORD}"', True),
+        ('[dask]\nhost = "192.168.0.5"', True),
+        (f'[prefect]\nauth_string = "lab:{PASSWORD}"\n[dask]\nscheduler = "tls://srv:8786"', False),
+    ):
+        file.write_text(text, "utf-8")
+        assert describe_dask_doors(load_config(file), tls) == (describe_encryption(tls) if is_closed else {}), text

@@ -32,7 +32,7 @@ from facehog_core.chunking import Chunk
 from facehog_core.cores import sharing_cores
 from facehog_core.crop import Crop
 from facehog_core.decode import DecodedFrame, iter_frames
-from facehog_core.errors import ChangedError, CropError, StoreError, ViewError
+from facehog_core.errors import ChangedError, CropError, StoreError, StoreGoneError, ViewError
 from facehog_core.extract import check_crop, compute_shard, extract_chunk, iter_chosen, plan_run
 from facehog_core.hog import HogParams, normalise_blocks
 from facehog_core.layout import Work
@@ -43,7 +43,7 @@ from facehog_core.rounding import round_bits
 from facehog_core.sealed import open_group, read_record
 from facehog_core.selection import Selection
 from facehog_core.session import open_session
-from facehog_core.store import RunPaths, discard_partial, read_receipt, read_work, seal_store, write_shard
+from facehog_core.store import RunPaths, create_store, discard_partial, read_receipt, read_work, seal_store, write_shard
 from facehog_core.timestamps import TimestampsSource, find_timestamps
 from facehog_core.verify import Verdict, verify_store
 from facehog_core.video import FrameIndex, VideoInfo, probe
@@ -281,6 +281,28 @@ def test_a_run_that_was_killed_goes_on_with_the_shards_that_it_had_not_done(
     assert set(computed).isdisjoint(done)
     assert {name: stamp(paths.working / name) for name in before} == before
     assert_same_bytes(seal_store(paths, receipts, ENDED), whole)
+
+
+def test_tasks_of_an_attempt_that_was_killed_leave_its_recording_to_the_next_one(
+    recording: Path, whole: Path, tmp_path: Path
+) -> None:
+    killed = lay_out_run(tmp_path, recording, SMALL, frames_per_shard=20, shards_per_chunk=3)
+    following = replace(killed, token="next")
+    computed: list[tuple[str, Chunk]] = []
+
+    def compute(frames: Iterator[DecodedFrame], span: Chunk, work: Work) -> ShardHogs:
+        computed.append((following.claim.read_text(), span))
+        # Begins while the other's task is at its first shard.
+        create_store(following, work, BEGUN)
+        return compute_shard(frames, span, work)
+
+    (chunk,) = read_work(killed).plan
+    with pytest.raises(StoreGoneError, match="another attempt goes on with it"):
+        extract_chunk(killed, chunk, compute=compute)
+    receipts = extract_chunk(following, chunk, compute=compute)
+
+    assert computed == [("", shards_of(killed)[0]), ("next", shards_of(killed)[1]), ("next", shards_of(killed)[2])]
+    assert_same_bytes(seal_store(following, receipts, ENDED), whole)
 
 
 def stamp(path: Path) -> tuple[int, int]:

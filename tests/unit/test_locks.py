@@ -62,6 +62,16 @@ def test_others_wait_for_it(catalogue: str) -> None:
     assert order == ["first", "second"]
 
 
+def test_it_is_not_waited_for_longer_than_one_has_patience(catalogue: str) -> None:
+    with hold(catalogue, RECORDING):
+        with pytest.raises(TimeoutError), hold(catalogue, RECORDING, 0.01):
+            pass
+        with hold(catalogue, "another", 0.01):
+            pass
+    with hold(catalogue, RECORDING, 0.01):
+        assert is_held(catalogue, RECORDING)
+
+
 def test_asking_does_not_hold_it(catalogue: str) -> None:
     for _ in range(3):
         assert not is_held(catalogue, RECORDING)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from facehog_core import scan
 from facehog_core.scan import MOST_UNREAD, scan_inbox
 from facehog_core.source import Signature
 
@@ -214,12 +215,22 @@ def test_inodes_are_left_out_where_they_mean_nothing(tmp_path: Path) -> None:
 
 
 def test_a_beat_comes_before_each_question_to_the_system(tmp_path: Path) -> None:
-    for name in ("a.mp4", "b.mp4", "day/c.mp4"):
+    for name in ("a.mp4", "b.mp4", "day/c.mp4", *(f"images/{number}.png" for number in range(7))):
         put(tmp_path / name)
     beats: list[None] = []
-    scan_inbox(tmp_path, PATTERNS, beat=lambda: beats.append(None))
+    scan_inbox(tmp_path, [*PATTERNS, "*.png"], beat=lambda: beats.append(None))
 
-    assert len(beats) == 2 + 3
+    assert len(beats) == 3 + 3 + 7
+
+
+def test_a_file_that_grows_is_seen_to_grow_where_listings_give_old_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path / "a.mp4")
+    # As Windows answers: what is in the listing is not asked again.
+    fail_at(monkeypatch, path, OSError(errno.EIO, "the listing is old"))
+    monkeypatch.setattr(scan, "_LISTS_OLD_SIZES", True)
+    assert scan_inbox(tmp_path, PATTERNS).paths == {path: Signature.of(path)}
 
 
 def test_a_signature_changes_with_size_time_and_replacement(tmp_path: Path) -> None:

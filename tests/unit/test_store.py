@@ -27,15 +27,15 @@ from facehog_core.effort import Effort
 from facehog_core.errors import StoreError
 from facehog_core.layout import Work
 from facehog_core.picture import render_pictures
+from facehog_core.progress import Progress, measure_progress
 from facehog_core.receipts import ShardReceipt, count_frames, tell_damage
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import open_group, read_record
+from facehog_core.source import name_recording
 from facehog_core.store import (
-    Progress,
     RunPaths,
     create_store,
     discard_partial,
-    measure_progress,
     read_receipt,
     read_work,
     seal_store,
@@ -214,6 +214,17 @@ def test_a_store_has_its_final_name_only_when_it_is_whole(paths: RunPaths, work:
     assert list(paths.folder.iterdir()) == [paths.final]
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/tmp"])
+def test_no_name_leads_out_of_the_folder_of_all_stores(tmp_path: Path, name: str) -> None:
+    for names in ((name, "run-1"), ("m12", name)):
+        with pytest.raises(ValueError, match="a folder of stores cannot be called"):
+            RunPaths(root=tmp_path, recording=names[0], run_id=names[1])
+    for odd in ("...mp4", "....mp4", "..mp4"):
+        assert (
+            RunPaths(root=tmp_path, recording=name_recording(tmp_path / odd), run_id="r").final.parents[1] == tmp_path
+        )
+
+
 def test_receipts_may_come_in_any_order(paths: RunPaths, work: Work) -> None:
     sealed = seal_store(paths, reversed(fill_store(paths, work)), ENDED)
 
@@ -273,6 +284,22 @@ def test_sealing_again_changes_nothing(paths: RunPaths, work: Work) -> None:
     assert list(paths.folder.iterdir()) == [sealed]
 
 
+@pytest.mark.parametrize("recording", ["m12", "copy"])
+def test_an_old_store_stays_until_the_new_one_is_whole(paths: RunPaths, work: Work, recording: str) -> None:
+    of_old = replace(paths, recording=recording)
+    old = seal_store(of_old, fill_store(of_old, work), ENDED)
+    before = {file: file.read_bytes() for file in old.rglob("*") if file.is_file()}
+    receipts = fill_store(paths, work)
+    truncate(paths.working / sorted(receipts[1].files)[0])
+    with pytest.raises(StoreError, match="bytes and not the"):
+        seal_store(paths, receipts, ENDED | {"attempt": 2}, old)
+    assert {file: file.read_bytes() for file in old.rglob("*") if file.is_file()} == before
+
+    write_shard(paths, shards_of(work)[1], make_hogs(work, shards_of(work)[1]))
+    assert read_record(seal_store(paths, receipts, ENDED | {"attempt": 2}, old)).attempt == 2
+    assert list(paths.root.glob("*/*")) == [paths.final]
+
+
 def test_what_a_killed_writer_left_is_gone_after_sealing(paths: RunPaths, work: Work) -> None:
     receipts = fill_store(paths, work)
     for name in ("descriptors/c/0/0.0123456789abcdef.partial", "zarr.json.0123456789abcdef.partial"):
@@ -328,7 +355,7 @@ def test_warnings_come_when_a_run_is_planned_and_when_it_ends_each_once(
 
 def test_what_a_run_does_is_read_from_its_store(paths: RunPaths, work: Work) -> None:
     create_store(paths, work, BEGUN)
-    assert {child.name for child in paths.partial.iterdir()} == {"receipts", "index.npz", "store.zarr"}
+    assert {child.name for child in paths.partial.iterdir()} == {"receipts", "index.npz", "store.zarr", "claim"}
     read = read_work(paths)
 
     assert (read.info, read.recipe, read.plan) == (work.info, work.recipe, work.plan)
