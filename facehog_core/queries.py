@@ -36,6 +36,7 @@ from .filters import EVERYTHING, And, Comparison, Filter, Not, Or
 from .provenance import RunRecord
 from .rows import read_record
 from .schema import Details, Fate, File, Host, Output, Parameters, Recording, Run, Sitting, Software, Subject
+from .verifications import WRONG
 
 # Above any character: what begins with a text is less than the text and this.
 _LAST = "\U0010ffff"
@@ -148,6 +149,9 @@ def _write_one(
         # By their numbers, lest another index be followed.
         newest: Any = aliased(own)
         query = query.where(own.id.in_(select(newest.id).where(newest.changed_at >= since)))
+    elif dialect == "sqlite" and (narrow := _find_narrow(question.where)):
+        run_id: Any = File.run_id if is_file else Run.id
+        query = query.where(run_id.in_(_write_narrow(narrow, dialect)))
     # SQLite would rather follow an index that gives the order than one that finds the few that are wanted.
     is_walk = dialect != "sqlite" or since is not None or question.where == EVERYTHING
     order = [
@@ -250,6 +254,42 @@ def _join(query: Select[Any], is_file: bool, fields: set[str]) -> Select[Any]:
     return query
 
 
+# Fields that an index of its own has of each run (`ix_runs_figures`), and those of the parameters that it begins with.
+_FIGURES = {"frames", "corrupt", "dropped", "warnings", "brightness", "saturated", "focus", "moved"}
+_NARROW = _FIGURES | {"parameters", "crop", "grey"}
+
+
+def _find_narrow(where: Filter) -> And | None:
+    """Return the parts of a filter that need nothing but that index; None where it is of no use."""
+    parts = where.parts if isinstance(where, And) else (where,)
+    narrow = And(tuple(filter(_is_narrow, parts)))
+    # Whatever else is asked for, a subject say, may find far fewer; but for the state, which most have in common.
+    others = _fields_of(And(tuple(part for part in parts if part not in narrow.parts)))
+    return narrow if _fields_of(narrow) & _FIGURES and others <= {"state"} else None
+
+
+def _is_narrow(where: Filter) -> bool:
+    """Say whether a part holds for nothing but runs that the index finds: not for a file that came to none."""
+    match where:
+        case Comparison(sign="!="):
+            return False
+        case Comparison(field="warnings"):
+            numbers: list[Any] = [value.known for value in where.values]
+            # A file without a run has none.
+            return not any(number is None or _SIGNS[where.sign](0, number) for number in numbers)
+        case Comparison():
+            return where.field in _NARROW and all(value.known is not None for value in where.values)
+        case And() | Or():
+            return bool(where.parts) and all(map(_is_narrow, where.parts))
+        case _:
+            return False
+
+
+def _write_narrow(where: And, dialect: str) -> Select[Any]:
+    query = _join(select(Run.id).select_from(Run), False, _fields_of(where))
+    return query.where(_compile(where, _columns(False), dialect)).correlate(None)
+
+
 # Fields that are another table away from files or runs.
 _BETWEEN = {
     "subject": Sitting.id,
@@ -306,7 +346,11 @@ def _fits(
         case str() if FIELDS[field].kind is Kind.BEGINNING:
             fits = begins_with(column, known)
         case str():
-            fits = column == known
+            # Nearly all are finished, and few are wrong: SQLite knows neither.
+            is_common = dialect == "sqlite" and known == Fate.FINISHED
+            fits = (func.ifnull(column, None) if is_common else column) == known
+            if field == "verdict" and known == WRONG:
+                fits = and_(fits, Run.wrong_since.is_not(None))
         case _:
             # As a number of its own, and not of the column's type: 1.5 is not to be rounded to whole frames.
             is_exact = isinstance(known, int) and abs(known) < 2**63

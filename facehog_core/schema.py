@@ -88,6 +88,8 @@ class Base(DeclarativeBase):
     }
 
 
+#: The columns of runs that say how they went and how good their frames are.
+FIGURES = ("n_frames", "n_corrupt", "n_dropped", "n_warnings", "brightness", "saturated", "focus", "moved")
 _FATES = ", ".join(f"'{fate}'" for fate in Fate)
 
 
@@ -97,6 +99,11 @@ def _key() -> Mapped[int]:
 
 def _at_least_0(*names: str) -> list[CheckConstraint]:
     return [CheckConstraint(f"{name} >= 0", name=f"{name}_is_at_least_0") for name in names]
+
+
+def _where_known(name: str) -> Index:
+    where = text(f"{name} IS NOT NULL")
+    return Index(f"ix_runs_{name}", name, sqlite_where=where, postgresql_where=where)
 
 
 def _checked(name: str, condition: str) -> Mapped[Any]:
@@ -246,6 +253,9 @@ class Run(Base):
         CheckConstraint("n_corrupt <= n_frames", name="no_more_are_corrupt_than_there_are"),
         *_at_least_0("attempt", "n_frames", "n_corrupt", "n_dropped", "n_warnings"),
         Index(None, "state", "changed_at"),
+        # What runs are found by from among all of them: it is read in place of rows that are ten times as wide.
+        Index("ix_runs_figures", "parameters_id", *FIGURES),
+        _where_known("wrong_since"),
     )
 
     id: Mapped[int] = _key()
@@ -253,7 +263,7 @@ class Run(Base):
     # The one that it read: others may hold the same bytes.
     file_id: Mapped[int] = mapped_column(Integer, ForeignKey("files.id"), index=True)
     recording_id: Mapped[int] = mapped_column(Integer, ForeignKey("recordings.id"), index=True)
-    parameters_id: Mapped[int] = mapped_column(Integer, ForeignKey("parameters.id"), index=True)
+    parameters_id: Mapped[int] = mapped_column(Integer, ForeignKey("parameters.id"))
     software_id: Mapped[int] = mapped_column(Integer, ForeignKey("software.id"))
     host_id: Mapped[int] = mapped_column(Integer, ForeignKey("hosts.id"))
     state: Mapped[str]

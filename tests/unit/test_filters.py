@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from facehog_core.catalogue import Catalogue
@@ -388,11 +388,34 @@ def test_what_is_printed_is_read_as_what_it_was(where: Filter) -> None:
     assert parse_filter(str(where)) == where
 
 
-@given(FILTERS)
+# By figures alone, which have an index of their own: also of what no run is to be found for.
+BY_FIGURES = (
+    "corrupt!=0",
+    "warnings=0",
+    "warnings<1 frames!=0",
+    "not corrupt>1%",
+    "frames=none or corrupt>0",
+    "state=finished and moved>10",
+    "warnings>0 or corrupt>9%",
+    'crop="8,8,64,64" and dropped=0,3 and brightness<40',
+    "state=finished and verdict=wrong",
+)
+
+
+def with_examples(test: Callable[..., None]) -> Callable[..., None]:
+    for text in BY_FIGURES:
+        test = example(where=parse_filter(text))(test)
+    return test
+
+
+@with_examples
+@given(where=FILTERS)
 def test_the_catalogue_finds_what_a_loop_over_all_rows_finds(catalogue: Catalogue, where: Filter) -> None:
     expected = sorted(str(record.run_id) for record in RECORDS if holds(where, told_of(record)))
-    found = sorted(run for (run,) in catalogue.rows(And((where, parse_filter("run!=none"))), columns=["run"]))
-    assert found == expected
+    # Of the file that has no run, too.
+    (new,) = catalogue.rows("run=none", columns=tuple(FIELDS))
+    expected += ["none"] * holds(where, dict(zip(FIELDS, new, strict=True)))
+    assert sorted(str(run or "none") for (run,) in catalogue.rows(where, columns=["run"])) == expected
 
 
 @pytest.mark.parametrize("sign", [*SIGNS, "!="])

@@ -17,6 +17,7 @@ _FIGURES = {
     "focus": ("focus_is_at_least_0", "focus >= 0"),
     "moved": ("moved_is_at_least_0", "moved >= 0"),
 }
+_COUNTS = ("n_frames", "n_corrupt", "n_dropped", "n_warnings")
 _TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
 
@@ -35,6 +36,10 @@ def upgrade() -> None:
     said = "what_is_wrong_is_so_since_a_time"
     _add(sa.Column("wrong_since", sa.DateTime(), sa.CheckConstraint(since, name=said)))
     op.create_index("ix_runs_verified_at", "runs", ["verified_at"])
+    known = sa.text("wrong_since IS NOT NULL")
+    op.create_index("ix_runs_wrong_since", "runs", ["wrong_since"], sqlite_where=known, postgresql_where=known)
+    op.drop_index("ix_runs_parameters_id", "runs")
+    op.create_index("ix_runs_figures", "runs", ["parameters_id", *_COUNTS, *_FIGURES])
     op.add_column("outputs", sa.Column("quality", sa.JSON()))
     op.create_table(
         "verifications",
