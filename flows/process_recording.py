@@ -22,17 +22,20 @@ from prefect.states import Completed, Failed
 from prefect_dask import DaskTaskRunner
 
 from facehog_core.catalogue import Catalogue
-from facehog_core.causes import cause_of
+from facehog_core.causes import Cause, CauseKind, cause_of
 from facehog_core.chunking import LEAST_FRAMES_PER_SHARD, ChunkPlan
 from facehog_core.errors import (
     CatalogueError,
     ChangedError,
+    ConfigError,
     DiskFullError,
     FacehogError,
     RecordingRefusedError,
     ServiceError,
 )
+from facehog_core.headway import note_headway
 from facehog_core.locks import hold
+from facehog_core.lookout import WRONG_SIDECAR
 from facehog_core.names import Identity
 from facehog_core.progress import Progress
 from facehog_core.provenance import RunRecord, now
@@ -44,6 +47,7 @@ from facehog_core.sealed import check_whole
 from facehog_core.source import digest_source, name_recording
 from facehog_core.starts import note_of_probe
 from facehog_core.store import RunPaths, discard_partial
+from facehog_core.store_root import check_root
 from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
@@ -123,6 +127,11 @@ def process_recording(
         except ChangedError as error:
             ledger.wait(str(error))
             return Failed(name="Changed", message=str(error))
+        except ConfigError as error:
+            # The file beside it has changed since it was queued: as if that had been seen before.
+            reason = f"{WRONG_SIDECAR}{error}"
+            ledger.refuse(Fate.QUARANTINED, reason, Cause(kind=CauseKind.SIDECAR))
+            return Failed(name="Quarantined", message=reason)
         except RecordingRefusedError as error:
             get_run_logger().error("is quarantined: %s", error)
             ledger.refuse(Fate.QUARANTINED, str(error), cause_of(error))
@@ -193,6 +202,7 @@ def _process(
 ) -> RunRecord:
     with cluster.make_runner() as runner:
         _connect(runner)
+        check_root(store, records)
         note_of_probe(store, path).unlink(missing_ok=True)
         info = runner.submit(probe_recording, {"path": path, "store": store, "stream": recipe.stream}).result()
         sidecar = find_timestamps(path, recipe.timestamps)
@@ -206,6 +216,8 @@ def _process(
             else:
                 if force:
                     discard_partial(paths)
+                if note_headway(paths):
+                    ledger.count_anew()
                 ledger.begin(info, paths.run_id)
                 _make(runner, ledger, paths, info, recipe, sidecar, made, cluster.n_workers)
                 made = paths.final
