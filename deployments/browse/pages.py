@@ -137,7 +137,7 @@ class Pages:
         record = self.catalogue.run(name)
         told: dict[str, Any] = {
             "record": record,
-            "facts": [(name, str(value)) for name, value in run_pairs(record)],
+            "facts": [(name, str(value)) for name, value in run_pairs(record, len(self.catalogue.verifications(name)))],
             "history": [(tell_time(step.at), step.state, step.reason) for step in self.catalogue.history(name)],
             "flow_run": self._flow_run_url(record.flow_run_id),
         }
