@@ -294,10 +294,12 @@ class Catalogue:
         with self._database.read() as session:
             return session.scalar(select(func.max(Event.id))) or 0
 
-    def history(self, run_id: str) -> list[StoryEvent]:
-        """Return what became of one run, oldest first; empty if nothing was noted."""
+    def story_with_warnings(self, path: Path) -> tuple[list[StoryEvent], list[str]]:
+        """Return the story of one path as `story` does, and the warnings of the run that it came to: of one moment."""
         with self._database.read() as session:
-            return tell_run(session, run_id)
+            found = _find_file(session, path)
+            warnings = [warning.text for warning in found.run.warnings] if found and found.run else []
+            return tell_story(session, path), warnings
 
     def verifications(self, run_id: str) -> list[Verification]:
         """Return when the store of a run was verified, and what was found, oldest first; empty if it never was."""
@@ -395,13 +397,26 @@ class Catalogue:
             If there is none, or more than one.
         """
         with self._database.read() as session:
-            found = session.scalars(select(Run).where(begins_with(Run.run_id, run_id))).all()
-            if len(found) == 1:
-                return read_record(found[0].file, found[0], is_turn_of_file=False)
+            found = self._find_run(session, run_id)
+            return read_record(found.file, found, is_turn_of_file=False)
+
+    def run_with_history(self, run_id: str) -> tuple[RunRecord, list[StoryEvent], list[Verification]]:
+        """Return one run as `run` does, what became of it, and its verifications, oldest first: of one moment."""
+        with self._database.read() as session:
+            found = self._find_run(session, run_id)
+            record = read_record(found.file, found, is_turn_of_file=False)
+            return record, tell_run(session, found.run_id), history_of(found)
+
+    def _find_run(self, session: Session, run_id: str) -> Run:
+        begins = begins_with(Run.run_id, run_id)
+        found = session.scalars(select(Run).where(begins).limit(2)).all()
+        if len(found) == 1:
+            return found[0]
+        n_found = session.scalar(select(func.count()).select_from(Run).where(begins))
         raise CatalogueError(
             self._database.name,
-            f"{'no run' if not found else f'{len(found)} runs'} of the catalogue "
-            f"{'begins' if not found else 'begin'} with {run_id!r}",
+            f"{f'{n_found} runs' if found else 'no run'} of the catalogue "
+            f"{'begin' if found else 'begins'} with {run_id!r}",
             "See `facehog find` for the runs that there are.",
         )
 

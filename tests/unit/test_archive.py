@@ -59,7 +59,9 @@ def answers_of(url: str) -> dict[str, Any]:
             "rows": catalogue.rows(columns=tuple(FIELDS)),
             "files": catalogue.files(),
             "stories": {path: catalogue.story(path) for path in catalogue.files()},
-            "histories": {record.run_id: catalogue.history(str(record.run_id)) for record in records},
+            "histories": {
+                record.run_id: catalogue.run_with_history(str(record.run_id))[1] for record in records if record.run_id
+            },
         }
 
 

@@ -124,6 +124,21 @@ def test_what_is_no_database_for_a_catalogue_is_refused(url: str) -> None:
         Catalogue(url, create=True)
 
 
+def test_a_server_compares_every_text_byte_by_byte_as_sqlite_does(
+    tmp_path: Path, make_catalogue_url: Callable[[str, Path], str]
+) -> None:
+    url = make_catalogue_url("postgresql", tmp_path)
+    Catalogue(url, create=True).close()
+    columns = (
+        "SELECT table_name, collation_name FROM information_schema.columns "
+        "WHERE table_schema = current_schema() AND data_type = 'character varying'"
+    )
+    with reading(url) as session:
+        found = session.execute(text(columns)).all()
+    assert len(found) > 20
+    assert {table for table, collation in found if collation != "C"} == {"alembic_version"}
+
+
 # -- the fates of files -----------------------------------------------------------------------------------
 
 
@@ -350,9 +365,9 @@ def test_what_happens_to_a_file_later_is_no_step_of_a_run_that_has_ended(catalog
     for state in (Fate.RUNNING, Fate.FINISHED):
         record = make_record(state=state)
         catalogue.record(record)
-    before = catalogue.history(str(record.run_id))
+    before = catalogue.run_with_history(str(record.run_id))[1]
     catalogue.set_fate(record.path, Fate.RUNNING, "is being read")
 
     assert [step.state for step in before] == [Fate.RUNNING, Fate.FINISHED]
-    assert catalogue.history(str(record.run_id)) == before
+    assert catalogue.run_with_history(str(record.run_id))[1] == before
     assert catalogue.story(record.path)[-1].reason == "is being read"
