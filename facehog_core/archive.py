@@ -17,11 +17,12 @@ from sqlalchemy import Table, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from .catalogue import Catalogue, Identify, write_record
+from .catalogue import Catalogue, Identify
 from .database import Database
 from .disk import appearing
 from .errors import CatalogueError, NoCatalogueError, StoreError
 from .exporting import need
+from .fates import write_record
 from .filter_values import FIELDS
 from .migrate import copy_sqlite, find_revision, make_ready
 from .provenance import RunRecord

@@ -19,13 +19,14 @@ from .choices import identify
 from .comparison import find_comparable
 from .database import Database
 from .errors import CatalogueError
-from .files import FileRecord, Glance, glance_at, make_cause
+from .fates import find_file, identify_file, is_as_seen, note_look, tell_file, turn_file, write_record
+from .files import FileRecord, Glance, glance_at
 from .filters import Filter, check_field, parse_filter, read_sort
 from .migrate import make_ready
 from .names import Identity
 from .provenance import RunRecord, now
 from .queries import Question, begins_with, find_records, find_rows
-from .rows import add_verifications, find_session, history_of, identity_of, read_record, write_run
+from .rows import add_verifications, history_of, identity_of, read_record
 from .schema import Event, Fate, File, Parameters, Run, Sitting
 from .source import Signature
 from .story import FileEvent, StoryEvent, tell_events, tell_run, tell_story
@@ -159,8 +160,8 @@ class Catalogue:
         """
         identity = identity or self._identify_news(path, state, signature)
         with self._database.write() as session:
-            file = _find_file(session, path)
-            if only_from is not None and not _is_as_seen(file, only_from):
+            file = find_file(session, path)
+            if only_from is not None and not is_as_seen(file, only_from):
                 return False
             moment = now()
             if file is None:
@@ -171,18 +172,18 @@ class Catalogue:
             if run:
                 # The run of a file that does not run does not run either, though it could not say so itself.
                 run.state, run.reason, run.changed_at = state, reason, moment
-            looks_different = signature is not None and _look(file, signature)
+            looks_different = signature is not None and note_look(file, signature)
             if forget_run or looks_different:
                 file.run = None
             file.attempt = file.attempt if attempt is None else attempt
             file.flow_run_id = flow_run_id or file.flow_run_id
             if run_id is not None:
                 run = file.run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
-            if step := _turn(session, file, state, reason, moment, cause):
+            if step := turn_file(session, file, state, reason, moment, cause):
                 step.run = run
             file.not_before = not_before
             if identity:
-                _identify_file(session, file, identity)
+                identify_file(session, file, identity)
             return True
 
     def _identify_news(self, path: Path, state: Fate, signature: Signature | None) -> Identity | None:
@@ -214,7 +215,7 @@ class Catalogue:
             rows = session.scalars(select(File).options(joinedload(File.session).joinedload(Sitting.subject)))
             changed = [row for row in rows if found.get(Path(row.path), identity_of(row)) != identity_of(row)]
             for row in changed:
-                _identify_file(session, row, found[Path(row.path)])
+                identify_file(session, row, found[Path(row.path)])
         return Identified(n_changed=len(changed), n_left=len(left))
 
     def record(self, record: RunRecord, cause: Cause | None = None) -> None:
@@ -248,7 +249,7 @@ class Catalogue:
         with self._database.read() as session:
             known = joinedload(File.session).joinedload(Sitting.subject)
             rows = session.execute(select(File, Run.run_id).outerjoin(File.run).options(known))
-            return {Path(file.path): _file_record(file, run_id) for file, run_id in rows}
+            return {Path(file.path): tell_file(file, run_id) for file, run_id in rows}
 
     def glance(self, under: Path) -> dict[str, Glance]:
         """Return the files below a folder by their paths as texts, those that were seen first first."""
@@ -276,8 +277,8 @@ class Catalogue:
     def file(self, path: Path) -> FileRecord | None:
         """Return what is known of one path, or None."""
         with self._database.read() as session:
-            found = _find_file(session, path)
-            return _file_record(found, found.run.run_id if found.run else None) if found else None
+            found = find_file(session, path)
+            return tell_file(found, found.run.run_id if found.run else None) if found else None
 
     def story(self, path: Path) -> list[StoryEvent]:
         """Return the story of one path, oldest first; empty if it was never seen."""
@@ -294,16 +295,12 @@ class Catalogue:
         with self._database.read() as session:
             return session.scalar(select(func.max(Event.id))) or 0
 
-    def history(self, run_id: str) -> list[StoryEvent]:
-        """Return what became of one run, oldest first; empty if nothing was noted."""
+    def story_with_warnings(self, path: Path) -> tuple[list[StoryEvent], list[str]]:
+        """Return the story of one path as `story` does, and the warnings of the run that it came to: of one moment."""
         with self._database.read() as session:
-            return tell_run(session, run_id)
-
-    def verifications(self, run_id: str) -> list[Verification]:
-        """Return when the store of a run was verified, and what was found, oldest first; empty if it never was."""
-        with self._database.read() as session:
-            found = session.scalar(select(Run).where(Run.run_id == run_id))
-            return history_of(found) if found else []
+            found = find_file(session, path)
+            warnings = [warning.text for warning in found.run.warnings] if found and found.run else []
+            return tell_story(session, path), warnings
 
     def find(
         self,
@@ -395,13 +392,26 @@ class Catalogue:
             If there is none, or more than one.
         """
         with self._database.read() as session:
-            found = session.scalars(select(Run).where(begins_with(Run.run_id, run_id))).all()
-            if len(found) == 1:
-                return read_record(found[0].file, found[0], is_turn_of_file=False)
+            found = self._find_run(session, run_id)
+            return read_record(found.file, found, is_turn_of_file=False)
+
+    def run_with_history(self, run_id: str) -> tuple[RunRecord, list[StoryEvent], list[Verification]]:
+        """Return one run as `run` does, what became of it, and its verifications, oldest first: of one moment."""
+        with self._database.read() as session:
+            found = self._find_run(session, run_id)
+            record = read_record(found.file, found, is_turn_of_file=False)
+            return record, tell_run(session, found.run_id), history_of(found)
+
+    def _find_run(self, session: Session, run_id: str) -> Run:
+        begins = begins_with(Run.run_id, run_id)
+        found = session.scalars(select(Run).where(begins).limit(2)).all()
+        if len(found) == 1:
+            return found[0]
+        n_found = session.scalar(select(func.count()).select_from(Run).where(begins))
         raise CatalogueError(
             self._database.name,
-            f"{'no run' if not found else f'{len(found)} runs'} of the catalogue "
-            f"{'begins' if not found else 'begin'} with {run_id!r}",
+            f"{f'{n_found} runs' if found else 'no run'} of the catalogue "
+            f"{'begin' if found else 'begins'} with {run_id!r}",
             "See `facehog find` for the runs that there are.",
         )
 
@@ -409,36 +419,6 @@ class Catalogue:
         """Say whether the catalogue has a row of the run."""
         with self._database.read() as session:
             return session.scalar(select(Run.id).where(Run.run_id == run_id)) is not None
-
-
-def write_record(
-    session: Session, record: RunRecord, cause: Cause | None = None, *, tells_of_file: bool = False
-) -> Run:
-    """Write a run as it stands, with the fate of the file that it reads.
-
-    Parameters
-    ----------
-    session : Session
-    record : RunRecord
-    cause : Cause, optional
-        What the state hangs on, if that may change by itself.
-    tells_of_file : bool, optional
-        Whether it is all that is known of the file, also of one that has a row: where nobody looks at files.
-    """
-    known = _find_file(session, record.path)
-    file = known or File(path=str(record.path), name=record.path.name, first_seen_at=record.changed_at)
-    if known is None or tells_of_file:
-        file.size_bytes, file.mtime_ns, file.inode = record.size_bytes, record.stream.get("mtime_ns", 0), "0"
-        file.attempt, file.flow_run_id = record.attempt, record.flow_run_id
-    # What was made long ago is news of its file nevertheless: a story does not run backwards.
-    is_old = known is not None and known.changed_at > record.changed_at
-    step = _turn(session, file, Fate(record.state), record.reason, now() if is_old else record.changed_at, cause)
-    if known is None or tells_of_file:
-        _identify_file(session, file, record.identity)
-    file.run = write_run(session, record, file)
-    if step:
-        step.run = file.run
-    return file.run
 
 
 def _read(where: str | Filter) -> Filter:
@@ -451,58 +431,3 @@ def _can_be_seen(path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _find_file(session: Session, path: Path) -> File | None:
-    return session.scalar(select(File).where(File.path == str(path)))
-
-
-def _is_as_seen(file: File | None, seen: FileRecord | Literal["unseen"]) -> bool:
-    if file is None or seen == "unseen":
-        return file is None and seen == "unseen"
-    return (file.state, file.flow_run_id) == (seen.state, seen.flow_run_id)
-
-
-def _look(file: File, signature: Signature) -> bool:
-    """Note what a file looks like, and say whether that is news."""
-    is_news = file.size_bytes is None or not _signature_of(file).is_like(signature)
-    file.size_bytes, file.mtime_ns, file.inode = signature.size_bytes, signature.mtime_ns, str(signature.inode)
-    return is_news
-
-
-def _signature_of(file: File) -> Signature:
-    return Signature(size_bytes=file.size_bytes, mtime_ns=file.mtime_ns, inode=int(file.inode))
-
-
-def _identify_file(session: Session, file: File, identity: Identity) -> None:
-    file.session = find_session(session, identity)
-    file.plane, file.camera = identity.plane, identity.camera
-
-
-def _turn(
-    session: Session, file: File, state: Fate, reason: str, moment: datetime, cause: Cause | None
-) -> Event | None:
-    """Put a file into a state, and add the step to its story unless nothing is new."""
-    is_news = (file.state, file.reason) != (state, reason)
-    file.state, file.reason, file.changed_at, file.not_before = state, reason, moment, None
-    file.cause, file.cause_about = (cause.kind, cause.about or None) if cause else (None, None)
-    if not is_news:
-        return None
-    step = Event(file=file, at=moment, state=state, reason=reason)
-    session.add(step)
-    return step
-
-
-def _file_record(file: File, run_id: str | None) -> FileRecord:
-    return FileRecord(
-        path=Path(file.path),
-        signature=_signature_of(file),
-        state=Fate(file.state),
-        reason=file.reason,
-        attempt=file.attempt,
-        flow_run_id=file.flow_run_id,
-        run_id=run_id,
-        not_before=file.not_before,
-        identity=identity_of(file),
-        cause=make_cause(file.cause, file.cause_about),
-    )

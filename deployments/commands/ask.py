@@ -91,9 +91,7 @@ def show(
     """Show all that is known of a run."""
     loaded, _ = configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
-        record = catalogue.run(run)
-        history = catalogue.history(str(record.run_id))
-        looks = catalogue.verifications(str(record.run_id))
+        record, history, looks = catalogue.run_with_history(run)
     progress = _progress_of(record, loaded)
     if as_json:
         told = {"history": list(map(_tell, history)), "verifications": [look.as_dict() for look in looks]}
@@ -123,9 +121,7 @@ def why(
     """Tell what became of a file, and why."""
     loaded, _ = configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
-        story = catalogue.story(normalise(path))
-        file = catalogue.file(normalise(path))
-        warnings = catalogue.run(file.run_id).warnings if file and file.run_id else []
+        story, warnings = catalogue.story_with_warnings(normalise(path))
     if not story:
         raise CatalogueError(
             path,

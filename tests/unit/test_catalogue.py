@@ -59,6 +59,10 @@ def test_the_stamp_is_another_one_after_a_write_also_of_one_that_had_begun_befor
     catalogue.set_fate(INBOX / "m12.mp4", Fate.WAITING, "is new", signature=LOOK)
     with writing(url) as session:
         session.execute(text("UPDATE files SET reason = 'on its way'"))
+        if url.startswith("postgresql"):
+            # Somebody else in the same server, who begins later and ends earlier.
+            with reading(url) as other:
+                other.execute(text("SELECT txid_current()"))
         before = catalogue.stamp()
     assert catalogue.stamp() != before
 
@@ -122,6 +126,21 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, create: bool) -> 
 def test_what_is_no_database_for_a_catalogue_is_refused(url: str) -> None:
     with pytest.raises(CatalogueError, match=r"Write it as sqlite:///catalogue\.db"):
         Catalogue(url, create=True)
+
+
+def test_a_server_compares_every_text_byte_by_byte_as_sqlite_does(
+    tmp_path: Path, make_catalogue_url: Callable[[str, Path], str]
+) -> None:
+    url = make_catalogue_url("postgresql", tmp_path)
+    Catalogue(url, create=True).close()
+    columns = (
+        "SELECT table_name, collation_name FROM information_schema.columns "
+        "WHERE table_schema = current_schema() AND data_type = 'character varying'"
+    )
+    with reading(url) as session:
+        found = session.execute(text(columns)).all()
+    assert len(found) > 20
+    assert {table for table, collation in found if collation != "C"} == {"alembic_version"}
 
 
 # -- the fates of files -----------------------------------------------------------------------------------
@@ -350,9 +369,9 @@ def test_what_happens_to_a_file_later_is_no_step_of_a_run_that_has_ended(catalog
     for state in (Fate.RUNNING, Fate.FINISHED):
         record = make_record(state=state)
         catalogue.record(record)
-    before = catalogue.history(str(record.run_id))
+    before = catalogue.run_with_history(str(record.run_id))[1]
     catalogue.set_fate(record.path, Fate.RUNNING, "is being read")
 
     assert [step.state for step in before] == [Fate.RUNNING, Fate.FINISHED]
-    assert catalogue.history(str(record.run_id)) == before
+    assert catalogue.run_with_history(str(record.run_id))[1] == before
     assert catalogue.story(record.path)[-1].reason == "is being read"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from catalogue_users import INBOX, LOOK, NOON, file_of, make_record, running
+from sqlalchemy import event
 
+from facehog_core import catalogue as catalogue_module
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError
 from facehog_core.provenance import now
-from facehog_core.schema import Fate
+from facehog_core.schema import Fate, Run
 
 
 def test_a_run_record_comes_back_as_it_was_recorded(catalogue: Catalogue) -> None:
@@ -158,6 +161,49 @@ def test_what_was_read_of_a_recording_is_kept_when_its_run_fails_before_it_reads
     catalogue.record(replace(record, stream={}, state=Fate.FAILED))
 
     assert catalogue.run(record.run_id or "").stream == record.stream
+
+
+def test_what_is_told_of_a_run_or_a_file_at_once_is_of_one_moment(
+    url: str, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = running(make_record())
+    catalogue.record(record)
+
+    def interrupt(name: str) -> None:
+        tell = getattr(catalogue_module, name)
+
+        def tell_later(*given: Any) -> Any:
+            with Catalogue(url) as other:
+                other.record(make_record())
+            return tell(*given)
+
+        monkeypatch.setattr(catalogue_module, name, tell_later)
+
+    interrupt("tell_run")
+    found, history, _ = catalogue.run_with_history(str(record.run_id))
+    assert (found.state, [step.state for step in history]) == (Fate.RUNNING, [Fate.RUNNING])
+    catalogue.record(record)
+    interrupt("tell_story")
+    story, warnings = catalogue.story_with_warnings(record.path)
+    assert (story[-1].state, warnings) == (Fate.RUNNING, [])
+    assert len(catalogue.story_with_warnings(record.path)[1]) == 2
+
+
+def test_of_many_runs_of_which_one_is_asked_for_hardly_any_is_read(catalogue: Catalogue) -> None:
+    for number in range(5):
+        catalogue.record(make_record(f"{number}.mp4", f"{number:012x}-00000000"))
+    loaded: list[Run] = []
+
+    def note(run: Run, _context: object) -> None:
+        loaded.append(run)
+
+    event.listen(Run, "load", note)
+    try:
+        with pytest.raises(CatalogueError, match="5 runs of the catalogue begin with ''"):
+            catalogue.run("")
+    finally:
+        event.remove(Run, "load", note)
+    assert len(loaded) <= 2
 
 
 def test_a_run_is_found_by_the_beginning_of_its_name_if_that_is_enough(catalogue: Catalogue) -> None:

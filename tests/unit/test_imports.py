@@ -14,7 +14,10 @@ FILES = sorted(file for layer in LAYERS for file in (REPOSITORY / layer).glob("*
 
 # What the core must run without, so that a notebook can use all of it.
 ORCHESTRATION = {"prefect", "prefect_dask", "distributed", "watchdog"}
-DATABASE = {"schema", "database", "migrate", "migrations", "rows", "files", "story", "queries", "catalogue", "archive"}
+DATABASE = {
+    *("schema", "database", "migrate", "migrations", "rows", "files", "story", "queries", "fates"),
+    *("catalogue", "archive"),
+}
 # Each module of the core may import those of the rows above it, and none of the rows below.
 CORE_ORDER = (
     {"errors"},
@@ -51,7 +54,7 @@ CORE_ORDER = (
     {"filter_values"},
     {"filters", "sheets", "table"},
     {"completeness", "migrations", "rows", "files", "story"},
-    {"picture", "recipe", "video", "grey", "synthetic_behaviour", "migrate", "queries"},
+    {"picture", "recipe", "video", "grey", "synthetic_behaviour", "migrate", "queries", "fates"},
     {"timing", "view", "choices", "comparison"},
     {"decode", "layout", "receipts", "synthetic", "encoding", "inbox", "face_position", "looking"},
     {"store", "sealed", "reader", "warning", "pace", "conclusion", "checked_array"},

@@ -86,13 +86,13 @@ def test_a_run_is_found_by_when_it_was_verified_with_what_result_and_since_when_
 ) -> None:
     catalogue.record(make_record())
     assert found(catalogue, "verified=never") == found(catalogue, "verified=none") == [RUN]
-    assert catalogue.verifications(RUN) == []
+    assert catalogue.run_with_history(RUN)[2] == []
     history = [look_at(1), look_at(2, "a bit"), look_at(3, "a bit", "another")]
     for number in (1, 3, 3):
         # The whole history each time: what is known already is kept once.
         catalogue.note_verifications(RUN, history[:number])
 
-    assert catalogue.verifications(RUN) == history
+    assert catalogue.run_with_history(RUN)[2] == history
     assert found(catalogue, "verified=never") == found(catalogue, "verdict=sound") == []
     assert found(catalogue, "verified>=2026-11-24 verdict=wrong wrong_since<2026-11-24") == [RUN]
     at, since = history[2].at.isoformat(), history[1].at.isoformat()
@@ -107,7 +107,7 @@ def test_what_was_found_of_an_earlier_store_says_nothing_of_the_one_that_took_it
     catalogue.record(make_record(finished_at=NOON + timedelta(days=2)))
 
     assert found(catalogue, "verified=never") == [RUN]
-    assert len(catalogue.verifications(RUN)) == 1
+    assert len(catalogue.run_with_history(RUN)[2]) == 1
 
 
 def test_never_is_a_word_of_that_field_alone() -> None:
@@ -128,7 +128,7 @@ def test_a_catalogue_that_is_made_of_the_stores_knows_their_figures_and_verifica
 
     with Catalogue(url) as catalogue:
         (record,) = catalogue.records()
-        assert catalogue.verifications(str(record.run_id)) == history
+        assert catalogue.run_with_history(str(record.run_id))[2] == history
         assert record.verified["wrong_since"] == history[1].at.isoformat()
         assert record.quality == read_record(store).quality
         assert (record.quality["n_frames"], record.quality["brightness"]["median"]) == (3, 30.0)
