@@ -19,8 +19,10 @@ FLOW_HOST = "deployments.flow_host"
 READY, ENDED = "ready", "ended"
 # A host is replaced after so many runs: whatever a library keeps of each does not add up for ever.
 MOST_RUNS = 200
-# Before a host that died before it was ready is started again, seconds.
+# Before a host that died before it was ready, or could not be started, is started again, seconds.
 BACK_OFF_S = 5.0
+# How long a host may take to be ready, seconds: one that hangs in its imports is neither free nor busy.
+READY_S = 300.0
 
 
 class Host:
@@ -43,11 +45,23 @@ class Host:
         self._lock = threading.Lock()
         self._stopped = False
         self.flow_run_id: UUID | None = None
-        self._start()
+        self._is_ready = False
+        self._process: subprocess.Popen[str] | None = None
+        threading.Thread(target=self._keep, daemon=True).start()
 
-    def _start(self) -> None:
+    def _keep(self) -> None:
+        while not self._stopped:
+            try:
+                process = self._process = self._start()
+            except OSError as error:  # Too many processes, or no memory: that passes.
+                log.warning("a flow host cannot be started: %s", error)
+                time.sleep(BACK_OFF_S)
+            else:
+                self._listen(process)
+
+    def _start(self) -> subprocess.Popen[str]:
         self._n_runs, self._is_ready = 0, False
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -55,7 +69,6 @@ class Host:
             # Which runs it has is decided by the runner: a signal for that is not for this one.
             start_new_session=os.name != "nt",
         )
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
 
     @property
     def is_free(self) -> bool:
@@ -65,6 +78,7 @@ class Host:
     @property
     def pid(self) -> int:
         """The process that takes runs now."""
+        assert self._process
         return self._process.pid
 
     def run(self, flow_name: str, flow_run_id: UUID) -> None:
@@ -74,6 +88,7 @@ class Host:
                 return
             self.flow_run_id = flow_run_id
             self._n_runs += 1
+        assert self._process
         assert self._process.stdin
         with suppress(OSError):  # It is dead: whoever listens to it says so.
             self._process.stdin.write(f"{flow_name} {flow_run_id}\n")
@@ -81,17 +96,23 @@ class Host:
 
     def kill(self) -> None:
         """Kill the process, and with it the run that it is at."""
-        self._process.kill()
+        if self._process:
+            self._process.kill()
 
     def stop(self) -> None:
         """End the process: it is not started again."""
         self._stopped = True
-        self._process.terminate()
+        if self._process:
+            self._process.terminate()
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout
+        impatience = threading.Timer(READY_S, process.kill)
+        impatience.daemon = True
+        impatience.start()
         for line in process.stdout:
             if line.strip() == READY:
+                impatience.cancel()
                 self._is_ready = True
             elif line.strip() == ENDED:
                 if self._n_runs >= MOST_RUNS:
@@ -99,6 +120,7 @@ class Host:
                     assert process.stdin
                     process.stdin.close()
                 self._end(None)
+        impatience.cancel()
         status, was_ready = process.wait(), self._is_ready or self._n_runs > 0
         with suppress(OSError), process:
             pass  # Closes its pipes.
@@ -108,8 +130,6 @@ class Host:
         if not was_ready:
             log.warning("a flow host ended with status %s before it was ready", status)
             time.sleep(BACK_OFF_S)
-        if not self._stopped:
-            self._start()
 
     def _end(self, death: str | None) -> None:
         """Tell of the end of the run that it was at, if it was at one."""

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from queue import SimpleQueue
 from uuid import UUID, uuid4
 
@@ -85,3 +88,48 @@ def test_a_process_is_replaced_after_so_many_runs(host: Host, ends: Ends, monkey
         assert (host.pid == process) is (number < 2)
         host.run("quick", uuid4())
         assert ends.get(timeout=60)[1] is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link stands for a program that cannot be started")
+def test_a_process_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hosts, "BACK_OFF_S", 0.01)
+    caplog.set_level(logging.WARNING)
+    program = tmp_path / "python"
+    made = Host(lambda *_: None, (str(program), "-S", "-c", SCRIPT))
+    try:
+        for _ in range(2):
+            caplog.clear()
+            wait_for(lambda: len(caplog.records) > 2)
+            assert not made.is_free
+            program.symlink_to(sys.executable)
+            wait_for(lambda: made.is_free)
+            program.unlink()
+            made.kill()
+    finally:
+        made.stop()
+        made.kill()
+
+
+def test_a_process_that_is_never_ready_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "READY_S", 1.0)
+    monkeypatch.setattr(hosts, "BACK_OFF_S", 0.01)
+    began = tmp_path / "began"
+    hangs_once = f"""
+import pathlib, time
+if not (began := pathlib.Path({str(began)!r})).exists():
+    began.touch()
+    time.sleep(600)
+"""
+    made = Host(lambda *_: None, (sys.executable, "-S", "-c", hangs_once + SCRIPT))
+    try:
+        wait_for(lambda: made.is_free)
+        assert began.exists()
+        # Once it is ready it has all the time that there is.
+        process = made.pid
+        time.sleep(1.5)
+        assert (made.pid, made.is_free) == (process, True)
+    finally:
+        made.stop()
+        made.kill()
