@@ -22,6 +22,8 @@ from .pulse import Condition
 LITTLE_SPACE_BYTES = 5 * 10**9
 # Failures are counted so far back.
 A_DAY = timedelta(days=1)
+# So long no run may begin or end while recordings are queued. A host of the runner takes seconds to take one.
+STANDSTILL = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,8 @@ class Files:
     Parameters
     ----------
     n_waiting, n_queued, n_running : int
+    n_stuck : int
+        Of those that are queued, how many wait though no run has begun or ended for long.
     n_failed, n_quarantined : int
         Within the last day.
     oldest_waiting : dict or None
@@ -78,6 +82,7 @@ class Files:
     n_waiting: int = 0
     n_queued: int = 0
     n_running: int = 0
+    n_stuck: int = 0
     n_failed: int = 0
     n_quarantined: int = 0
     oldest_waiting: dict[str, str] | None = None
@@ -140,6 +145,9 @@ def measure_health(config: Config, parts: list[Part], *, is_up: bool, problems: 
     except CatalogueError as error:
         files = Files()
         found.append(str(error))
+    if files.n_stuck:
+        long = f"{STANDSTILL.total_seconds() / 60:.0f} minutes"
+        found.append(f"runner: {files.n_stuck} recordings are queued, and no run has begun for {long}; see runner.log")
     free_bytes = measure_free(config.store)
     if free_bytes is None:
         found.append(f"store {config.store}: its disk cannot be looked at")
@@ -161,15 +169,23 @@ def _count_files(config: Config) -> Files:
         return Files()
     with Catalogue(config.catalogue) as catalogue:
         lately = now() - A_DAY
-        oldest = catalogue.oldest(Fate.WAITING)
+        oldest, n_queued = catalogue.oldest(Fate.WAITING), catalogue.count(Fate.QUEUED)
         return Files(
             n_waiting=catalogue.count(Fate.WAITING),
-            n_queued=catalogue.count(Fate.QUEUED),
+            n_queued=n_queued,
             n_running=catalogue.count(Fate.RUNNING),
+            n_stuck=n_queued if _stands_still(catalogue) else 0,
             n_failed=catalogue.count(Fate.FAILED, lately),
             n_quarantined=catalogue.count(Fate.QUARANTINED, lately),
             oldest_waiting=_describe(*oldest) if oldest else None,
         )
+
+
+def _stands_still(catalogue: Catalogue) -> bool:
+    since, oldest = now() - STANDSTILL, catalogue.oldest(Fate.QUEUED)
+    if oldest is None or oldest[1].at > since or catalogue.count(Fate.RUNNING):
+        return False
+    return not any(catalogue.count(state, since) for state in Fate if state.is_settled)
 
 
 def _describe(path: Path, event: StoryEvent) -> dict[str, str]:

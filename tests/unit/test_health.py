@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from deployments.pulse import Condition
 from deployments.service_paths import ServicePaths
 from deployments.status import find_health
 from facehog_core import Catalogue
+from facehog_core import catalogue as catalogue_module
 from facehog_core.errors import ServiceError
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
@@ -77,6 +79,26 @@ def test_little_space_and_a_broken_catalogue_are_problems(config: Config, monkey
     assert len(found.problems) == 2
     assert "cannot be used" in found.problems[0]
     assert found.problems[1].endswith("1.0 GB are free")
+
+
+def test_a_runner_that_lives_and_begins_no_runs_is_a_problem(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        turn = partial(catalogue.set_fate, reason="by hand", signature=LOOK)
+        for name in "ab":
+            turn(Path(f"/inbox/{name}.mp4"), Fate.QUEUED)
+        assert measure_health(config, [], is_up=True).is_well
+        later = health_module.now() + 2 * health_module.STANDSTILL
+        monkeypatch.setattr(health_module, "now", lambda: later)
+        stuck = measure_health(config, [], is_up=True)
+        said = "runner: 2 recordings are queued, and no run has begun for 10 minutes; see runner.log"
+        assert stuck.problems == [said]
+        assert Health.from_dict(stuck.as_dict()) == stuck
+        turn(Path("/inbox/long.mp4"), Fate.RUNNING)
+        assert measure_health(config, [], is_up=True).is_well, "they wait for one that takes its time"
+        # It has ended a moment ago.
+        monkeypatch.setattr(catalogue_module, "now", lambda: later)
+        turn(Path("/inbox/long.mp4"), Fate.FINISHED)
+        assert measure_health(config, [], is_up=True).is_well
 
 
 def test_free_space_is_that_of_the_folder_that_there_is(tmp_path: Path) -> None:
