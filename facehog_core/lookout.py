@@ -44,7 +44,8 @@ _ASKED_ANEW = "is asked for again"
 _OTHER_RECIPE = "was refused under other parameters than are set now; is tried again"
 _OTHER_MANIFEST = "was refused for what the file beside it said, which is something else now; is tried again"
 _OTHER_TIMESTAMPS = "was refused for its timestamps, which are others now; is tried again"
-_WRONG_SIDECAR = "what is to be done to it cannot be read: "
+#: How the reason begins if the file beside a recording cannot be read.
+WRONG_SIDECAR = "what is to be done to it cannot be read: "
 _VANISHED = "is not seen in the inbox any more; it will be taken up when it is back"
 _UNREAD = "cannot be looked at, and is looked at again: "
 _UNFORESEEN = "facehog does not know what to do with it; the log of the sensor has more: "
@@ -307,8 +308,11 @@ class Lookout:
             cause = cause_of(error)
             self._catalogue.set_fate(path, Fate.QUARANTINED, str(error), cause=cause, only_from=glance.record)
             return False
-        except (ConfigError, OSError):
+        except ConfigError:
             return True  # Is said where it is asked for.
+        except OSError as error:
+            # More may be promised: of a share that fails nothing is concluded.
+            missing = f"{WRONG_SIDECAR}{error.strerror}; is tried again"
         if missing and glance.reason != missing:
             self._wait(glance, missing)
         return missing is None
@@ -330,7 +334,7 @@ class Lookout:
                 return _OTHER_RECIPE
             return _OTHER_TIMESTAMPS if _has_other_timestamps(file, recipe, self._catalogue) else None
         except ConfigError as error:
-            return _OTHER_RECIPE if had_wrong_sidecar and file.reason != f"{_WRONG_SIDECAR}{error}" else None
+            return _OTHER_RECIPE if had_wrong_sidecar and file.reason != f"{WRONG_SIDECAR}{error}" else None
         except TimestampsError:
             return None
         except OSError:
@@ -363,12 +367,12 @@ class Lookout:
             recipe = self.inbox.recipe_for(file.path)
         except ConfigError as error:
             # The recording's own fault: it is no news for what lies beside it.
-            cause, reason = Cause(kind=CauseKind.SIDECAR), f"{_WRONG_SIDECAR}{error}"
+            cause, reason = Cause(kind=CauseKind.SIDECAR), f"{WRONG_SIDECAR}{error}"
             self._catalogue.set_fate(file.path, Fate.QUARANTINED, reason, cause=cause, only_from=file)
             return None
         except OSError as error:
             # The inbox itself was listed a moment ago: whatever fails, the next look is soon enough for this one.
-            reason = f"{_WRONG_SIDECAR}{error.strerror}; is tried again"
+            reason = f"{WRONG_SIDECAR}{error.strerror}; is tried again"
             if file.state is Fate.WAITING and file.reason != reason:
                 self._catalogue.set_fate(file.path, Fate.WAITING, reason, only_from=file)
             return None

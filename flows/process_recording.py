@@ -22,17 +22,19 @@ from prefect.states import Completed, Failed
 from prefect_dask import DaskTaskRunner
 
 from facehog_core.catalogue import Catalogue
-from facehog_core.causes import cause_of
+from facehog_core.causes import Cause, CauseKind, cause_of
 from facehog_core.chunking import LEAST_FRAMES_PER_SHARD, ChunkPlan
 from facehog_core.errors import (
     CatalogueError,
     ChangedError,
+    ConfigError,
     DiskFullError,
     FacehogError,
     RecordingRefusedError,
     ServiceError,
 )
 from facehog_core.locks import hold
+from facehog_core.lookout import WRONG_SIDECAR
 from facehog_core.names import Identity
 from facehog_core.progress import Progress
 from facehog_core.provenance import RunRecord, now
@@ -123,6 +125,11 @@ def process_recording(
         except ChangedError as error:
             ledger.wait(str(error))
             return Failed(name="Changed", message=str(error))
+        except ConfigError as error:
+            # The file beside it has changed since it was queued: as if that had been seen before.
+            reason = f"{WRONG_SIDECAR}{error}"
+            ledger.refuse(Fate.QUARANTINED, reason, Cause(kind=CauseKind.SIDECAR))
+            return Failed(name="Quarantined", message=reason)
         except RecordingRefusedError as error:
             get_run_logger().error("is quarantined: %s", error)
             ledger.refuse(Fate.QUARANTINED, str(error), cause_of(error))

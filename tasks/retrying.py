@@ -7,10 +7,10 @@ from typing import Any
 from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
 
-from facehog_core.errors import ChangedError, RecordingRefusedError, StoreGoneError
+from facehog_core.errors import ChangedError, ConfigError, RecordingRefusedError, StoreGoneError
 
 # What trying again cannot mend: a file stays what it is, and a run that has ended does not come back.
-FINAL = (RecordingRefusedError, ChangedError, StoreGoneError)
+FINAL = (RecordingRefusedError, ChangedError, ConfigError, StoreGoneError)
 
 
 def can_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

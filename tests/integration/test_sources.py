@@ -12,10 +12,13 @@ import pytest
 from barcode import write_recording
 from lab import Lab
 from mounts import can_mount, mount_tmpfs, unmount
+from rig import FakeLauncher
 
 import tasks.chunk
 from facehog_core import Catalogue, Recipe, confirm, open_session
 from facehog_core.hog import HogParams
+from facehog_core.inbox import Inbox
+from facehog_core.lookout import Lookout
 from facehog_core.schema import Fate
 from facehog_core.source import digest_file
 from tasks.chunk import process_chunk
@@ -170,3 +173,22 @@ def test_a_forced_attempt_that_fails_leaves_the_store_that_there_was(
     assert lab.process(path, attempt=2, force=True).name == "Changed"
     assert store is not None
     assert open_session(store).sizes["frame"] == 5
+
+
+def test_a_file_beside_a_queued_recording_that_is_spoilt_keeps_it_in_quarantine_until_that_is_mended(
+    lab: Lab, tmp_path: Path
+) -> None:
+    path = write_recording(tmp_path / "m12.mp4", 5)
+    sidecar = tmp_path / "m12.facehog.toml"
+    sidecar.write_text("every = ")
+    assert lab.process(path).name == "Quarantined"
+    inbox = Inbox(path=tmp_path, patterns=["*.mp4"], settle_s=0, recipe=Recipe())
+    with Catalogue(lab.catalogue) as catalogue:
+        lookout, launcher = Lookout(inbox, catalogue), FakeLauncher()
+        assert lookout.look(launcher) == lookout.look(launcher) == []
+        file = catalogue.file(path)
+        assert file is not None
+        assert (file.state, "this is not TOML" in file.reason) == (Fate.QUARANTINED, True)
+        sidecar.write_text("every = 2")
+        lookout.look(launcher)
+        assert [due.recipe.frames.step for due in lookout.look(launcher)] == [2]

@@ -343,6 +343,32 @@ def test_a_recording_waits_for_its_flag(rig: Rig) -> None:
     assert len(lookout.look(rig.launcher)) == 1
 
 
+@pytest.mark.parametrize("place", ["flag", "manifest"])
+def test_a_share_that_fails_is_no_word_that_all_has_arrived(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    path = rig.put("m12.mp4")
+    rig.put("m12.facehog.toml", b"size_bytes = 20" if place == "manifest" else b"")
+    lookout = Lookout(replace(rig.inbox, ready="{stem}.done"), rig.catalogue, lambda: rig.at_s)
+
+    def fail(*_: object) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*((Path, "exists") if place == "flag" else (lookout_module, "read_manifest")), fail)
+        for rig.at_s in (0.0, SETTLE_S, 2 * SETTLE_S):
+            assert lookout.look(rig.launcher) == []
+        assert (rig.file(path).state, os.strerror(errno.EIO) in rig.file(path).reason) == (Fate.WAITING, True)
+        steps = len(rig.catalogue.story(path))
+        assert lookout.look(rig.launcher) == []
+        assert len(rig.catalogue.story(path)) == steps
+    rig.put("m12.done", b"")
+    rig.put("m12.facehog.toml", b"")
+    lookout.look(rig.launcher)
+    rig.at_s += SETTLE_S
+    assert len(lookout.look(rig.launcher)) == 1
+
+
 @pytest.mark.parametrize("ready", ["done", "../{stem}", "{stem", "{0}", "{stem.x}", "{name!r}", "a\\{stem}"])
 def test_a_flag_is_a_file_beside_the_recording_and_named_after_it(rig: Rig, ready: str) -> None:
     with pytest.raises(ValueError, match="ready must be a file name with"):
