@@ -205,7 +205,7 @@ def main() -> None:
         launcher = make_launcher(config, given.scheduler, bell_beside(given.ready_file))
         inboxes, interval_s = config.inboxes(), config.sensor.interval_s
         most_queued, tell = QUEUED_PER_RUN * config.prefect.max_runs, partial(_tell, given.ready_file)
-        room = StoreRoom(config.store)
+        room = StoreRoom(config.store, catalogue)
         room.start()
         backlog, strays = Backlog(config), Strays(config, catalogue, launcher)
         sensor = Sensor(

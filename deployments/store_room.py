@@ -6,7 +6,10 @@ import threading
 import time
 from pathlib import Path
 
+from facehog_core.catalogue import Catalogue
 from facehog_core.disk import measure_room
+from facehog_core.errors import CatalogueError
+from facehog_core.store_root import FACT, is_missing
 
 # Between two looks, seconds.
 LOOK_S = 2.0
@@ -21,11 +24,14 @@ class StoreRoom(threading.Thread):
     ----------
     store : Path
         Folder of all stores.
+    catalogue : Catalogue
+        Knows which there are.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, catalogue: Catalogue) -> None:
         super().__init__(name="store room", daemon=True)
         self.store = store
+        self._catalogue = catalogue
         self._asked_at_s: float | None = None
         self._trouble: str | None = None
         self._stopped = threading.Event()
@@ -35,12 +41,18 @@ class StoreRoom(threading.Thread):
         while not self._stopped.is_set():
             self._asked_at_s = time.monotonic()
             try:
-                is_full = measure_room(self.store) <= 0
-                self._trouble = "the store's disk is full: waits for room" if is_full else None
+                self._trouble = self._find_trouble()
+            except CatalogueError as error:
+                self._trouble = str(error)
             except OSError as error:
                 self._trouble = f"the store's disk cannot be looked at ({error.strerror}): waits for it"
             self._asked_at_s = None
             self._stopped.wait(LOOK_S)
+
+    def _find_trouble(self) -> str | None:
+        if is_missing(self.store, self._catalogue):
+            return f"{self.store}: {FACT}"
+        return "the store's disk is full: waits for room" if measure_room(self.store) <= 0 else None
 
     def stop(self) -> None:
         """Look no more."""

@@ -46,6 +46,7 @@ from facehog_core.sealed import check_whole
 from facehog_core.source import digest_source, name_recording
 from facehog_core.starts import note_of_probe
 from facehog_core.store import RunPaths, discard_partial
+from facehog_core.store_root import check_root
 from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
@@ -200,6 +201,7 @@ def _process(
 ) -> RunRecord:
     with cluster.make_runner() as runner:
         _connect(runner)
+        check_root(store, records)
         note_of_probe(store, path).unlink(missing_ok=True)
         info = runner.submit(probe_recording, {"path": path, "store": store, "stream": recipe.stream}).result()
         sidecar = find_timestamps(path, recipe.timestamps)

@@ -58,7 +58,7 @@ CORE_ORDER = (
     {"room", "progress"},
     {"session", "extract", "blocks", "session_facts", "confirm"},
     {"catalogue"},
-    {"reconcile", "rest"},
+    {"reconcile", "rest", "store_root"},
     {"lookout"},
     {"describe_again"},
     {"verify"},

@@ -63,7 +63,7 @@ class Lab:
     priorities: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.room = StoreRoom(self.folder / "store")
+        self.room = StoreRoom(self.folder / "store", self.catalogue)
 
     def put(self, name: str) -> Path:
         path = self.folder / name
