@@ -22,7 +22,8 @@ from .source import Signature
 log = logging.getLogger(__name__)
 
 # A run that came to no end (power, memory, a decoder that crashed its process, a file that changed under it) is
-# asked for again, but not for ever: a file that kills every run would keep the others waiting.
+# asked for again, but not for ever: a file that kills every run would keep the others waiting. A run counts anew where
+# the one before it got on (`facehog_core.headway`).
 MOST_ATTEMPTS = 3
 
 ITS_TURN = "has settled; waits until the runs before it have begun"

@@ -90,6 +90,11 @@ class Ledger:
             # Of the same bytes: a file that looks different has come to no run yet.
             self._known_run = file.run_id
 
+    def count_anew(self) -> None:
+        """Count attempts from this one on: those before it died, but got on."""
+        self.record = replace(self.record, attempt=1)
+        self._records.set_fate(self.record.path, Fate.RUNNING, self.record.reason, attempt=1)
+
     def begin(self, info: VideoInfo, run_id: str) -> None:
         """Record that the recording is known and its run begins."""
         self._note(

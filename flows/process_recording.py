@@ -33,6 +33,7 @@ from facehog_core.errors import (
     RecordingRefusedError,
     ServiceError,
 )
+from facehog_core.headway import note_headway
 from facehog_core.locks import hold
 from facehog_core.lookout import WRONG_SIDECAR
 from facehog_core.names import Identity
@@ -215,6 +216,8 @@ def _process(
             else:
                 if force:
                     discard_partial(paths)
+                if note_headway(paths):
+                    ledger.count_anew()
                 ledger.begin(info, paths.run_id)
                 _make(runner, ledger, paths, info, recipe, sidecar, made, cluster.n_workers)
                 made = paths.final

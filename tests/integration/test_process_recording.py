@@ -296,6 +296,30 @@ def test_a_run_that_fails_leaves_a_row_with_the_reason_and_goes_on_later(
     assert list(elsewhere.iterdir()) == [], "Prefect keeps the error where it keeps the rest"
 
 
+def test_attempts_are_counted_anew_where_the_one_before_died_but_got_on(
+    lab: Lab, real_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_first(paths: Any, span: Any, hogs: Any) -> Any:
+        if span.start:
+            while not list(lab.store.rglob("0-250.json")):
+                time.sleep(0.01)
+            raise StoreError(paths.working, "something ended this attempt", "Try again.")
+        return write_shard(paths, span, hogs)
+
+    write_shard = tasks.chunk.write_shard
+    monkeypatch.setattr(tasks.chunk, "write_shard", write_first)
+    monkeypatch.setattr(tasks.chunk.process_chunk, "retries", 0)
+    counted = []
+    for attempt in (1, MOST_ATTEMPTS, MOST_ATTEMPTS):
+        assert lab.process(real_clip, attempt=attempt).is_failed()
+        with Catalogue(lab.catalogue) as catalogue:
+            file = catalogue.file(real_clip)
+        assert file is not None
+        counted.append((file.attempt, lab.record(real_clip).attempt))
+    # The second found a chunk that was done since the first began, and the third nothing more.
+    assert counted == [(1, 1), (1, 1), (MOST_ATTEMPTS, MOST_ATTEMPTS)]
+
+
 def _refuse_span(compute_shard: Any, start: int) -> Any:
     def compute(frames: Any, span: Any, work: Any) -> Any:
         assert span.start != start

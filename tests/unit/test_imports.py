@@ -55,7 +55,7 @@ CORE_ORDER = (
     {"timing", "view", "choices", "comparison"},
     {"decode", "layout", "receipts", "synthetic", "encoding", "inbox", "face_position", "looking"},
     {"store", "sealed", "reader", "warning", "pace", "conclusion", "checked_array"},
-    {"room", "progress"},
+    {"room", "progress", "headway"},
     {"session", "extract", "blocks", "session_facts", "confirm"},
     {"catalogue"},
     {"reconcile", "rest", "store_root"},
