@@ -12,9 +12,10 @@ DOCS = Path(__file__).resolve().parent
 
 HEAD = """# Faults
 
-What was broken on purpose, for real, in a running service; what is promised; and how often it was kept. Survived means:
-every recording was finished exactly once, with the bytes of an undisturbed run, and no process and nothing half made
-was left. This page is written by `docs/list_faults.py` from the results of `make chaos`.
+What was broken on purpose, for real, in a running service while a recording was on its way; what is promised; and how
+often it was kept. Survived means: every recording was finished exactly once, with the bytes of an undisturbed run,
+nothing that was described before was described again, and no process and nothing half made was left. This page is
+written by `docs/list_faults.py` from the results of `make chaos`.
 
 | what is broken | what is promised | survived |
 |---|---|---|

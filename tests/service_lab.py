@@ -151,18 +151,23 @@ class ServiceLab:
         found: dict[Path, FileRecord] = self.wait_for(settled, what, patience_s)
         return found
 
-    def wait_for(self, look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    def wait_for(self, look: Callable[[], Any], what: str, patience_s: float = PATIENCE_S, rest_s: float = 0.1) -> Any:
         deadline_s = time.monotonic() + patience_s
         while time.monotonic() < deadline_s:
             if found := look():
                 return found
             assert self.process is None or self.process.poll() is None, self.logs()
-            time.sleep(0.1)
+            time.sleep(rest_s)
         raise AssertionError(f"waited in vain for {what}\n{self.logs()}")
 
     def logs(self) -> str:
         files = [self.folder / "up.log", *(self.state_dir / "logs").glob("*.log")]
         return "\n".join(f"== {file.name}\n{file.read_text('utf-8', 'replace')[-3000:]}" for file in files)
+
+    def count_said(self, text: str) -> int:
+        """Count the lines of all logs that say something."""
+        files = [self.folder / "up.log", *(self.state_dir / "logs").glob("*.log*")]
+        return sum(text in line for file in files for line in file.read_text("utf-8", "replace").splitlines())
 
     def find_processes(self, part: str) -> list[psutil.Process]:
         found = []

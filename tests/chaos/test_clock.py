@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 from footage import Footage
 from outcome import check_finished, check_nothing_is_left
 from service_lab import PATIENCE_S, ServiceLab
+from strike import reach
 
 from facehog_core import Catalogue
 
@@ -24,10 +25,6 @@ pytestmark = [
     pytest.mark.thorough,
     pytest.mark.skipif(sys.platform != "linux", reason="fakes the clock by LD_PRELOAD"),
 ]
-
-
-# From landing to the end of a run, with the time to stand still, on an idle machine.
-RUN_S = 3.0
 
 
 class Clock:
@@ -77,12 +74,12 @@ def test_a_clock_that_is_set_in_mid_run_changes_nothing(
 ) -> None:
     lab, clock = timed
     tag = f"{moment.getrandbits(64):016x}"
-    recordings = footage.land(lab.inbox, f"{tag}.mp4")
-    time.sleep(moment.uniform(0, RUN_S))
+    numbers = itertools.count()
+    recordings, done = reach(lab, lambda: footage.land(lab.inbox, f"{tag}-{next(numbers)}.mp4"), moment)
     clock.set(seconds)
     # By the other clock alone, whenever it was set for the first one.
     later = footage.land(lab.inbox, f"{tag}later.mp4")
-    check_finished(lab, [*recordings, *later], footage.expected)
+    check_finished(lab, [*recordings, *later], footage.expected, done)
     with Catalogue(f"sqlite:///{lab.catalogue}") as catalogue:
         finished_at = catalogue.story(later[0])[-1].at
     off_s = (finished_at - datetime.now(UTC)).total_seconds()

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from footage import Footage
 from mounts import can_mount, mount_tmpfs, read_only, unmount
-from outcome import check_finished, check_nothing_is_left
+from outcome import Shards, check_finished, check_nothing_is_left
 from service_lab import ServiceLab
+from strike import reach
 
 pytestmark = [
     pytest.mark.e2e,
@@ -40,15 +41,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceLab]:
         unmount(lab.store)
 
 
-def _land(lab: ServiceLab, footage: Footage, moment: random.Random) -> list[Path]:
-    return footage.land(lab.inbox, f"{moment.getrandbits(64):016x}.mp4")
+def _reach(lab: ServiceLab, footage: Footage, moment: random.Random) -> tuple[list[Path], Shards]:
+    return reach(lab, lambda: footage.land(lab.inbox, f"{moment.getrandbits(64):016x}.mp4"), moment)
 
 
 @pytest.mark.fault("the store's disk is full, and freed later", "runs wait, say so, and go on")
 def test_a_full_disk_is_waited_for(lab: ServiceLab, footage: Footage, moment: random.Random) -> None:
-    filler = lab.store / ".filler"
-    recordings = _land(lab, footage, moment)
-    time.sleep(moment.uniform(0, 4))
+    filler, full = lab.store / ".filler", "the store's disk is full: waits for room"
+    n_said = lab.count_said(full)
+    recordings, done = _reach(lab, footage, moment)
     with filler.open("wb") as file:
         try:
             while True:
@@ -57,21 +58,21 @@ def test_a_full_disk_is_waited_for(lab: ServiceLab, footage: Footage, moment: ra
         except OSError:
             pass
     try:
-        time.sleep(moment.uniform(4, 15))
+        lab.wait_for(lambda: lab.count_said(full) > n_said, "a word of the full disk")
+        time.sleep(moment.uniform(0, 10))
     finally:
         filler.unlink()
-    check_finished(lab, recordings, footage.expected)
+    check_finished(lab, recordings, footage.expected, done)
 
 
 @pytest.mark.fault("the store may not be written for a while", "runs rest, and go on")
 def test_a_store_that_may_not_be_written_is_waited_for(
     lab: ServiceLab, footage: Footage, moment: random.Random
 ) -> None:
-    recordings = _land(lab, footage, moment)
-    time.sleep(moment.uniform(0, 4))
+    recordings, done = _reach(lab, footage, moment)
     with read_only(lab.store):
         time.sleep(moment.uniform(4, 15))
-    check_finished(lab, recordings, footage.expected)
+    check_finished(lab, recordings, footage.expected, done)
 
 
 @pytest.mark.fault("another process locks the catalogue for {locked_s} s", "everybody waits; nothing is lost")
@@ -79,11 +80,11 @@ def test_a_store_that_may_not_be_written_is_waited_for(
 def test_a_locked_catalogue_is_waited_for(
     lab: ServiceLab, footage: Footage, locked_s: int, moment: random.Random
 ) -> None:
-    recordings = _land(lab, footage, moment)
-    time.sleep(moment.uniform(0, 6))
+    recordings, done = _reach(lab, footage, moment)
+    n_said = lab.count_said("database is locked")
     with closing(sqlite3.connect(lab.catalogue, timeout=60, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         time.sleep(locked_s)
         other.execute("ROLLBACK")
-    check_finished(lab, recordings, footage.expected)
-    assert "database is locked" not in lab.logs()
+    check_finished(lab, recordings, footage.expected, done)
+    assert lab.count_said("database is locked") == n_said

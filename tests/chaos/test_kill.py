@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 from footage import Footage
-from outcome import check_finished, digest_of
+from outcome import Shards, check_finished, digest_of
 from service_lab import VICTIMS, ServiceLab
+from strike import reach
 
 pytestmark = [
     pytest.mark.e2e,
@@ -20,8 +21,6 @@ pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
 ]
 
-# From landing to the end of a run, with the time to stand still: something is killed or stopped in between.
-RUN_S = 6.0
 # All that have a name; of several processes of one kind any one.
 PROCESSES = sorted(VICTIMS)
 
@@ -31,42 +30,42 @@ def _find(lab: ServiceLab, kind: str, moment: random.Random) -> psutil.Process:
     return moment.choice(found)
 
 
-def _land(lab: ServiceLab, footage: Footage, moment: random.Random) -> list[Path]:
-    tag = f"{moment.getrandbits(64):016x}"
-    return footage.land(lab.inbox, f"{tag}a.mp4", f"{tag}b.mp4")
+def _reach(lab: ServiceLab, footage: Footage, moment: random.Random) -> tuple[list[Path], Shards]:
+    def land() -> list[Path]:
+        tag = f"{moment.getrandbits(64):016x}"
+        return footage.land(lab.inbox, f"{tag}a.mp4", f"{tag}b.mp4")
+
+    return reach(lab, land, moment)
 
 
 @pytest.mark.thorough
 @pytest.mark.fault("kill -9 of {kind}", "it starts again; runs go on from the chunks that are done")
 @pytest.mark.parametrize("kind", PROCESSES)
 def test_kill_9_of_a_process_is_survived(lab: ServiceLab, footage: Footage, kind: str, moment: random.Random) -> None:
-    recordings = _land(lab, footage, moment)
-    before = digest_of(lab.inbox)
-    time.sleep(moment.uniform(0, RUN_S))
+    recordings, done = _reach(lab, footage, moment)
     _find(lab, kind, moment).kill()
-    check_finished(lab, recordings, footage.expected)
+    before = digest_of(lab.inbox)
+    check_finished(lab, recordings, footage.expected, done)
     assert digest_of(lab.inbox) == before
 
 
 @pytest.mark.fault("kill -9 of everything", "`facehog up` goes on from the chunks that are done")
 def test_kill_9_of_everything_is_survived(lab: ServiceLab, footage: Footage, moment: random.Random) -> None:
-    recordings = _land(lab, footage, moment)
-    time.sleep(moment.uniform(0, RUN_S))
+    recordings, done = _reach(lab, footage, moment)
     lab.kill_everything()
     lab.start()
-    check_finished(lab, recordings, footage.expected)
+    check_finished(lab, recordings, footage.expected, done)
 
 
 @pytest.mark.thorough
 @pytest.mark.fault("kill -9 of `facehog up` itself", "the next one ends what it left, and goes on")
 def test_kill_9_of_up_is_survived(lab: ServiceLab, footage: Footage, moment: random.Random) -> None:
-    recordings = _land(lab, footage, moment)
-    time.sleep(moment.uniform(0, RUN_S))
+    recordings, done = _reach(lab, footage, moment)
     assert lab.process
     lab.process.kill()
     lab.process.wait()
     lab.start()
-    check_finished(lab, recordings, footage.expected)
+    check_finished(lab, recordings, footage.expected, done)
 
 
 @pytest.mark.thorough
@@ -75,12 +74,11 @@ def test_kill_9_of_up_is_survived(lab: ServiceLab, footage: Footage, moment: ran
 def test_a_process_that_stands_still_for_a_minute_is_survived(
     lab: ServiceLab, footage: Footage, kind: str, moment: random.Random
 ) -> None:
-    recordings = _land(lab, footage, moment)
-    time.sleep(moment.uniform(0, RUN_S))
+    recordings, done = _reach(lab, footage, moment)
     victim = _find(lab, kind, moment)
     victim.send_signal(signal.SIGSTOP)
     time.sleep(60)
     # Somebody may have lost patience with it.
     if victim.is_running():
         victim.send_signal(signal.SIGCONT)
-    check_finished(lab, recordings, footage.expected)
+    check_finished(lab, recordings, footage.expected, done)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import random
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from footage import Footage
 from outcome import check_finished
 from service_lab import SETTLE_S, ServiceLab
+from strike import RUNS, reach
 
 from facehog_core.schema import Fate
 from facehog_core.source import digest_file
@@ -23,10 +23,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 def test_a_file_that_is_replaced_in_mid_run_is_described_as_it_is_now(
     lab: ServiceLab, footage: Footage, moment: random.Random
 ) -> None:
-    name = f"{moment.getrandbits(64):016x}.mp4"
-    (target,) = footage.land(lab.inbox, name)
-    time.sleep(moment.uniform(0, 6))
-    (target,) = footage.land(lab.inbox, name)
+    landed, _ = reach(lab, lambda: footage.land(lab.inbox, f"{moment.getrandbits(64):016x}.mp4"), moment)
+    (target,) = footage.land(lab.inbox, landed[-1].name)
     digest = digest_file(target)[:12]
     lab.wait_for(
         lambda: (file := lab.file(target)) and file.state is Fate.FINISHED and (file.run_id or "").startswith(digest),
@@ -41,9 +39,11 @@ def test_a_file_that_is_replaced_in_mid_run_is_described_as_it_is_now(
 def test_a_file_that_is_deleted_in_mid_run_is_finished_when_it_is_back(
     lab: ServiceLab, footage: Footage, moment: random.Random
 ) -> None:
-    tag = f"{moment.getrandbits(64):016x}"
-    gone, kept = footage.land(lab.inbox, f"{tag}gone.mp4", f"{tag}kept.mp4")
-    time.sleep(moment.uniform(1, 5))
+    def land() -> list[Path]:
+        tag = f"{moment.getrandbits(64):016x}"
+        return footage.land(lab.inbox, f"{tag}gone.mp4", f"{tag}kept.mp4")
+
+    (*_, gone, kept), _ = reach(lab, land, moment, RUNS)
     content = gone.read_bytes()
     gone.unlink()
     check_finished(lab, [kept], footage.expected)
@@ -103,8 +103,3 @@ def test_a_thousand_files_at_once_are_all_dealt_with(lab: ServiceLab, footage: F
     good = footage.land(folder, *(f"{folder.name}good{number}.mp4" for number in range(10)))
     assert {file.state for file in lab.wait_until_settled(*bad, patience_s=1800).values()} == {Fate.QUARANTINED}
     check_finished(lab, good, footage.expected)
-
-
-def _is_running(lab: ServiceLab, path: Path) -> bool:
-    file = lab.file(path)
-    return file is not None and file.state is Fate.RUNNING

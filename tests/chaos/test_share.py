@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from footage import Footage
 from mounts import can_mount
-from outcome import check_finished, check_nothing_is_left
+from outcome import Shards, check_finished, check_nothing_is_left
 from service_lab import ServiceLab
 from share import Share
+from strike import reach
 
 from facehog_core import Catalogue
 
@@ -49,6 +50,10 @@ def _land(lab: ServiceLab, share: Share, footage: Footage, moment: random.Random
     return [lab.inbox / path.name for path in landed]
 
 
+def _reach(lab: ServiceLab, share: Share, footage: Footage, moment: random.Random) -> tuple[list[Path], Shards]:
+    return reach(lab, lambda: _land(lab, share, footage, moment), moment)
+
+
 def _count_runs(lab: ServiceLab) -> int:
     with Catalogue(f"sqlite:///{lab.catalogue}") as catalogue:
         return sum(run.run_id is not None for run in catalogue.records())
@@ -59,11 +64,10 @@ def test_a_share_that_hangs_is_waited_for(
     shared: tuple[ServiceLab, Share], footage: Footage, moment: random.Random
 ) -> None:
     lab, share = shared
-    recordings = _land(lab, share, footage, moment)
-    time.sleep(moment.uniform(0, 6))
+    recordings, done = _reach(lab, share, footage, moment)
     with share.hanging():
         time.sleep(moment.uniform(5, GONE_S))
-    check_finished(lab, recordings, footage.expected)
+    check_finished(lab, recordings, footage.expected, done)
 
 
 @pytest.mark.fault("the share's server dies; each look at it fails", "runs rest and go on; it is said once")
@@ -71,13 +75,16 @@ def test_a_share_that_fails_is_waited_for(
     shared: tuple[ServiceLab, Share], footage: Footage, moment: random.Random
 ) -> None:
     lab, share = shared
-    recordings = _land(lab, share, footage, moment)
-    time.sleep(moment.uniform(0, 6))
+    recordings, done = _reach(lab, share, footage, moment)
+    trouble = f"{lab.inbox}: cannot be looked at"
+    n_said = lab.count_said(trouble)
     share.kill()
+    lab.wait_for(lambda: lab.count_said(trouble) > n_said, "a word of the share")
     time.sleep(moment.uniform(2, GONE_S))
+    assert lab.count_said(trouble) == n_said + 1
     share.detach()
     share.attach()
-    check_finished(lab, recordings, footage.expected)
+    check_finished(lab, recordings, footage.expected, done)
 
 
 @pytest.mark.fault("the share is unmounted and comes back full", "nothing is forgotten, nothing done twice")
