@@ -23,6 +23,7 @@ from .files import FileRecord, Glance, glance_at, make_cause
 from .filters import Filter, check_field, parse_filter, read_sort
 from .migrate import make_ready
 from .names import Identity
+from .path_text import as_text, from_text
 from .provenance import RunRecord, now
 from .queries import Question, begins_with, find_records, find_rows
 from .rows import add_verifications, find_session, history_of, identity_of, read_record, write_run
@@ -164,7 +165,7 @@ class Catalogue:
                 return False
             moment = now()
             if file is None:
-                file = File(path=str(path), name=path.name, first_seen_at=moment, attempt=0)
+                file = File(path=as_text(path), name=as_text(path.name), first_seen_at=moment, attempt=0)
                 session.add(file)
             # Of a run that has ended nothing more happens.
             run = file.run if file.run and file.run.state == Fate.RUNNING else None
@@ -212,9 +213,9 @@ class Catalogue:
         }
         with self._database.write() as session:
             rows = session.scalars(select(File).options(joinedload(File.session).joinedload(Sitting.subject)))
-            changed = [row for row in rows if found.get(Path(row.path), identity_of(row)) != identity_of(row)]
+            changed = [row for row in rows if found.get(_path_of(row), identity_of(row)) != identity_of(row)]
             for row in changed:
-                _identify_file(session, row, found[Path(row.path)])
+                _identify_file(session, row, found[_path_of(row)])
         return Identified(n_changed=len(changed), n_left=len(left))
 
     def record(self, record: RunRecord, cause: Cause | None = None) -> None:
@@ -235,11 +236,17 @@ class Catalogue:
         with self._database.write() as session:
             add_verifications(session.scalars(select(Run).where(Run.run_id == run_id)).one(), found)
 
+    def remark(self, path: Path, text: str) -> None:
+        """Add to a file's story what leaves it in its state; nothing, if it was never seen."""
+        with self._database.write() as session:
+            if file := _find_file(session, path):
+                session.add(Event(file=file, run=file.run, at=now(), state=file.state, reason=text))
+
     def renumber(self, inodes: Mapping[str, int]) -> None:
         """Note new inodes of files that are what they were: their file system was mounted anew."""
         with self._database.write() as session:
             for path, inode in inodes.items():
-                session.execute(update(File).where(File.path == path).values(inode=str(inode)))
+                session.execute(update(File).where(File.path == as_text(path)).values(inode=str(inode)))
 
     # -- what everybody asks ------------------------------------------------------------------------------
 
@@ -248,7 +255,7 @@ class Catalogue:
         with self._database.read() as session:
             known = joinedload(File.session).joinedload(Sitting.subject)
             rows = session.execute(select(File, Run.run_id).outerjoin(File.run).options(known))
-            return {Path(file.path): _file_record(file, run_id) for file, run_id in rows}
+            return {_path_of(file): _file_record(file, run_id) for file, run_id in rows}
 
     def glance(self, under: Path) -> dict[str, Glance]:
         """Return the files below a folder by their paths as texts, those that were seen first first."""
@@ -271,7 +278,7 @@ class Catalogue:
         with self._database.read() as session:
             found = session.scalar(query)
             told = found and StoryEvent(at=found.changed_at, state=state, reason=found.reason)
-            return (Path(found.path), told) if found and told else None
+            return (_path_of(found), told) if found and told else None
 
     def file(self, path: Path) -> FileRecord | None:
         """Return what is known of one path, or None."""
@@ -426,7 +433,7 @@ def write_record(
         Whether it is all that is known of the file, also of one that has a row: where nobody looks at files.
     """
     known = _find_file(session, record.path)
-    file = known or File(path=str(record.path), name=record.path.name, first_seen_at=record.changed_at)
+    file = known or File(path=as_text(record.path), name=as_text(record.path.name), first_seen_at=record.changed_at)
     if known is None or tells_of_file:
         file.size_bytes, file.mtime_ns, file.inode = record.size_bytes, record.stream.get("mtime_ns", 0), "0"
         file.attempt, file.flow_run_id = record.attempt, record.flow_run_id
@@ -454,7 +461,11 @@ def _can_be_seen(path: Path) -> bool:
 
 
 def _find_file(session: Session, path: Path) -> File | None:
-    return session.scalar(select(File).where(File.path == str(path)))
+    return session.scalar(select(File).where(File.path == as_text(path)))
+
+
+def _path_of(file: File) -> Path:
+    return Path(from_text(file.path))
 
 
 def _is_as_seen(file: File | None, seen: FileRecord | Literal["unseen"]) -> bool:
@@ -495,7 +506,7 @@ def _turn(
 
 def _file_record(file: File, run_id: str | None) -> FileRecord:
     return FileRecord(
-        path=Path(file.path),
+        path=_path_of(file),
         signature=_signature_of(file),
         state=Fate(file.state),
         reason=file.reason,

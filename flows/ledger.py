@@ -10,6 +10,7 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.causes import Cause
 from facehog_core.errors import StoreError, TimestampsError
 from facehog_core.names import Identity
+from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.rest import rest_after
@@ -31,18 +32,15 @@ class Ledger:
         Folder of all stores.
     path : Path
         The recording.
+    signature : Signature
+        What it looks like.
     recipe : Recipe
     attempt : int
         Counts from 1.
     flow_run_id : str
         Prefect's name for the flow run.
-    identity : Identity, optional
-        Who was recorded and when; what the catalogue knows if left out.
-
-    Raises
-    ------
-    OSError
-        If the recording cannot be looked at.
+    identity : Identity or None
+        Who was recorded and when; what the catalogue knows if None.
     """
 
     def __init__(
@@ -50,15 +48,15 @@ class Ledger:
         records: Catalogue,
         store: Path,
         path: Path,
+        signature: Signature,
         recipe: Recipe,
         attempt: int,
         flow_run_id: str,
-        identity: Identity | None = None,
+        identity: Identity | None,
     ) -> None:
         self._records = records
         self._store = store
         self._recipe = recipe
-        signature = Signature.of(path)
         started_at = now()
         self.record = RunRecord(
             path=path,
@@ -116,7 +114,7 @@ class Ledger:
             self._records.set_fate(
                 self.record.path,
                 Fate.DUPLICATE,
-                f"holds the same bytes as {made.path}, which is finished",
+                f"holds the same bytes as {as_text(made.path)}, which is finished",
                 run_id=made.run_id,
             )
         return made
@@ -125,19 +123,26 @@ class Ledger:
         """Record that the file is not what it was, and is to be looked at again."""
         self._records.set_fate(self.record.path, Fate.WAITING, reason)
 
-    def give_back(self, reason: str, *, is_attempt: bool = False) -> None:
+    def give_back(self, reason: str, *, is_attempt: bool = False, can_be_read: bool = True) -> None:
         """Record that a run ended for what is around it (cluster, share, disk): that may pass.
 
         The file is taken up again after a while, which is longer each time: as often as need be, since an outage may
         last, unless the run counts as an attempt.
         """
-        if self.refuse(Fate.WAITING, reason):
+        if self.refuse(Fate.WAITING, reason, can_be_read=can_be_read):
             later = now() + rest_after(self._records.story(self.record.path))
             attempt = self.record.attempt if is_attempt else 0
             self._records.set_fate(self.record.path, Fate.WAITING, reason, attempt=attempt, not_before=later)
 
-    def refuse(self, state: Fate, reason: str, cause: Cause | None = None) -> bool:
+    def refuse(self, state: Fate, reason: str, cause: Cause | None = None, *, can_be_read: bool = True) -> bool:
         """Record why the run ends without a store, and what that hangs on, if it may change by itself.
+
+        Parameters
+        ----------
+        state : Fate
+        reason : str
+        can_be_read : bool, optional
+            Whether the recording may be read to find out which run it is.
 
         Returns
         -------
@@ -146,6 +151,8 @@ class Ledger:
             trouble: then that is what is recorded.
         """
         if self.record.run_id is None:
+            if not can_be_read:
+                return self._records.set_fate(self.record.path, state, reason, forget_run=True)
             try:
                 digest = digest_source(self.record.path)
                 sidecar = find_timestamps(self.record.path, self._recipe.timestamps)
