@@ -40,6 +40,11 @@ class Api:
         return self.url.removesuffix("/api")
 
 
+def find_api_url(config: Config) -> str | None:
+    """Return the address of a server that runs already; None where it is to be one of facehog's own."""
+    return config.prefect.api_url or os.environ.get("PREFECT_API_URL")
+
+
 def find_auth_string(config: Config) -> str | None:
     """Return what is configured, or else what the environment says for Prefect."""
     given = config.prefect.auth_string

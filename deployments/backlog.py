@@ -12,6 +12,7 @@ import xxhash
 from facehog_core.disk import write_durably
 from facehog_core.errors import ConfigError
 from facehog_core.inbox import Inbox
+from facehog_core.path_text import as_text, from_text
 
 from .config import Config
 
@@ -26,6 +27,7 @@ class Backfill:
     Parameters
     ----------
     path : str
+        As `facehog_core.path_text` writes it.
     priority : int, optional
         Against inboxes, which have 0 unless it is set.
     """
@@ -55,7 +57,7 @@ class Backlog:
         ConfigError
             If it is no folder, or an inbox has to do with it.
         """
-        path = Path(backfill.path)
+        path = Path(from_text(backfill.path))
         if not path.is_dir():
             raise ConfigError(path, "it is no folder", "Name one that holds recordings, or `facehog process` a file.")
         for box in self._config.inbox:
@@ -87,10 +89,10 @@ class Backlog:
 
     def _make_inbox(self, told: dict[str, Any]) -> Inbox:
         backfill = Backfill(**told)
-        return replace(self._config.inboxes()[0], path=Path(backfill.path), priority=backfill.priority)
+        return replace(self._config.inboxes()[0], path=Path(from_text(backfill.path)), priority=backfill.priority)
 
     def _file_of(self, path: Path) -> Path:
-        return self._folder / f"{xxhash.xxh3_64_hexdigest(str(path).encode())}.json"
+        return self._folder / f"{xxhash.xxh3_64_hexdigest(as_text(path).encode())}.json"
 
 
 def list_watched(config: Config) -> list[Path]:

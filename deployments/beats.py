@@ -1,32 +1,64 @@
 """How a process of the service shows that it goes on: it writes a small file again and again.
 
-That it lives is not enough: one was seen to stand still for minutes with its process alive.
+That it lives is not enough: one was seen to stand still for minutes with its process alive. A thread of its own writes
+the file, so that a process that is stopped is soon told from one whose work takes a while; the file says since when the
+work has not come round.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+# Between two beats, seconds.
+BEAT_S = 2.0
+# A process whose last beat is older is stopped, seconds. Its beats are one small file on a local disk, which a busy one
+# has kept waiting for half of that.
+MOST_SILENT_S = 60.0
 
-def beat(file: Path, **facts: Any) -> None:
-    """Show that this process goes on, and what it has to say.
+
+class Heart(threading.Thread):
+    """Beats, from the first word of the process's work on.
 
     Parameters
     ----------
     file : Path
-    **facts
-        Values that JSON knows.
     """
-    # Who reads it sees the old one or the new one. It need not outlive a power cut.
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    unfinished.write_text(json.dumps(facts), "utf-8")
-    with suppress(PermissionError):  # On Windows, while it is being read: the next one is soon enough.
-        unfinished.replace(file)
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(name="beats", daemon=True)
+        self._file = file
+        self._writing = threading.Lock()
+        self._said: tuple[float, Mapping[str, Any]] | None = None
+
+    def go_on(self, **facts: Any) -> None:
+        """Show that the work goes on, and what it has to say: values that JSON knows."""
+        self._said = time.monotonic(), facts
+        self._beat()
+        if not self.is_alive():
+            self.start()
+
+    def run(self) -> None:
+        """Beat for as long as the process lives."""
+        while True:
+            time.sleep(BEAT_S)
+            with suppress(OSError):  # Whoever reads it notices.
+                self._beat()
+
+    def _beat(self) -> None:
+        assert self._said
+        with self._writing:
+            at_s, facts = self._said
+            # Who reads it sees the old one or the new one. It need not outlive a power cut.
+            unfinished = self._file.with_name(f"{self._file.name}.unfinished")
+            unfinished.write_text(json.dumps({"last_look_s": time.monotonic() - at_s, **facts}), "utf-8")
+            with suppress(PermissionError):  # On Windows, while it is being read: the next one is soon enough.
+                unfinished.replace(self._file)
 
 
 class Beats:
@@ -36,7 +68,7 @@ class Beats:
     ----------
     file : Path
     most_s : float
-        How old a beat may be, in seconds.
+        How long the process's work may take to come round, in seconds.
 
     Notes
     -----
@@ -49,13 +81,16 @@ class Beats:
         self._seen: tuple[int, float] | None = None
 
     def ask(self) -> dict[str, Any] | None:
-        """Return what the last beat said, with ``last_look_s``, its age in seconds; None if it is too old."""
+        """Return what the last beat said, with ``last_look_s`` as it is now; None if it, or that, is too old."""
         try:
             written_ns = self._file.stat().st_mtime_ns
-            facts: Mapping[str, Any] = json.loads(self._file.read_text("utf-8"))
-        except (OSError, ValueError):
+            facts = dict(json.loads(self._file.read_text("utf-8")))
+            last_look_s = float(facts["last_look_s"])
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         if self._seen is None or self._seen[0] != written_ns:
             self._seen = written_ns, time.monotonic()
         age_s = time.monotonic() - self._seen[1]
-        return {"last_look_s": round(age_s, 1), **facts} if age_s <= self._most_s else None
+        if age_s > MOST_SILENT_S or last_look_s + age_s > self._most_s:
+            return None
+        return facts | {"last_look_s": round(last_look_s + age_s, 1)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -50,6 +51,10 @@ app.add_typer(keep.app, name="catalogue")
 
 def main() -> None:
     """Run the command line; errors that a user can act on are one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that knows few letters gets the numbers of others.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except FacehogError as error:

@@ -37,6 +37,7 @@ class Config(BaseSettings):
         description=f"a SQLite file, such as {SQLITE}catalogue.db or {SQLITE}/data/catalogue.db, or a database of "
         "PostgreSQL, such as postgresql://user@host/name",
     )
+    keep_partial_days: float = Field(30, ge=1, allow_inf_nan=False, description="a number of days from 1 on")
     images: bool = Field(False, description="true or false")
     inbox: tuple[InboxConfig, ...] = Field(
         (InboxConfig(path=Path("inbox")),), min_length=1, description="at least one table, written [[inbox]]"

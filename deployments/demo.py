@@ -23,7 +23,7 @@ from facehog_core.errors import ConfigError, ServiceError
 from facehog_core.progress import measure_progress
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
-from facehog_core.source import name_recording
+from facehog_core.source import name_results
 from facehog_core.store import RunPaths
 from facehog_core.synthetic import write_mouse_face
 
@@ -174,7 +174,7 @@ def _wait_until_settled(config: Config, paths: list[Path]) -> list[RunRecord]:
 def _measure(config: Config, record: RunRecord) -> dict[str, int]:
     if record.n_frames is not None:
         return {"completed": record.n_frames, "total": record.n_frames}
-    paths = RunPaths(root=config.store, recording=name_recording(record.path), run_id=record.run_id or "")
+    paths = RunPaths(root=config.store, recording=name_results(record.path), run_id=record.run_id or "")
     found = measure_progress(paths) if record.run_id else None
     return {"completed": found.n_done, "total": found.n_frames} if found else {}
 

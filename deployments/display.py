@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
@@ -84,7 +85,7 @@ def print_run(
     progress: str | None = None,
 ) -> None:
     """Print all that is known of a run, what became of it, and how far it is if it runs."""
-    console.print(f"[bold]{escape(record.path.name)}[/]  {paint(record.state)}: {escape(record.reason)}")
+    console.print(f"[bold]{escape(as_text(record.path.name))}[/]  {paint(record.state)}: {escape(record.reason)}")
     if progress:
         console.print(f"  {escape(progress)}", soft_wrap=True)
     print_warnings(record.warnings)
@@ -103,7 +104,7 @@ def run_pairs(record: RunRecord, n_verifications: int = 0) -> Iterator[tuple[str
     pairs = [
         ("run", record.run_id),
         ("attempt", record.attempt),
-        ("recording", record.path),
+        ("recording", as_text(record.path)),
         *((name.replace("_", " "), value) for name, value in record.identity.as_dict().items() if value),
         ("size", f"{record.size_bytes} bytes"),
         ("content (xxh3_128)", record.digest),

@@ -9,6 +9,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -23,11 +24,14 @@ from facehog_core.cores import count_cores
 from facehog_core.errors import CatalogueError, ConfigError, NoCatalogueError
 from facehog_core.face_position import read_picture
 from facehog_core.filesystems import is_network, name_filesystem
+from facehog_core.leftovers import find_leftovers
+from facehog_core.path_text import as_text
 from facehog_core.patience import within
 from facehog_core.provenance import PACKAGES, describe_host, describe_software
 from facehog_core.scan import Scan, scan_inbox
 from flows.cluster import LOOPBACK
 
+from .api import find_api_url
 from .config import Config
 from .doors import is_open
 from .health import LITTLE_SPACE_BYTES, find_existing
@@ -76,6 +80,7 @@ def examine(config: Config, config_file: Path | None) -> list[Finding]:
         *(finding for inbox in config.inbox for finding in _look_at_inbox(inbox)),
         *_look_at_store(config),
         _examine_catalogue(config),
+        *_look_at_leftovers(config),
         _examine_prefect(config),
         *_examine_dask(config),
     ]
@@ -157,7 +162,7 @@ def _examine_inbox(inbox: InboxConfig, subject: str) -> Iterator[Finding]:
 
 def _examine_left_out(subject: str, scan: Scan) -> Iterator[Finding]:
     """Find what nobody will ever take up, unless somebody is told."""
-    left_out = [*scan.remarks, *(f"{path} is left out: {said}" for path, said in scan.unread.items())]
+    left_out = [*scan.remarks, *(f"{as_text(path)} is left out: {said}" for path, said in scan.unread.items())]
     for remark in left_out[:N_NAMED]:
         yield Finding(verdict="look", subject=subject, fact=remark)
     if len(left_out) > N_NAMED:
@@ -167,7 +172,7 @@ def _examine_left_out(subject: str, scan: Scan) -> Iterator[Finding]:
 def _examine_sidecars(inbox: Path, recordings: Iterable[Path]) -> Iterator[Finding]:
     """Find what somebody chose for a recording, and what reaches none: it is misnamed, or its recording is gone."""
     if orphans := find_orphans(inbox, recordings):
-        named = ", ".join(path.relative_to(inbox).as_posix() for path in orphans[:N_NAMED])
+        named = ", ".join(as_text(path.relative_to(inbox).as_posix()) for path in orphans[:N_NAMED])
         yield Finding(
             verdict="look",
             subject=f"inbox {inbox}",
@@ -229,9 +234,36 @@ def _examine_catalogue(config: Config) -> Finding:
     return Finding(verdict="good", subject=subject, fact=told)
 
 
+def _look_at_leftovers(config: Config) -> list[Finding]:
+    # That there is no catalogue, and that the disk does not answer, is said elsewhere.
+    with suppress(CatalogueError, OSError):
+        return within(ANSWER_S, lambda: list(_examine_leftovers(config)))
+    return []
+
+
+def _examine_leftovers(config: Config) -> Iterator[Finding]:
+    """Find what runs have half done: it takes space, and nobody goes on with it."""
+    with Catalogue(config.catalogue) as catalogue:
+        left = list(find_leftovers(config.store, catalogue))
+    if not left:
+        return
+    named = ", ".join(
+        as_text(found.recording.name) if found.recording else found.paths.run_id for found in left[:N_NAMED]
+    )
+    n_bytes = sum(found.size_bytes for found in left)
+    fact = f"{n_bytes / 1e9:.1f} GB are half done, and no run goes on with them: {named}"
+    yield Finding(
+        verdict="look",
+        subject=f"store {config.store}",
+        fact=f"{fact}{', ...' if len(left) > N_NAMED else ''}",
+        remedy="`facehog process PATH` goes on with one. The service removes it "
+        f"{config.keep_partial_days:g} days after something of it was last written.",
+    )
+
+
 def _examine_prefect(config: Config) -> Finding:
     paths = ServicePaths(state_dir=config.state_dir)
-    api_url = config.prefect.api_url or os.environ.get("PREFECT_API_URL") or paths.read_addresses().get("api_url")
+    api_url = find_api_url(config) or paths.read_addresses().get("api_url")
     if api_url is None:
         return _find_leftovers(paths) or _examine_port(config.prefect.port)
     try:

@@ -15,11 +15,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError, ServiceError
+from facehog_core.path_text import as_text
 from facehog_core.progress import Progress as RunProgress
 from facehog_core.progress import measure_progress
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
-from facehog_core.source import name_recording
+from facehog_core.source import name_results
 from facehog_core.store import RunPaths
 from flows.process_recording import process_recording
 
@@ -57,7 +58,7 @@ def process_in_foreground(config: Config, path: Path, recipe: Recipe, *, force: 
     try:
         with _show_progress(config, path), without_heartbeats():
             state: State[object] = process_recording(
-                path=path,
+                path=as_text(path),
                 store=config.store,
                 catalogue=config.catalogue,
                 recipe=recipe.as_dict(),
@@ -96,7 +97,7 @@ def _show_progress(config: Config, path: Path) -> Iterator[None]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
     began_at, stop = time.time(), threading.Event()
     with Progress(*columns, console=aside, transient=True) as progress:
-        bar = progress.add_task(path.name, total=None, told="")
+        bar = progress.add_task(as_text(path.name), total=None, told="")
         watcher = threading.Thread(target=_follow, args=(config, path, began_at, progress, bar, stop), daemon=True)
         watcher.start()
         try:
@@ -125,4 +126,4 @@ def read_progress(config: Config, path: Path, since: float = 0.0) -> RunProgress
         return None
     if file is None or file.run_id is None:
         return None
-    return measure_progress(RunPaths(root=config.store, recording=name_recording(path), run_id=file.run_id), since)
+    return measure_progress(RunPaths(root=config.store, recording=name_results(path), run_id=file.run_id), since)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError
+from facehog_core.path_text import as_text
+from facehog_core.patience import Patient
 from facehog_core.provenance import now
 from facehog_core.schema import Fate
 from facehog_core.story import StoryEvent
@@ -20,6 +22,8 @@ from .pulse import Condition
 
 # A store takes 25 kB a frame at the default parameters: 1 GB is 40,000 frames.
 LITTLE_SPACE_BYTES = 5 * 10**9
+# How long the store's disk may take to answer, seconds.
+ANSWER_S = 5.0
 # Failures are counted so far back.
 A_DAY = timedelta(days=1)
 # So long no run may begin or end while recordings are queued. A host of the runner takes seconds to take one.
@@ -126,7 +130,14 @@ class Health:
         return cls(**{**values, "parts": parts, "files": Files(**values["files"])})
 
 
-def measure_health(config: Config, parts: list[Part], *, is_up: bool, problems: list[str] | None = None) -> Health:
+def measure_health(
+    config: Config,
+    parts: list[Part],
+    *,
+    is_up: bool,
+    problems: list[str] | None = None,
+    measure: Callable[[], int | None] | None = None,
+) -> Health:
     """Look at catalogue and disk, and join it with what is known of the parts.
 
     Parameters
@@ -136,6 +147,8 @@ def measure_health(config: Config, parts: list[Part], *, is_up: bool, problems: 
     is_up : bool
     problems : list of str, optional
         What is known to be wrong already.
+    measure : callable, optional
+        What `patient_measure` returned, for whoever asks again and again.
     """
     found = list(problems or [])
     for part in parts:
@@ -148,7 +161,7 @@ def measure_health(config: Config, parts: list[Part], *, is_up: bool, problems: 
     if files.n_stuck:
         long = f"{STANDSTILL.total_seconds() / 60:.0f} minutes"
         found.append(f"runner: {files.n_stuck} recordings are queued, and no run has begun for {long}; see runner.log")
-    free_bytes = measure_free(config.store)
+    free_bytes = (measure or patient_measure(config.store))()
     if free_bytes is None:
         found.append(f"store {config.store}: its disk cannot be looked at")
     elif free_bytes < LITTLE_SPACE_BYTES:
@@ -189,7 +202,7 @@ def _stands_still(catalogue: Catalogue) -> bool:
 
 
 def _describe(path: Path, event: StoryEvent) -> dict[str, str]:
-    return {"path": str(path), "since": event.at.isoformat(timespec="seconds"), "reason": event.reason}
+    return {"path": as_text(path), "since": event.at.isoformat(timespec="seconds"), "reason": event.reason}
 
 
 def measure_free(place: Path) -> int | None:
@@ -198,6 +211,19 @@ def measure_free(place: Path) -> int | None:
         return shutil.disk_usage(find_existing(place)).free
     except OSError:
         return None
+
+
+def patient_measure(place: Path) -> Callable[[], int | None]:
+    """Return a function that does the same, but waits no longer than one can for a share that hangs."""
+    ask = Patient(ANSWER_S, lambda: measure_free(place))
+
+    def measure() -> int | None:
+        try:
+            return ask()
+        except TimeoutError:
+            return None
+
+    return measure
 
 
 def find_existing(place: Path) -> Path:

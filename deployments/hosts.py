@@ -15,8 +15,8 @@ from uuid import UUID
 log = logging.getLogger(__name__)
 
 FLOW_HOST = "deployments.flow_host"
-# What a host answers: when it waits for a run, and when one has ended.
-READY, ENDED = "ready", "ended"
+# What a host answers: when it waits for a run, when it has taken one, and when that has ended.
+READY, TAKEN, ENDED = "ready", "taken", "ended"
 # A host is replaced after so many runs: whatever a library keeps of each does not add up for ever.
 MOST_RUNS = 200
 # Before a host that died before it was ready, or could not be started, is started again, seconds.
@@ -32,7 +32,7 @@ class Host:
     ----------
     on_end : callable
         Called, in a thread of the host's own, with the run that has ended, and with what is known of the process's
-        death where it died of it: None if it did not.
+        death where it died of it: None if it did not, or had not taken it yet, so that the run still waits.
     command : sequence of str, optional
         What is started, instead of `deployments.flow_host`.
     """
@@ -60,7 +60,7 @@ class Host:
                 self._listen(process)
 
     def _start(self) -> subprocess.Popen[str]:
-        self._n_runs, self._is_ready = 0, False
+        self._n_runs, self._is_ready, self.has_taken = 0, False, False
         return subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -114,6 +114,8 @@ class Host:
             if line.strip() == READY:
                 impatience.cancel()
                 self._is_ready = True
+            elif line.strip() == TAKEN:
+                self.has_taken = True
             elif line.strip() == ENDED:
                 if self._n_runs >= MOST_RUNS:
                     self._is_ready = False
@@ -126,7 +128,7 @@ class Host:
             pass  # Closes its pipes.
         with self._lock:
             self._is_ready = False
-        self._end(f"its process ended with status {status}")
+        self._end(f"its process ended with status {status}" if self.has_taken else None)
         if not was_ready:
             log.warning("a flow host ended with status %s before it was ready", status)
             time.sleep(BACK_OFF_S)
@@ -134,5 +136,6 @@ class Host:
     def _end(self, death: str | None) -> None:
         """Tell of the end of the run that it was at, if it was at one."""
         flow_run_id, self.flow_run_id = self.flow_run_id, None
+        self.has_taken = False
         if flow_run_id is not None:
             self._on_end(flow_run_id, death)

@@ -23,13 +23,14 @@ from prefect.events.actions import SendNotification
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.disk import write_durably
+from facehog_core.path_text import as_text
 from facehog_core.provenance import now
 from facehog_core.reconcile import NOT_ASKED_FOR
 from facehog_core.schema import Fate
 from facehog_core.story import FileEvent
 from flows.outage import is_outage
 
-from .beats import beat
+from .beats import Heart
 from .config import Config
 from .config_file import load_config
 from .logs import start_log
@@ -141,7 +142,7 @@ def describe(found: Collection[FileEvent]) -> tuple[str, str]:
     latest = {event.path: event for event in found}
     counts = [(sum(event.state is state for event in latest.values()), state) for state in _BAD]
     told = [f"{n} recording{'s' if n > 1 else ''} {state}" for n, state in counts if n]
-    lines = [f"{event.path}: {event.state}: {event.reason}" for event in list(latest.values())[:N_NAMED]]
+    lines = [f"{as_text(event.path)}: {event.state}: {event.reason}" for event in list(latest.values())[:N_NAMED]]
     if len(latest) > N_NAMED:
         lines.append(f"... and {len(latest) - N_NAMED} more: facehog find state=quarantined,failed")
     return f"facehog: {', '.join(told)}", "\n".join(lines)
@@ -159,6 +160,7 @@ def main() -> None:
     config = load_config(given.config)
     with Catalogue(config.catalogue, create=True) as catalogue, get_client(sync_client=True) as client:
         set_up(config, given.config, client)
+        heart = Heart(given.ready_file)
         notifier = Notifier(catalogue, client, config.state_dir / "notified.json", str(config.home))
         while not stop.is_set():
             try:
@@ -167,7 +169,7 @@ def main() -> None:
                 if not is_outage(error):
                     raise
                 log.warning("Prefect's server does not answer: %s: %s", type(error).__name__, error)
-            beat(given.ready_file)
+            heart.go_on()
             stop.wait(GATHER_S)
 
 

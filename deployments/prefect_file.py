@@ -21,18 +21,20 @@ HEAD = """\
 """
 
 
-def describe_deployments(config: Config) -> str:
+def describe_deployments(config: Config, owner: str | None = None) -> str:
     """Return a prefect.yaml with all that facehog.toml sets.
 
     Parameters
     ----------
     config : Config
         Without a Dask cluster of one's own, runs use that of `facehog up`.
+    owner : str, optional
+        Whose they are, on a server of others: `flows.names.name_owner`.
     """
     scheduler = str(ServicePaths(state_dir=config.state_dir).scheduler)
     # A worker runs flows where facehog.toml is: neither git nor a download is needed.
     pull = [{"prefect.deployments.steps.set_working_directory": {"directory": str(config.home)}}]
-    deployments = [_describe(deployment) for deployment in make_deployments(config, scheduler)]
+    deployments = [_describe(deployment) for deployment in make_deployments(config, scheduler, owner)]
     content = {"name": "facehog", "pull": pull, "deployments": deployments}
     return HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 

@@ -20,7 +20,6 @@ from .beats import Beats
 ANSWER_S = 10.0
 # How long a cluster may be without workers, seconds: those that die are started again, and warm up first.
 NO_WORKERS_S = 120.0
-DEPLOYMENT = "process-recording/inbox"
 
 
 def ask_server(api: Api) -> dict[str, Any] | None:
@@ -74,11 +73,14 @@ class AskRunner:
     beats : Beats
         The runner's.
     api : Api
+    deployment : str
+        The one that recordings need, by the name that Prefect finds it by.
     """
 
-    def __init__(self, beats: Beats, api: Api) -> None:
+    def __init__(self, beats: Beats, api: Api, deployment: str) -> None:
         self._beats = beats
         self._api = api
+        self._deployment = deployment
 
     def __call__(self) -> dict[str, Any] | None:
         """Ask. A runner that is started again registers the deployments."""
@@ -88,7 +90,7 @@ class AskRunner:
     def _are_deployed(self) -> bool:
         try:
             with self._api.connect(ANSWER_S) as client:
-                answer = client.get(f"deployments/name/{DEPLOYMENT}")
+                answer = client.get(f"deployments/name/{self._deployment}")
         except httpx.HTTPError:
             return True  # That is the server's trouble.
         return answer.status_code != httpx.codes.NOT_FOUND

@@ -10,13 +10,13 @@ import httpx
 from facehog_core.catalogue import Catalogue
 from facehog_core.files import FileRecord
 from facehog_core.locks import is_held
+from facehog_core.provenance import describe_host
 from facehog_core.schema import Fate
+from flows.names import FLOWS
 
 from .api import Api
 from .backlog import is_watched
 from .config import Config
-
-_FLOWS = ("process-recording", "reconcile-inboxes", "verify-stores")
 
 
 def release_runs(api: Api, config: Config, *, is_ours: bool, timeout_s: float) -> None:
@@ -45,7 +45,7 @@ def release_runs(api: Api, config: Config, *, is_ours: bool, timeout_s: float) -
         # Of a foreground `facehog process`, which had its own server or this one's database.
         alive = {file.flow_run_id for file in running if is_held(catalogue.location, str(file.path))}
         for file in running:
-            if file.flow_run_id not in alive:
+            if file.flow_run_id not in alive and _is_ours(file, config, catalogue):
                 _release_file(file, config, catalogue)
     with api.connect(timeout_s) as client:
         which = {} if is_ours else {"id": {"any_": [file.flow_run_id for file in running if file.flow_run_id]}}
@@ -54,7 +54,7 @@ def release_runs(api: Api, config: Config, *, is_ours: bool, timeout_s: float) -
 
 def _crash_runs(client: httpx.Client, which: dict[str, Any], alive: Collection[str | None]) -> None:
     under_way = {
-        "flows": {"name": {"any_": _FLOWS}},
+        "flows": {"name": {"any_": FLOWS}},
         "flow_runs": {**which, "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}},
     }
     crashed = {"state": {"type": "CRASHED", "message": "facehog was stopped"}, "force": True}
@@ -67,6 +67,13 @@ def _crash_runs(client: httpx.Client, which: dict[str, Any], alive: Collection[s
     n_left = 0
     while runs := client.post("flow_runs/filter", json=under_way | {"offset": n_left}).raise_for_status().json():
         n_left += sum(run["id"] in alive or not change(run["id"]) for run in runs)
+
+
+def _is_ours(file: FileRecord, config: Config, catalogue: Catalogue) -> bool:
+    """Say whether a file is for this facehog to see to: machines that share a catalogue have inboxes of their own."""
+    if config.catalogue_file or is_watched(file.path, config):
+        return True
+    return file.run_id is not None and catalogue.run(file.run_id).host.get("name") == describe_host()["name"]
 
 
 def _release_file(file: FileRecord, config: Config, catalogue: Catalogue) -> None:

@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -16,7 +15,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
-    FlowRunFilterId,
+    FlowRunFilterDeploymentId,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -28,12 +27,13 @@ from prefect.states import Cancelled, Crashed
 from facehog_core.catalogue import Catalogue
 from facehog_core.provenance import now
 from flows.launcher import PrefectLauncher
+from flows.names import INBOX, NIGHTLY, VERIFICATION, address_inbox, name_deployment
 from flows.outage import is_outage
 from flows.process_recording import process_recording
 from flows.reconcile_inboxes import describe_inbox, reconcile_inboxes
 from flows.verify_stores import verify_stores
 
-from .beats import beat
+from .beats import Heart
 from .config import Config
 from .config_file import load_config
 from .early_runs import bring_forward
@@ -48,9 +48,11 @@ log = logging.getLogger(__name__)
 POLL_S = 2.0
 # Between two looks at the bell, seconds.
 BELL_S = 0.05
+# A host beyond the one that waits for the next run is ended when it had none for so long, seconds.
+IDLE_S = 600.0
 # At night, when a rig is idle; in the server's time zone (UTC).
-NIGHTLY = "17 3 * * *"
-VERIFICATION = "37 3 * * *"
+LOOK_AT = "17 3 * * *"
+VERIFY_AT = "37 3 * * *"
 
 
 def bell_beside(ready_file: Path) -> Path:
@@ -58,8 +60,13 @@ def bell_beside(ready_file: Path) -> Path:
     return ready_file.with_name("asked")
 
 
-def make_launcher(config: Config, scheduler: str | None, bell: Path | None = None) -> PrefectLauncher:
-    """Return the launcher of a configuration, with a cluster's address or scheduler file."""
+def make_launcher(
+    config: Config, scheduler: str | None, owner: str | None = None, bell: Path | None = None
+) -> PrefectLauncher:
+    """Return the launcher of a configuration, with a cluster's address or scheduler file.
+
+    `owner` is whose deployments are asked, on a server of others: `flows.names.name_owner`.
+    """
     with Catalogue(config.catalogue, create=True) as records:
         location = records.location
     return PrefectLauncher(
@@ -67,17 +74,19 @@ def make_launcher(config: Config, scheduler: str | None, bell: Path | None = Non
         catalogue=config.catalogue,
         location=location,
         cluster=config.cluster(scheduler),
+        deployment=address_inbox(owner),
         bell=bell,
     )
 
 
-def make_deployments(config: Config, scheduler: str | None) -> list[RunnerDeployment]:
+def make_deployments(config: Config, scheduler: str | None, owner: str | None = None) -> list[RunnerDeployment]:
     """Return the deployments; their parameters are set such that the UI asks for nothing but a path."""
+    nightly = {"keep_partial_days": config.keep_partial_days} | ({"deployment": address_inbox(owner)} if owner else {})
     parameters = make_launcher(config, scheduler).parameters()
     inboxes = config.inboxes()
     return [
         process_recording.to_deployment(
-            "inbox",
+            name_deployment(INBOX, owner),
             description="A recording that landed in an inbox.",
             parameters={**parameters, "recipe": inboxes[0].recipe.as_dict()},
             # The flow checks its parameters itself, and the server takes 20 ms for each run to do so.
@@ -85,16 +94,16 @@ def make_deployments(config: Config, scheduler: str | None) -> list[RunnerDeploy
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
         reconcile_inboxes.to_deployment(
-            "nightly",
-            description="Finds what the sensor missed.",
-            cron=NIGHTLY,
-            parameters={**parameters, "inboxes": [describe_inbox(inbox) for inbox in inboxes]},
+            name_deployment(NIGHTLY, owner),
+            description="Finds what the sensor missed, and removes what is half done and nobody goes on with.",
+            cron=LOOK_AT,
+            parameters={**parameters, **nightly, "inboxes": [describe_inbox(inbox) for inbox in inboxes]},
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
         verify_stores.to_deployment(
-            "verify-stores",
+            name_deployment(VERIFICATION, owner),
             description="Proves that stores hold what was written, those first that were verified the longest ago.",
-            cron=VERIFICATION,
+            cron=VERIFY_AT,
             parameters={"catalogue": config.catalogue},
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
@@ -118,6 +127,8 @@ class FlowRunner:
         Starts a host; `deployments.hosts.Host` if left out.
     on_look : callable, optional
         Called after each look at what is asked for.
+    clock : callable, optional
+        Returns the seconds of a monotonic clock.
     """
 
     def __init__(
@@ -127,6 +138,7 @@ class FlowRunner:
         max_runs: int,
         make_host: Callable[[Callable[[UUID, str | None], None]], Host] = Host,
         on_look: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_look = on_look
         self._make_host = make_host
@@ -136,7 +148,9 @@ class FlowRunner:
         self._hosts: list[Host] = []
         self._deaths: SimpleQueue[tuple[UUID, str]] = SimpleQueue()
         self._wake = threading.Event()
-        self._stopped = threading.Event()
+        self._stopped = False
+        self._clock = clock
+        self._crowded_at_s: float | None = None
 
     def run(self) -> None:
         """Run what is asked for until `stop` is called."""
@@ -146,7 +160,7 @@ class FlowRunner:
         self._keep_one_free()
         try:
             with get_client(sync_client=True) as client:
-                while not self._stopped.is_set():
+                while not self._stopped:
                     # Before the look: whoever rings while it goes on asks for another one.
                     rung = _look_at(self._bell)
                     went_back |= clock.went_back_s() > 0
@@ -171,8 +185,8 @@ class FlowRunner:
 
     def stop(self) -> None:
         """Make `run` return; runs in progress are ended, and go on when they are asked for again."""
-        # Not `_wake`: a signal handler may interrupt whoever waits for that with its lock in hand.
-        self._stopped.set()
+        self._stopped = True
+        self._wake.set()
 
     @property
     def _asked_one_by_one(self) -> list[UUID]:
@@ -186,7 +200,7 @@ class FlowRunner:
     def _sleep(self, rung: int | None) -> None:
         """Wait for a run that ends, the bell, or a while."""
         until_s = time.monotonic() + POLL_S
-        while not self._stopped.is_set() and time.monotonic() < until_s and _look_at(self._bell) == rung:
+        while time.monotonic() < until_s and _look_at(self._bell) == rung:
             if self._wake.wait(BELL_S):
                 break
         self._wake.clear()
@@ -197,6 +211,7 @@ class FlowRunner:
         if free := [host for host in self._hosts if host.is_free]:
             self._deal(client, free)
         self._keep_one_free()
+        self._let_one_go()
 
     def _deal(self, client: SyncPrefectClient, free: list[Host]) -> None:
         under_way = {host.flow_run_id for host in self._hosts}
@@ -213,6 +228,18 @@ class FlowRunner:
         if len(self._hosts) < self._max_runs and all(host.flow_run_id for host in self._hosts):
             self._hosts.append(self._make_host(self._end))
 
+    def _let_one_go(self) -> None:
+        """End a host if more than one has had no run for long: each keeps the memory of all that it has imported."""
+        free = [host for host in self._hosts if host.is_free]
+        if len(free) < 2:
+            self._crowded_at_s = None
+        elif self._crowded_at_s is None:
+            self._crowded_at_s = self._clock()
+        elif self._clock() - self._crowded_at_s >= IDLE_S:
+            self._hosts.remove(free[-1])
+            free[-1].stop()
+            self._crowded_at_s = None
+
     def _tell_deaths(self, client: SyncPrefectClient) -> None:
         """Say of runs whose process has died that they have crashed, unless they had come to an end."""
         while not self._deaths.empty():
@@ -226,17 +253,16 @@ class FlowRunner:
     def cancel(self, client: SyncPrefectClient) -> None:
         """End the runs that were cancelled in the UI."""
         hosts = {host.flow_run_id: host for host in self._hosts if host.flow_run_id}
-        if not hosts:
-            return
         cancelling = FlowRunFilter(
-            id=FlowRunFilterId(any_=list(hosts)),
+            deployment_id=FlowRunFilterDeploymentId(any_=list(self._deployments)),
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING])),
         )
         for found in client.read_flow_runs(flow_run_filter=cancelling):
-            # First the state: it is final, and the process's death does not change it.
+            # First the state: it is final, and the process's death does not change it. A host of a runner that was
+            # killed sees it, and ends by itself.
             self._conclude(client, found.id, Cancelled(message="cancelled by hand"))
-            if hosts[found.id].flow_run_id == found.id:
-                hosts[found.id].kill()
+            if (host := hosts.get(found.id)) and host.flow_run_id == found.id:
+                host.kill()
 
     def _conclude(self, client: SyncPrefectClient, flow_run_id: UUID, state: State[Any]) -> None:
         try:
@@ -260,15 +286,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--scheduler")
+    parser.add_argument("--owner")
     parser.add_argument("--ready-file", type=Path, required=True)
     given = parser.parse_args()
     start_log()
     config = load_config(given.config)
-    deployments = {found.apply(): found.flow_name for found in make_deployments(config, given.scheduler)}
-    bell, go_on = bell_beside(given.ready_file), partial(beat, given.ready_file)
-    runner = FlowRunner(deployments, bell, config.prefect.max_runs, on_look=go_on)
+    deployments = {found.apply(): found.flow_name for found in make_deployments(config, given.scheduler, given.owner)}
+    bell, heart = bell_beside(given.ready_file), Heart(given.ready_file)
+    runner = FlowRunner(deployments, bell, config.prefect.max_runs, on_look=heart.go_on)
     call_on_signals(runner.stop)
-    beat(given.ready_file)
+    heart.go_on()
     runner.run()
 
 

@@ -10,7 +10,6 @@ import argparse
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from facehog_core.catalogue import Catalogue
@@ -21,7 +20,7 @@ from facehog_core.schema import Fate
 from flows.outage import is_outage
 
 from .backlog import Backlog
-from .beats import beat
+from .beats import Heart
 from .config_file import load_config
 from .logs import start_log
 from .runner import bell_beside, make_launcher
@@ -110,8 +109,8 @@ class Sensor:
 
     def stop(self) -> None:
         """Make `run` return soon."""
-        # No event: a signal handler may interrupt whoever waits for that with its lock in hand.
         self._stopped = True
+        self._wake.set()
 
     def _make_watcher(self, inbox: Inbox, *, is_backfill: bool = False) -> Watcher:
         to_look = (self._catalogue, self._launcher, self._interval_s, self._wake.set)
@@ -188,23 +187,20 @@ class Sensor:
         self._troubles = troubles
 
 
-def _tell(file: Path, troubles: dict[str, str]) -> None:
-    beat(file, troubles=troubles)
-
-
 def main() -> None:
     """Read the command line, and watch until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--scheduler")
+    parser.add_argument("--owner")
     parser.add_argument("--ready-file", type=Path, required=True)
     given = parser.parse_args()
     start_log()
     config = load_config(given.config)
     with Catalogue(config.catalogue, create=True, identify=config.identify) as catalogue:
-        launcher = make_launcher(config, given.scheduler, bell_beside(given.ready_file))
+        launcher = make_launcher(config, given.scheduler, given.owner, bell_beside(given.ready_file))
         inboxes, interval_s = config.inboxes(), config.sensor.interval_s
-        most_queued, tell = QUEUED_PER_RUN * config.prefect.max_runs, partial(_tell, given.ready_file)
+        most_queued, heart = QUEUED_PER_RUN * config.prefect.max_runs, Heart(given.ready_file)
         room = StoreRoom(config.store, catalogue)
         room.start()
         backlog, strays = Backlog(config), Strays(config, catalogue, launcher)
@@ -216,11 +212,11 @@ def main() -> None:
             most_queued,
             backlog,
             lambda: room.trouble,
-            tell,
+            lambda troubles: heart.go_on(troubles=troubles),
             strays.look,
         )
         call_on_signals(sensor.stop)
-        beat(given.ready_file)
+        heart.go_on()
         sensor.run()
         room.stop()
 

@@ -73,7 +73,8 @@ class ServicePaths:
     @property
     def mark(self) -> str:
         """What the environment of each process of the service holds."""
-        return str(self.state_dir)
+        # However the folder is named by whoever looks for them.
+        return str(self.state_dir.resolve())
 
     @property
     def is_up(self) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.files import FileRecord
+from facehog_core.path_text import from_text
 from facehog_core.reconcile import NOT_ASKED_FOR, Launcher, Life
 from facehog_core.schema import Fate
 
@@ -69,7 +70,7 @@ class Strays:
 
     def _find(self) -> dict[Path, FileRecord]:
         watched = list_watched(self._config)
-        unfinished = (Path(path) for (path,) in self._catalogue.rows(_UNFINISHED, columns=("path",)))
+        unfinished = (Path(from_text(path)) for (path,) in self._catalogue.rows(_UNFINISHED, columns=("path",)))
         outside = [path for path in unfinished if not any(map(path.is_relative_to, watched))]
         files = [file for path in outside if (file := self._catalogue.file(path)) and not file.state.is_settled]
         return {file.path: file for file in files if self._launcher.life_of(file) is not Life.ALIVE}

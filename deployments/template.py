@@ -10,6 +10,7 @@ TEMPLATE = """\
 store = "store"                              # where <recording stem>/<run id>.zarr go
 catalogue = "sqlite:///catalogue.db"         # on a disk of this machine, not on a share; for more than one machine
                                              # "postgresql://user@host/name" (its password in ~/.pgpass)
+keep_partial_days = 30                       # what is half done and no run goes on with is removed after so many days
 images = false                               # write HOG pictures too (large; they can be rendered at any time)
 
 [[inbox]]                                    # repeat this table for each folder in which recordings land

@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,15 @@ from facehog_core.disk import write_durably
 from facehog_core.errors import ServiceError
 from facehog_core.locks import remove_idle
 from flows.cluster import LOOPBACK
+from flows.names import address_inbox, name_owner
 
-from .api import AUTH_VARIABLE, SERVER_AUTH_VARIABLE, Api, find_auth_string
+from .api import AUTH_VARIABLE, SERVER_AUTH_VARIABLE, Api, find_api_url, find_auth_string
 from .beats import Beats
 from .certificates import describe_encryption
 from .config import Config
 from .doors import address_here, address_outside, is_loopback, is_open, join
 from .environment import MARK, describe_environment
-from .health import Health, Part, measure_health
+from .health import Health, Part, measure_health, patient_measure
 from .health_server import serve_health
 from .logs import OWN, Rotation, describe_logging, log_to_file
 from .processes import Service, end_processes, find_marked, stop_services
@@ -47,7 +48,8 @@ log = logging.getLogger(__name__)
 WATCH_S = 0.5
 SERVER = "prefect-server"
 CLUSTER = "dask-cluster"
-# A process whose last beat is older than this stands still, seconds. A look at a slow share may take minutes.
+# A process whose work has not come round for so long stands still, seconds: Prefect's server and the catalogue may each
+# keep it waiting for a minute or two.
 MOST_BEAT_S = 300.0
 # Of the user's environment, what would give our own server another database than ours.
 _OTHER_LOG = "DASK_LOGGING__DISTRIBUTED"
@@ -83,6 +85,7 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
             server=server,
             environment=_make_environment(config, server, paths),
             services=_list_services(config, config_file, paths, server),
+            measure_free=patient_measure(config.store),
         )
         try:
             family.run(stop)
@@ -108,7 +111,7 @@ class _Server:
 
 def _choose_server(config: Config) -> _Server:
     auth_string = find_auth_string(config)
-    if api_url := config.prefect.api_url or os.environ.get("PREFECT_API_URL"):
+    if api_url := find_api_url(config):
         return _Server(api=Api(url=api_url, auth_string=auth_string), port=None)
     host = address_here(config.prefect.host)
     port = config.prefect.port or find_free_port()
@@ -170,6 +173,7 @@ class _Family:
     server: _Server
     environment: Mapping[str, str]
     services: list[Service]
+    measure_free: Callable[[], int | None]
 
     def run(self, stop: threading.Event) -> None:
         """Start all, say so, and keep all alive until `stop` is set."""
@@ -243,7 +247,7 @@ class _Family:
             answer = ask_server(self.server.api)
             condition = Condition.SILENT if answer is None else Condition.WELL
             parts.insert(0, Part(name=SERVER, condition=condition, facts={"api_url": self.server.api.url}))
-        return measure_health(self.config, parts, is_up=True)
+        return measure_health(self.config, parts, is_up=True, measure=self.measure_free)
 
 
 def _list_services(config: Config, config_file: Path | None, paths: ServicePaths, server: _Server) -> list[Service]:
@@ -260,11 +264,14 @@ def _list_services(config: Config, config_file: Path | None, paths: ServicePaths
         command = [*python, "deployments.cluster", "--n-workers", str(n_workers)]
         command += ["--scheduler-file", str(paths.scheduler), "--host", config.dask.host]
         services.append(Service(CLUSTER, command, AskCluster(paths.scheduler), paths.scheduler))
+    # On a server of others our deployments have names of their own.
+    owner = None if server.is_ours else name_owner(paths.state_dir)
+    owned = ["--owner", owner] if owner else []
     for name in ("runner", "sensor") if config.prefect.runner else ("sensor",):
         ready = paths.ready / name
-        command = [*python, f"deployments.{name}", *given, *scheduler, "--ready-file", str(ready)]
+        command = [*python, f"deployments.{name}", *given, *scheduler, *owned, "--ready-file", str(ready)]
         beats = Beats(ready, MOST_BEAT_S + config.sensor.interval_s)
-        ask = AskRunner(beats, server.api) if name == "runner" else beats.ask
+        ask = AskRunner(beats, server.api, address_inbox(owner)) if name == "runner" else beats.ask
         services.append(Service(name, command, ask, ready))
     if server.is_ours and config.notify.channels():
         ready = paths.ready / "notifier"

@@ -19,11 +19,12 @@ from .choices import identify
 from .comparison import find_comparable
 from .database import Database
 from .errors import CatalogueError
-from .fates import find_file, identify_file, is_as_seen, note_look, tell_file, turn_file, write_record
+from .fates import find_file, identify_file, is_as_seen, note_look, path_of, tell_file, turn_file, write_record
 from .files import FileRecord, Glance, glance_at
 from .filters import Filter, check_field, parse_filter, read_sort
 from .migrate import make_ready
 from .names import Identity
+from .path_text import as_text
 from .provenance import RunRecord, now
 from .queries import Question, begins_with, find_records, find_rows
 from .rows import add_verifications, history_of, identity_of, read_record
@@ -165,7 +166,7 @@ class Catalogue:
                 return False
             moment = now()
             if file is None:
-                file = File(path=str(path), name=path.name, first_seen_at=moment, attempt=0)
+                file = File(path=as_text(path), name=as_text(path.name), first_seen_at=moment, attempt=0)
                 session.add(file)
             # Of a run that has ended nothing more happens.
             run = file.run if file.run and file.run.state == Fate.RUNNING else None
@@ -213,9 +214,9 @@ class Catalogue:
         }
         with self._database.write() as session:
             rows = session.scalars(select(File).options(joinedload(File.session).joinedload(Sitting.subject)))
-            changed = [row for row in rows if found.get(Path(row.path), identity_of(row)) != identity_of(row)]
+            changed = [row for row in rows if found.get(path_of(row), identity_of(row)) != identity_of(row)]
             for row in changed:
-                identify_file(session, row, found[Path(row.path)])
+                identify_file(session, row, found[path_of(row)])
         return Identified(n_changed=len(changed), n_left=len(left))
 
     def record(self, record: RunRecord, cause: Cause | None = None) -> None:
@@ -236,11 +237,17 @@ class Catalogue:
         with self._database.write() as session:
             add_verifications(session.scalars(select(Run).where(Run.run_id == run_id)).one(), found)
 
+    def remark(self, path: Path, text: str) -> None:
+        """Add to a file's story what leaves it in its state; nothing, if it was never seen."""
+        with self._database.write() as session:
+            if file := find_file(session, path):
+                session.add(Event(file=file, run=file.run, at=now(), state=file.state, reason=text))
+
     def renumber(self, inodes: Mapping[str, int]) -> None:
         """Note new inodes of files that are what they were: their file system was mounted anew."""
         with self._database.write() as session:
             for path, inode in inodes.items():
-                session.execute(update(File).where(File.path == path).values(inode=str(inode)))
+                session.execute(update(File).where(File.path == as_text(path)).values(inode=str(inode)))
 
     # -- what everybody asks ------------------------------------------------------------------------------
 
@@ -249,7 +256,7 @@ class Catalogue:
         with self._database.read() as session:
             known = joinedload(File.session).joinedload(Sitting.subject)
             rows = session.execute(select(File, Run.run_id).outerjoin(File.run).options(known))
-            return {Path(file.path): tell_file(file, run_id) for file, run_id in rows}
+            return {path_of(file): tell_file(file, run_id) for file, run_id in rows}
 
     def glance(self, under: Path) -> dict[str, Glance]:
         """Return the files below a folder by their paths as texts, those that were seen first first."""
@@ -272,7 +279,7 @@ class Catalogue:
         with self._database.read() as session:
             found = session.scalar(query)
             told = found and StoryEvent(at=found.changed_at, state=state, reason=found.reason)
-            return (Path(found.path), told) if found and told else None
+            return (path_of(found), told) if found and told else None
 
     def file(self, path: Path) -> FileRecord | None:
         """Return what is known of one path, or None."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import PurePath
 
 from .errors import ManifestError, TimestampsError
+from .path_text import as_text
 
 
 class CauseKind(StrEnum):
@@ -42,6 +43,6 @@ def cause_of(error: BaseException) -> Cause | None:
         case ManifestError():
             return Cause(kind=CauseKind.MANIFEST, about=error.claim)
         case TimestampsError():
-            return Cause(kind=CauseKind.TIMESTAMPS, about=PurePath(error.path).name)
+            return Cause(kind=CauseKind.TIMESTAMPS, about=as_text(PurePath(error.path).name))
         case _:
             return None

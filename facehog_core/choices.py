@@ -24,6 +24,7 @@ from .intake import SIDECARS, is_temporary_name
 from .manifest import MANIFEST_KEYS, Manifest
 from .mask import MUST_BE, read_masks
 from .names import IDENTITY_KEYS, Identity, NamePattern
+from .path_text import showable
 from .recipe import GREYS, Recipe
 from .rounding import ALL_BITS
 from .selection import Selection
@@ -215,7 +216,7 @@ def identify(path: Path, known: Identity | None = None, pattern: NamePattern | N
     pattern : NamePattern, optional
         How names say it; the default pattern if left out.
     """
-    by_name = (pattern or NamePattern()).read(name_recording(path))
+    by_name = (pattern or NamePattern()).read(showable(name_recording(path)))
     try:
         return Identity.from_dict(by_name.as_dict() | _read(find_sidecar(path)))
     except (ConfigError, ValueError, OSError):

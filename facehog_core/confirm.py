@@ -10,6 +10,7 @@ from typing import Any
 from .choices import find_sidecar, read_manifest
 from .errors import ChangedError, ManifestError
 from .manifest import Manifest
+from .path_text import as_text
 from .receipts import ShardReceipt
 from .source import digest_source, is_folder, open_file
 from .store import RunPaths, read_work, seal_store
@@ -33,7 +34,7 @@ def tell_missing(path: Path, manifest: Manifest, size_bytes: int) -> str | None:
     sidecar = find_sidecar(path)
     if size_bytes > wanted:
         raise _mismatch(sidecar, path, f"size_bytes = {wanted}", f"has {size_bytes}")
-    return f"has {size_bytes} of the {wanted} bytes that {sidecar.name} names: the rest may still arrive"
+    return f"has {size_bytes} of the {wanted} bytes that {as_text(sidecar.name)} names: the rest may still arrive"
 
 
 def check_manifest(info: VideoInfo) -> None:

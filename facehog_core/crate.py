@@ -17,6 +17,7 @@ from urllib.parse import quote
 from .disk import write_durably
 from .errors import StoreError
 from .exporting import need
+from .path_text import as_text
 from .provenance import RunRecord
 from .sealed import read_record
 from .source import is_folder
@@ -65,7 +66,7 @@ def write_crate(folder: Path) -> Path:
 
 def _describe(records: list[RunRecord]) -> Any:
     crate = need("rocrate.rocrate").ROCrate(version=_VERSION)
-    names = ", ".join(dict.fromkeys(record.path.name for record in records))
+    names = ", ".join(dict.fromkeys(as_text(record.path.name) for record in records))
     crate.name = f"Runs of {names}"
     crate.description = (
         f"Histograms of oriented gradients of the face in {names}, made by facehog: {len(records)} runs, each a Zarr "
@@ -134,7 +135,7 @@ def _add_sources(crate: Any, record: RunRecord) -> Iterator[Any]:
         crate,
         f"#recording-{record.digest}",
         ["MediaObject", "ImageObject" if is_folder(record.path) else "VideoObject"],
-        name=record.path.name,
+        name=as_text(record.path.name),
         description="The recording, as it was read",
         contentSize=str(record.size_bytes),
         contentUrl=record.path.as_uri() if record.path.is_absolute() else record.path.as_posix(),

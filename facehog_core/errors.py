@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import PurePath
 
+from .path_text import showable
+
 
 class FacehogError(Exception):
     """An error that a user can read and act on.
@@ -32,7 +34,7 @@ class FacehogError(Exception):
     @property
     def fact(self) -> str:
         """What happened."""
-        return str(self.args[1])
+        return showable(str(self.args[1]))
 
     @property
     def remedy(self) -> str:
@@ -40,7 +42,7 @@ class FacehogError(Exception):
         return str(self.args[2])
 
     def __str__(self) -> str:
-        return f"{PurePath(self.path).name or self.path}: {self.fact}. {self.remedy}"
+        return f"{showable(PurePath(self.path).name or self.path)}: {self.fact}. {self.remedy}"
 
 
 class RecordingRefusedError(FacehogError):
@@ -171,3 +173,7 @@ class NoCatalogueError(CatalogueError):
 
 class ServiceError(FacehogError):
     """A server or process that facehog needs does not run or does not answer."""
+
+
+class SilentShareError(FacehogError):
+    """The disk or share on which the recording lies does not answer."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .export_times import SessionTimes, read_times
 from .exporting import Export, need
+from .path_text import as_text
 from .session_facts import ANY_AGE, UNIDENTIFIED, UNKNOWN, SessionFacts
 from .source import is_folder, list_images
 
@@ -71,10 +72,10 @@ def _describe_session(nwb: Any, export: Export, started_at: datetime) -> Any:
     facts, record = export.facts, export.run.record
     names = ("experiment_description", "lab", "institution")
     return nwb.NWBFile(
-        session_description=facts.session_description or f"The face in {record.path.name}, described by HOG",
+        session_description=facts.session_description or f"The face in {as_text(record.path.name)}, described by HOG",
         identifier=str(uuid4()),
         session_start_time=started_at,
-        session_id=facts.session_id or record.path.stem,
+        session_id=facts.session_id or as_text(record.path.stem),
         experimenter=[facts.experimenter] if facts.experimenter else None,
         keywords=["behavior", "face", "histograms of oriented gradients"],
         related_publications=[DOI],
@@ -210,7 +211,7 @@ def _add_video(nwb: Any, file: Any, export: Export, times: SessionTimes, first: 
             name="recording",
             description=f"The recording that was described; xxh3_128 of its content: {run.record.digest}"
             + ("" if is_whole else ". Not all of its frames are described: its times are nominal"),
-            external_file=[_relate(Path(path), export.target) for path in files],
+            external_file=[as_text(_relate(Path(path), export.target)) for path in files],
             starting_frame=list(range(len(files))),
             format="external",
             dimension=[stream["width"], stream["height"]],
@@ -220,7 +221,7 @@ def _add_video(nwb: Any, file: Any, export: Export, times: SessionTimes, first: 
             **clock,
         )
     )
-    return [] if source.exists() else [f"The recording is referred to, and is not there any more: {source}"]
+    return [] if source.exists() else [f"The recording is referred to, and is not there any more: {as_text(source)}"]
 
 
 def _nominal_rate(stream: dict[str, Any]) -> float | None:

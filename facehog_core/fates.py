@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from .causes import Cause
 from .files import FileRecord, make_cause
 from .names import Identity
+from .path_text import as_text, from_text
 from .provenance import RunRecord, now
 from .rows import find_session, identity_of, write_run
 from .schema import Event, Fate, File, Run
@@ -33,7 +34,7 @@ def write_record(
         Whether it is all that is known of the file, also of one that has a row: where nobody looks at files.
     """
     known = find_file(session, record.path)
-    file = known or File(path=str(record.path), name=record.path.name, first_seen_at=record.changed_at)
+    file = known or File(path=as_text(record.path), name=as_text(record.path.name), first_seen_at=record.changed_at)
     if known is None or tells_of_file:
         file.size_bytes, file.mtime_ns, file.inode = record.size_bytes, record.stream.get("mtime_ns", 0), "0"
         file.attempt, file.flow_run_id = record.attempt, record.flow_run_id
@@ -50,7 +51,12 @@ def write_record(
 
 def find_file(session: Session, path: Path) -> File | None:
     """Return the row of a path, or None."""
-    return session.scalar(select(File).where(File.path == str(path)))
+    return session.scalar(select(File).where(File.path == as_text(path)))
+
+
+def path_of(file: File) -> Path:
+    """Return the path that a row is of."""
+    return Path(from_text(file.path))
 
 
 def is_as_seen(file: File | None, seen: FileRecord | Literal["unseen"]) -> bool:
@@ -94,7 +100,7 @@ def turn_file(
 def tell_file(file: File, run_id: str | None) -> FileRecord:
     """Return what is known of a file."""
     return FileRecord(
-        path=Path(file.path),
+        path=path_of(file),
         signature=_signature_of(file),
         state=Fate(file.state),
         reason=file.reason,

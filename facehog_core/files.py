@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from .causes import Cause, CauseKind
 from .names import Identity
+from .path_text import as_text, from_text
 from .schema import Fate, File, Run
 from .source import Signature
 
@@ -104,7 +105,8 @@ _OF_FILE = [getattr(File, name) for name in Glance._fields if name not in ("run_
 
 def glance_at(session: Session, under: Path) -> dict[str, Glance]:
     """Return the files below a folder by their paths, those that were seen first first."""
-    prefix = str(under).rstrip(os.sep) + os.sep
+    prefix = as_text(under).rstrip(os.sep) + os.sep
     query = select(*_OF_FILE, Run.run_id, File.not_before).outerjoin(File.run)
     query = query.where(func.substr(File.path, 1, len(prefix)) == prefix).order_by(File.id)
-    return {row[0]: Glance._make(row) for row in session.execute(query)}
+    glances = (Glance._make((from_text(row[0]), *row[1:])) for row in session.execute(query))
+    return {glance.path: glance for glance in glances}

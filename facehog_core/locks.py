@@ -16,6 +16,7 @@ import xxhash
 from filelock import FileLock, Timeout
 
 from . import server_locks
+from .path_text import as_text
 
 
 def _is_on_server(catalogue: str) -> bool:
@@ -28,7 +29,7 @@ def _folder(catalogue: str) -> Path:
 
 def _file(catalogue: str, name: str) -> Path:
     # A digest: names of recordings may hold what file names of locks may not.
-    return _folder(catalogue) / f"{xxhash.xxh3_64_hexdigest(name.encode())}.lock"
+    return _folder(catalogue) / f"{xxhash.xxh3_64_hexdigest(as_text(name).encode())}.lock"
 
 
 @contextmanager

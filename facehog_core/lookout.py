@@ -24,6 +24,7 @@ from .filesystems import keeps_inodes, name_filesystem
 from .inbox import Inbox
 from .intake import Looks
 from .names import Identity
+from .path_text import as_text
 from .recipe import Recipe, is_run_of, name_run
 from .reconcile import ITS_TURN, NOT_ASKED_FOR, Due, Launcher, Life
 from .rest import is_rested
@@ -46,12 +47,12 @@ _OTHER_MANIFEST = "was refused for what the file beside it said, which is someth
 _OTHER_TIMESTAMPS = "was refused for its timestamps, which are others now; is tried again"
 #: How the reason begins if the file beside a recording cannot be read.
 WRONG_SIDECAR = "what is to be done to it cannot be read: "
-_VANISHED = "is not seen in the inbox any more; it will be taken up when it is back"
 _UNREAD = "cannot be looked at, and is looked at again: "
 _UNFORESEEN = "facehog does not know what to do with it; the log of the sensor has more: "
 _DONE = frozenset({Fate.FINISHED, Fate.DUPLICATE})
 _REFUSED = frozenset({Fate.QUARANTINED, Fate.FAILED})
 _UNDER_WAY = frozenset({Fate.QUEUED, Fate.RUNNING})
+_VANISHED = "is not seen in the inbox any more; it will be taken up when it is back"
 # What is written where the system would not even tell a file's size.
 _UNKNOWN = Signature(size_bytes=0, mtime_ns=0, inode=0)
 
@@ -174,7 +175,7 @@ class Lookout:
         for remark in scan.remarks:
             self._looks.tell_once(remark)
         for path, said in scan.unread.items():
-            self._looks.tell_once(f"{path} is left out: {said}")
+            self._looks.tell_once(f"{as_text(path)} is left out: {said}")
         self.trouble = None
         if scan.is_bare and known:
             s = "s" if len(known) > 1 else ""
@@ -303,7 +304,7 @@ class Lookout:
             missing = tell_missing(path, read_manifest(path), glance.size_bytes)
             flag = self.inbox.flag_of(path)
             if missing is None and flag and not flag.exists():
-                missing = f"waits for {flag.name}, which says that it is ready"
+                missing = f"waits for {as_text(flag.name)}, which says that it is ready"
         except ManifestError as error:
             cause = cause_of(error)
             self._catalogue.set_fate(path, Fate.QUARANTINED, str(error), cause=cause, only_from=glance.record)
@@ -415,7 +416,7 @@ def _has_other_timestamps(file: FileRecord, recipe: Recipe, catalogue: Catalogue
     """Say whether a file was refused for timestamps that are mended, gone, or not looked for any more."""
     if file.cause is None or file.cause.kind is not CauseKind.TIMESTAMPS:
         return False
-    if recipe.timestamps is None or recipe.timestamps.path_for(file.path).name != file.cause.about:
+    if recipe.timestamps is None or as_text(recipe.timestamps.path_for(file.path).name) != file.cause.about:
         # A run that would have been named by them has no name, by which it could be told from others.
         return file.run_id is None
     found = find_timestamps(file.path, recipe.timestamps)

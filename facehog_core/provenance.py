@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .names import Identity
+from .path_text import as_text
 
 # Whatever a stored number passes through.
 PACKAGES = ("facehog", "av", "numpy", "numba", "llvmlite", "zarr", "numcodecs", "xxhash", "pillow", "tifffile")
@@ -181,7 +182,7 @@ def _plain(value: Any) -> Any:
         case datetime():
             return value.isoformat()
         case Path():
-            return str(value)
+            return as_text(value)
         case Identity():
             return value.as_dict()
         case _:

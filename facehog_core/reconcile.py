@@ -15,6 +15,7 @@ from typing import Protocol
 from .catalogue import Catalogue
 from .files import FileRecord
 from .names import Identity
+from .path_text import as_text
 from .recipe import Recipe
 from .schema import Fate
 from .source import Signature
@@ -61,7 +62,7 @@ class RunRequest:
         return "|".join(
             map(
                 str,
-                (self.path, looks.size_bytes, looks.mtime_ns, looks.inode, self.recipe.digest, self.after),
+                (as_text(self.path), looks.size_bytes, looks.mtime_ns, looks.inode, self.recipe.digest, self.after),
             )
         )
 

@@ -25,7 +25,7 @@ from .provenance import RunRecord, describe_host, describe_software, now
 from .receipts import ShardReceipt, check_damage, spans_of, tell_spans
 from .recipe import Recipe, name_run
 from .sealed import check_whole, open_group, read_record
-from .source import digest_source, name_recording
+from .source import digest_source, name_results
 from .store import RunPaths, seal_store
 from .timestamps import TimestampsFile, find_timestamps
 from .verify import Step
@@ -176,7 +176,7 @@ def describe_recording(path: Path, recipe: Recipe, root: Path, *, has_timestamps
     began_at = now()
     info, _ = probe(path, recipe.stream)
     sidecar = find_timestamps(path, recipe.timestamps) if has_timestamps else None
-    paths = RunPaths(root=root, recording=name_recording(path), run_id=name_run(info.digest, recipe, sidecar))
+    paths = RunPaths(root=root, recording=name_results(path), run_id=name_run(info.digest, recipe, sidecar))
     plan = plan_run(paths, info, recipe, {"software": describe_software()}, sidecar)
     receipts: list[ShardReceipt] = []
     # Threads: decoding and describing let go of Python's lock.

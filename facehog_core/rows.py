@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from .names import Identity
+from .path_text import as_text, from_text
 from .provenance import RunRecord
 from .quality import median_of
 from .schema import (
@@ -140,7 +141,7 @@ def _stand(run: Run) -> None:
 
 def _find_recording(session: Session, record: RunRecord) -> Recording:
     found = session.scalar(select(Recording).where(Recording.digest == record.digest))
-    return found or Recording(digest=record.digest, name=record.path.name, size_bytes=record.size_bytes)
+    return found or Recording(digest=record.digest, name=as_text(record.path.name), size_bytes=record.size_bytes)
 
 
 def _find_parameters(session: Session, record: RunRecord) -> Parameters:
@@ -166,7 +167,7 @@ def _output_of(record: RunRecord) -> Output | None:
     if record.store is None:
         return None
     return Output(
-        store=str(record.store),
+        store=as_text(record.store),
         size_bytes=record.store_size_bytes,
         grey=record.grey,
         arrays=record.arrays,
@@ -189,7 +190,7 @@ def read_record(file: File, run: Run | None, *, is_turn_of_file: bool) -> RunRec
     told = file if is_turn_of_file or run is None else run
     known: Mapping[str, Any] = {} if run is None else _told_of_run(run)
     return RunRecord(
-        path=Path(file.path),
+        path=Path(from_text(file.path)),
         state=told.state,
         reason=told.reason,
         changed_at=told.changed_at,
@@ -222,7 +223,7 @@ def _told_of_run(run: Run) -> dict[str, Any]:
         return told
     return told | {
         "grey": output.grey,
-        "store": Path(output.store),
+        "store": Path(from_text(output.store)),
         "store_size_bytes": output.size_bytes,
         "arrays": output.arrays,
         "timing": output.timing,

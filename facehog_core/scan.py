@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .intake import is_recording_name
-from .sequence import is_still_name, is_text
+from .path_text import as_text
+from .sequence import is_still_name
 from .source import ImageFile, Signature, look_at_image
 
 # What a share answers that is not there as a whole: nothing beside it will fare better.
@@ -140,17 +141,16 @@ def _list(folder: str, patterns: Sequence[str], scan: Scan) -> _Listing:
     listed = _Listing()
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not is_text(entry.name):
-                scan.remarks.append(f"{entry.path!r} has a name that is not valid Unicode and is left out: rename it")
-                listed.n_others += 1
-            elif entry.is_file(follow_symlinks=False):
+            if entry.is_file(follow_symlinks=False):
                 (listed.stills if is_still_name(entry.name) else listed.files).append(entry)
             elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                 listed.folders.append(entry.path)
             else:
                 listed.n_others += 1
                 if entry.is_symlink() and is_recording_name(entry.name, patterns):
-                    scan.remarks.append(f"{entry.path} is a symbolic link and is left out: put the recording there")
+                    scan.remarks.append(
+                        f"{as_text(entry.path)} is a symbolic link and is left out: put the recording there"
+                    )
     return listed
 
 
@@ -182,7 +182,9 @@ def _take_images(
     if not any(is_recording_name(entry.name, patterns) for entry in stills):
         return
     if is_root:
-        scan.remarks.append(f"{folder} holds images itself: put those of each recording into a folder of their own")
+        scan.remarks.append(
+            f"{as_text(folder)} holds images itself: put those of each recording into a folder of their own"
+        )
         return
 
     def look(entry: os.DirEntry[str]) -> ImageFile | None:

@@ -26,6 +26,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeEngine
+
+from .path_text import showable
 
 #: The revision that these tables have; `facehog_core.migrations` leads to it from each earlier one.
 REVISION = "0005"
@@ -63,8 +66,23 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-# As SQLite, PostgreSQL is to compare text byte by byte: the same answers, and its indexes then serve beginnings, too.
-TEXT = String().with_variant(String(collation="C"), "postgresql")
+class Text(TypeDecorator[str]):
+    """Text; where it names a file, no name on a disk is too odd for it."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """Choose how text is compared."""
+        # As SQLite, PostgreSQL is to do so byte by byte: the same answers, and its indexes then serve beginnings, too.
+        return dialect.type_descriptor(String(collation="C" if dialect.name == "postgresql" else None))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Take what no database takes for text."""
+        return None if value is None else showable(value)
+
+
+TEXT = Text()
 
 
 class Base(DeclarativeBase):

@@ -14,6 +14,7 @@ import zarr
 
 from .errors import StoreError
 from .names import Identity
+from .path_text import from_text
 from .provenance import RunRecord
 from .receipts import count_frames, find_damage, read_files
 
@@ -213,7 +214,7 @@ def _read_record(path: Path, group: zarr.Group) -> RunRecord:
     warnings = told.get("warnings", [])
     finished_at = datetime.fromisoformat(told["finished_at"])
     return RunRecord(
-        path=Path(source["path"]),
+        path=Path(from_text(source["path"])),
         state="finished",
         reason=_tell(n_described, n_corrupt, len(warnings)),
         changed_at=finished_at,

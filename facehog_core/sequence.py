@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import EmptyFileError, SequenceError
+from .path_text import showable
 
 # Suffixes of images that are frames of a recording if they lie in one folder.
 STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -65,16 +66,7 @@ class NumberedImages:
 
 def is_still_name(name: str) -> bool:
     """Say whether a file name is that of an image that may be a frame."""
-    return name.lower().endswith(STILL_SUFFIXES) and not name.startswith((".", "~")) and is_text(name)
-
-
-def is_text(name: str) -> bool:
-    """Say whether a file name is valid Unicode: neither a catalogue nor a message can hold another one."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return name.lower().endswith(STILL_SUFFIXES) and not name.startswith((".", "~"))
 
 
 def has_number(name: str) -> bool:
@@ -189,7 +181,7 @@ def _tell_span(numbers: range) -> str:
 
 def _list(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+    return showable(", ".join(names[:_MOST_NAMED])) + more
 
 
 def _s(count: int) -> str:

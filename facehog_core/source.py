@@ -15,6 +15,7 @@ from pathlib import Path
 
 import xxhash
 
+from .path_text import as_text, as_typed
 from .sequence import is_still_name, natural_key
 
 _HASH_BUFFER_BYTES = 1 << 20
@@ -97,6 +98,14 @@ def name_recording(path: str | os.PathLike[str]) -> str:
     return path.name if is_folder(path) or not path.stem.strip(".") else path.stem
 
 
+def name_results(path: str | os.PathLike[str]) -> str:
+    """Return what the folder of a recording's stores is called: its name, such that it can be typed.
+
+    Recordings may share it: their stores are told apart by the names of their runs.
+    """
+    return as_typed(name_recording(path))
+
+
 def scan_images(folder: str | os.PathLike[str]) -> Iterator[ImageFile]:
     """Look at the images of a folder, in the order in which the system lists them.
 
@@ -145,7 +154,9 @@ def digest_looks(images: Iterable[ImageFile]) -> str:
 
 
 def _tell_looks(images: Iterable[ImageFile]) -> bytes:
-    return b"".join(b"%s\0%d %d\n" % (image.name.encode("utf-8"), image.size_bytes, image.mtime_ns) for image in images)
+    return b"".join(
+        b"%s\0%d %d\n" % (as_text(image.name).encode(), image.size_bytes, image.mtime_ns) for image in images
+    )
 
 
 class ImagesDigest:

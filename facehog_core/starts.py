@@ -19,6 +19,7 @@ import xxhash
 
 from .disk import write_durably
 from .errors import CrashError
+from .path_text import as_text
 
 # Ends without a word after which the work is not begun again. Dask's own limit is the same by default.
 MOST_STARTS = 3
@@ -67,7 +68,7 @@ def noting_start(note: Path, path: str, what: str) -> Iterator[None]:
 
 def note_of_probe(store: Path, path: Path) -> Path:
     """Return where a start of probing a recording is noted: it has no folder of its own yet."""
-    return store / f".probing-{xxhash.xxh3_128_hexdigest(str(path).encode('utf-8', 'surrogateescape'))}"
+    return store / f".probing-{xxhash.xxh3_128_hexdigest(as_text(path).encode())}"
 
 
 def _count(note: Path) -> int:

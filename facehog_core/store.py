@@ -55,7 +55,7 @@ class RunPaths:
     root : Path
         Folder of all stores.
     recording : str
-        Name of the recording: `facehog_core.source.name_recording`.
+        Name of the recording: `facehog_core.source.name_results`.
     run_id : str
         Name of the run.
     token : str, optional
@@ -125,7 +125,7 @@ def read_work(paths: RunPaths) -> Work:
     attributes: dict[str, Any] = dict(group.attrs)
     index, reference = _read_index(paths)
     return Work(
-        info=VideoInfo(**attributes["source"]),
+        info=VideoInfo.from_dict(attributes["source"]),
         index=index,
         recipe=Recipe.from_dict(attributes["recipe"]),
         plan=ChunkPlan(**attributes["plan"]),

@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, aliased, joinedload
 
+from .path_text import as_text, from_text
 from .schema import Event, Fate, File, Run
 
 
@@ -32,7 +33,7 @@ class FileEvent(StoryEvent):
 
 def tell_story(session: Session, path: Path) -> list[StoryEvent]:
     """Return the story of one path, oldest first; empty if it was never seen."""
-    steps = session.scalars(select(Event).join(Event.file).where(File.path == str(path)).order_by(Event.id))
+    steps = session.scalars(select(Event).join(Event.file).where(File.path == as_text(path)).order_by(Event.id))
     return [_read(step) for step in steps]
 
 
@@ -45,8 +46,18 @@ def tell_run(session: Session, run_id: str) -> list[StoryEvent]:
 def tell_events(session: Session, number: int, states: Collection[Fate]) -> list[FileEvent]:
     """Return the steps of all files into some states that came after a step, oldest first."""
     query = select(Event).options(joinedload(Event.file)).order_by(Event.id)
+    # What leaves a file in its state is a remark, and no step.
+    earlier = aliased(Event)
+    before = select(earlier.state).where(earlier.file_id == Event.file_id, earlier.id < Event.id)
+    query = query.where(before.order_by(earlier.id.desc()).limit(1).scalar_subquery().is_distinct_from(Event.state))
     return [
-        FileEvent(number=step.id, path=Path(step.file.path), at=step.at, state=Fate(step.state), reason=step.reason)
+        FileEvent(
+            number=step.id,
+            path=Path(from_text(step.file.path)),
+            at=step.at,
+            state=Fate(step.state),
+            reason=step.reason,
+        )
         for step in session.scalars(query.where(Event.id > number, Event.state.in_(states)))
     ]
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .frame_index import NO_PTS
+from .path_text import as_text
 from .recipe import Recipe
 from .seconds import to_seconds
 from .timestamps import Timestamps, TimestampsFile, read_timestamps
@@ -191,16 +192,16 @@ def time_frames(info: VideoInfo, index: FrameIndex, recipe: Recipe, sidecar: Tim
         return by_recording
     if sidecar is None:
         path = recipe.timestamps.path_for(Path(info.path))
-        missing = f"There are no timestamps at {path}: time_s is from: {by_recording.source}."
+        missing = f"There are no timestamps at {as_text(path)}: time_s is from: {by_recording.source}."
         return replace(by_recording, warnings=[missing, *by_recording.warnings])
     return _join(by_recording, sidecar, read_timestamps(sidecar, recipe.timestamps))
 
 
 def _join(by_recording: Times, sidecar: TimestampsFile, stamps: Timestamps) -> Times:
     """Take a sidecar's timestamps for the frames' times, if there is one for each frame."""
-    name, n_stamps, n_frames = sidecar.path.name, len(stamps.ticks), len(by_recording.time_s)
+    name, n_stamps, n_frames = as_text(sidecar.path.name), len(stamps.ticks), len(by_recording.time_s)
     facts = {
-        "path": str(sidecar.path),
+        "path": as_text(sidecar.path),
         "size_bytes": sidecar.size_bytes,
         "digest": sidecar.digest,
         "n_timestamps": n_stamps,

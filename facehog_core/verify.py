@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .describe_again import choose_sample, describe_again, tell_differences, tell_versions
 from .errors import FacehogError, StoreError
+from .path_text import as_text, from_text
 from .provenance import RunRecord, now
 from .receipts import ShardHogs, find_damage
 from .recipe import Recipe
@@ -176,7 +177,7 @@ def verify_store(
         yield from _verify(path, expected, is_deep=is_deep, history=history)
     except StoreError as error:
         # Nothing that it says of itself can be relied on.
-        remedy = _MAKE_ANEW.format(path=expected.path) if expected else error.remedy
+        remedy = _MAKE_ANEW.format(path=as_text(expected.path)) if expected else error.remedy
         found = Finding(fact=error.fact, remedy=remedy)
         yield _judge(path, [found], _NOT_LOOKED_AT, history, None)
     except OSError as error:
@@ -222,7 +223,7 @@ def _check_store(
     path: Path, group: zarr.Group, told: RunRecord, *, can_be_made: bool
 ) -> Generator[Step, None, list[Finding]]:
     """Read a store, and return what is wrong with it."""
-    remedy = _MAKE_ANEW.format(path=told.path) if can_be_made else _NO_RECORDING
+    remedy = _MAKE_ANEW.format(path=as_text(told.path)) if can_be_made else _NO_RECORDING
     damage = find_damage(path, read_files_laid_out(group))
     masked, of_mask = _read_masked(group, damage)
     damage += of_mask
@@ -312,10 +313,10 @@ def _check_source(told: RunRecord) -> tuple[str, list[Finding]]:
     try:
         digest = digest_source(told.path)
     except OSError as error:
-        return f"cannot be read ({error.strerror}): {told.path}", stamps
+        return f"cannot be read ({error.strerror}): {as_text(told.path)}", stamps
     if digest == told.digest:
         return "unchanged", stamps
-    fact = f"{told.path} is not the recording any more that was described: its content has changed"
+    fact = f"{as_text(told.path)} is not the recording any more that was described: its content has changed"
     return "changed", [*stamps, Finding(fact=fact, remedy=_FIND_RECORDING)]
 
 
@@ -324,7 +325,7 @@ def _check_timestamps(told: RunRecord) -> list[Finding]:
     if sidecar is None or not sidecar["is_used"]:
         return []
     try:
-        digest = digest_file(sidecar["path"])
+        digest = digest_file(from_text(sidecar["path"]))
     except OSError:
         # As with the recording: what is gone does not make its store unsound.
         return []

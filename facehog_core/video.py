@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -35,6 +35,7 @@ from .errors import ChangedError, EmptyFileError, NoVideoError, RecordingRefused
 from .frame_index import NO_PTS, FrameIndex, count_unplaced, index_frames, index_packets, read_packets
 from .h264 import HeaderReader
 from .limits import check_claims, check_frame_size, check_held_pixels, check_start_codes
+from .path_text import as_text, from_text
 from .source import digest_file, digest_looks, is_folder, scan_images
 from .stills import IMAGES, survey_images
 
@@ -159,8 +160,13 @@ class VideoInfo:
             raise ValueError(f"time_base must be positive, got {self.time_base}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields by name; ``VideoInfo(**info.as_dict()) == info``."""
-        return asdict(self)
+        """Return the fields by name as JSON values; ``VideoInfo.from_dict(info.as_dict()) == info``."""
+        return asdict(self) | {"path": as_text(self.path)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> VideoInfo:
+        """Rebuild it from `as_dict`."""
+        return cls(**{**values, "path": from_text(values["path"])})
 
 
 def probe(path: str | os.PathLike[str], stream: int | None = None) -> tuple[VideoInfo, FrameIndex]:

@@ -12,7 +12,7 @@ from facehog_core.cores import count_cores
 from facehog_core.errors import ServiceError
 
 if TYPE_CHECKING:
-    from prefect_dask import DaskTaskRunner
+    from flows.dask_runner import DaskRunner
 
 LOOPBACK = "127.0.0.1"
 # How long a run waits for a cluster that is being started, and between two looks for it, seconds.
@@ -45,7 +45,7 @@ class Cluster:
         """Return the cluster as plain values, for Prefect's parameters."""
         return {"address": self.address, "n_workers": self.n_workers, "processes": self.processes}
 
-    def make_runner(self) -> DaskTaskRunner:
+    def make_runner(self) -> DaskRunner:
         """Make the task runner; entering it connects to the cluster, or starts it.
 
         Raises
@@ -55,10 +55,10 @@ class Cluster:
         """
         # Here and not above: whoever reads the configuration must not load Prefect, which reads its own
         # settings when it is imported.
-        from flows.dask_runner import DaskRunner as DaskTaskRunner
+        from flows.dask_runner import DaskRunner
 
         if self.address:
-            return DaskTaskRunner(address=_find_scheduler(self.address))
+            return DaskRunner(address=_find_scheduler(self.address))
         kwargs: dict[str, Any] = {
             "n_workers": self.n_workers or count_cores(),
             "threads_per_worker": 1,
@@ -66,7 +66,7 @@ class Cluster:
             "dashboard_address": f"{LOOPBACK}:0",
         }
         # In-process workers talk through memory and know no host.
-        return DaskTaskRunner(cluster_kwargs=kwargs | ({"host": LOOPBACK} if self.processes else {}))
+        return DaskRunner(cluster_kwargs=kwargs | ({"host": LOOPBACK} if self.processes else {}))
 
 
 def _find_scheduler(address: str) -> str:

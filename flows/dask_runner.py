@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Iterable
 from contextvars import Context, copy_context
@@ -10,6 +11,7 @@ from importlib import import_module
 from typing import Any
 from uuid import UUID, uuid4
 
+from distributed import Future, Worker
 from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, SettingsContext, SyncClientContext, TagsContext
@@ -25,6 +27,10 @@ class DaskRunner(DaskTaskRunner):
     for which it makes a client of its own: 0.1 s of a worker for a task that does nothing. Dask makes a name of all
     that, too, unless it is given one.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._submitted: list[Future[Any]] = []
 
     def submit(
         self,
@@ -47,7 +53,22 @@ class DaskRunner(DaskTaskRunner):
             wait_for=wait_for,
             dependencies=dependencies,
         )
+        self._submitted.append(future)
         return PrefectDaskFuture[Any](wrapped_future=future, task_run_id=task_run_id)
+
+    def abandon(self) -> None:
+        """Give up what was submitted, together with the workers that are at it: nobody can call them back.
+
+        Only those are ended that have a nanny, which starts them again.
+        """
+        self.client.cancel(self._submitted, force=True)
+        self.client.run(end_if_at, {future.key for future in self._submitted}, on_error="ignore")
+
+
+def end_if_at(keys: set[str], dask_worker: Worker) -> None:
+    """End a worker's process if it is at one of some tasks."""
+    if dask_worker.nanny and keys & dask_worker.active_keys:
+        os._exit(1)
 
 
 class _Settings:

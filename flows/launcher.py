@@ -19,11 +19,12 @@ from prefect.states import Scheduled
 
 from facehog_core.files import FileRecord
 from facehog_core.locks import is_held
+from facehog_core.path_text import as_text
 from facehog_core.provenance import now
 from facehog_core.reconcile import Life, RunRequest
 from flows.cluster import Cluster
+from flows.names import address_inbox
 
-DEPLOYMENT = "process-recording/inbox"
 # From a runner's taking up a run to the flow's first line: imports of a busy machine. Later than that
 # without a process that holds the file's lock, the run is dead, whatever Prefect believes.
 START_TIMEOUT = timedelta(minutes=5)
@@ -47,6 +48,8 @@ class PrefectLauncher:
         File of the catalogue, beside which the locks lie.
     cluster : Cluster
         Where chunks are computed.
+    deployment : str, optional
+        The deployment, by the name that Prefect finds it by.
     bell : Path, optional
         A file that is touched when a run is asked for, so that who runs it need not be waited for.
     """
@@ -55,6 +58,7 @@ class PrefectLauncher:
     catalogue: str
     location: str
     cluster: Cluster
+    deployment: str = address_inbox()
     bell: Path | None = None
     _connection: _Connection = field(default_factory=lambda: _Connection(), compare=False, repr=False)
 
@@ -65,13 +69,13 @@ class PrefectLauncher:
     def request(self, request: RunRequest) -> str:
         """Ask for a run. Asking again with the same key names the same run."""
         client = self._connection.client
-        parameters = {"path": str(request.path), "recipe": request.recipe.as_dict(), "attempt": request.attempt}
+        parameters = {"path": as_text(request.path), "recipe": request.recipe.as_dict(), "attempt": request.attempt}
         try:
             run = client.create_flow_run_from_deployment(
-                self._connection.find_deployment(),
+                self._connection.find_deployment(self.deployment),
                 parameters=self.parameters() | parameters,
                 state=Scheduled(),
-                name=request.path.name,
+                name=as_text(request.path.name),
                 idempotency_key=xxhash.xxh3_128_hexdigest(request.key.encode()),
             )
         except httpx.HTTPStatusError:
@@ -128,10 +132,10 @@ class _Connection:
             self._client = get_client(sync_client=True).__enter__()
         return self._client
 
-    def find_deployment(self) -> UUID:
-        """Return the deployment's id: the service registers it before it asks for runs, and it stays what it is."""
+    def find_deployment(self, name: str) -> UUID:
+        """Return a deployment's id: the service registers it before it asks for runs, and it stays what it is."""
         if self._deployment is None:
-            self._deployment = self.client.read_deployment_by_name(DEPLOYMENT).id
+            self._deployment = self.client.read_deployment_by_name(name).id
         return self._deployment
 
     def forget_deployment(self) -> None:

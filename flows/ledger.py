@@ -11,12 +11,13 @@ from facehog_core.causes import Cause
 from facehog_core.errors import StoreError, TimestampsError
 from facehog_core.locks import is_held
 from facehog_core.names import Identity
+from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.rest import rest_after
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole, read_record
-from facehog_core.source import Signature, digest_source, name_recording
+from facehog_core.source import Signature, digest_source, name_results
 from facehog_core.store import RunPaths
 from facehog_core.timestamps import find_timestamps
 from facehog_core.video import VideoInfo
@@ -33,18 +34,15 @@ class Ledger:
         Folder of all stores.
     path : Path
         The recording.
+    signature : Signature
+        What it looks like.
     recipe : Recipe
     attempt : int
         Counts from 1.
     flow_run_id : str
         Prefect's name for the flow run.
-    identity : Identity, optional
-        Who was recorded and when; what the catalogue knows if left out.
-
-    Raises
-    ------
-    OSError
-        If the recording cannot be looked at.
+    identity : Identity or None
+        Who was recorded and when; what the catalogue knows if None.
     """
 
     def __init__(
@@ -52,15 +50,15 @@ class Ledger:
         records: Catalogue,
         store: Path,
         path: Path,
+        signature: Signature,
         recipe: Recipe,
         attempt: int,
         flow_run_id: str,
-        identity: Identity | None = None,
+        identity: Identity | None,
     ) -> None:
         self._records = records
         self._store = store
         self._recipe = recipe
-        signature = Signature.of(path)
         started_at = now()
         self.record = RunRecord(
             path=path,
@@ -112,7 +110,7 @@ class Ledger:
     def find_others(self) -> list[RunPaths]:
         """Return where the other runs in progress write to."""
         return [
-            RunPaths(root=self._store, recording=name_recording(run.path), run_id=run.run_id)
+            RunPaths(root=self._store, recording=name_results(run.path), run_id=run.run_id)
             for run in self._records.records(f"state={Fate.RUNNING}")
             if run.run_id and run.run_id != self.record.run_id and is_held(self._records.location, run.run_id)
         ]
@@ -134,7 +132,7 @@ class Ledger:
             self._records.set_fate(
                 self.record.path,
                 Fate.DUPLICATE,
-                f"holds the same bytes as {made.path}, which is finished",
+                f"holds the same bytes as {as_text(made.path)}, which is finished",
                 run_id=made.run_id,
             )
         return made
@@ -143,19 +141,26 @@ class Ledger:
         """Record that the file is not what it was, and is to be looked at again."""
         self._records.set_fate(self.record.path, Fate.WAITING, reason)
 
-    def give_back(self, reason: str, *, is_attempt: bool = False) -> None:
+    def give_back(self, reason: str, *, is_attempt: bool = False, can_be_read: bool = True) -> None:
         """Record that a run ended for what is around it (cluster, share, disk): that may pass.
 
         The file is taken up again after a while, which is longer each time: as often as need be, since an outage may
         last, unless the run counts as an attempt.
         """
-        if self.refuse(Fate.WAITING, reason):
+        if self.refuse(Fate.WAITING, reason, can_be_read=can_be_read):
             later = now() + rest_after(self._records.story(self.record.path))
             attempt = self.record.attempt if is_attempt else 0
             self._records.set_fate(self.record.path, Fate.WAITING, reason, attempt=attempt, not_before=later)
 
-    def refuse(self, state: Fate, reason: str, cause: Cause | None = None) -> bool:
+    def refuse(self, state: Fate, reason: str, cause: Cause | None = None, *, can_be_read: bool = True) -> bool:
         """Record why the run ends without a store, and what that hangs on, if it may change by itself.
+
+        Parameters
+        ----------
+        state : Fate
+        reason : str
+        can_be_read : bool, optional
+            Whether the recording may be read to find out which run it is.
 
         Returns
         -------
@@ -163,7 +168,8 @@ class Ledger:
             False if there is a store nevertheless, from an earlier run or because it was sealed before the
             trouble: then that is what is recorded.
         """
-        if self.record.run_id is None and not self._identify(may_read=state is not Fate.WAITING):
+        is_named = self.record.run_id is not None
+        if not is_named and not (can_be_read and self._identify(may_read=state is not Fate.WAITING)):
             # There is no content to record, or nothing to name its run by: it is not the run it came to before.
             return self._records.set_fate(self.record.path, state, reason, forget_run=True, cause=cause)
         if made := self.find_made(str(self.record.run_id)):

@@ -23,6 +23,7 @@ from prefect_dask import DaskTaskRunner
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.causes import Cause, CauseKind, cause_of
+from facehog_core.choices import identify
 from facehog_core.chunking import LEAST_FRAMES_PER_SHARD, ChunkPlan
 from facehog_core.errors import (
     CatalogueError,
@@ -32,19 +33,22 @@ from facehog_core.errors import (
     FacehogError,
     RecordingRefusedError,
     ServiceError,
+    SilentShareError,
 )
 from facehog_core.headway import note_headway
 from facehog_core.locks import hold
 from facehog_core.lookout import WRONG_SIDECAR
 from facehog_core.names import Identity
+from facehog_core.path_text import as_text, from_text
 from facehog_core.progress import Progress
 from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
+from facehog_core.rest import rest_after
 from facehog_core.room import check_room_for
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole
-from facehog_core.source import digest_source, name_recording
+from facehog_core.source import Signature, digest_source, name_results
 from facehog_core.starts import note_of_probe
 from facehog_core.store import RunPaths, discard_partial
 from facehog_core.store_root import check_root
@@ -52,7 +56,9 @@ from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
 from flows.ledger import Ledger
+from flows.names import PROCESS_RECORDING
 from flows.outage import is_outage
+from flows.share_watch import ask_share, watching_share
 from flows.summary import summarise
 from flows.verdict import hide_tracebacks
 from tasks.chunk import process_chunk
@@ -70,7 +76,7 @@ def _name_flow_run() -> str:
 
 
 @flow(
-    name="process-recording",
+    name=PROCESS_RECORDING,
     flow_run_name=_name_flow_run,
     # It is not kept. Where it would be is said nevertheless: otherwise each run asks Prefect's server for that thrice.
     persist_result=False,
@@ -78,7 +84,7 @@ def _name_flow_run() -> str:
     result_storage=PREFECT_LOCAL_STORAGE_PATH.value(),
 )
 def process_recording(
-    path: Path,
+    path: str,
     store: Path,
     catalogue: str,
     recipe: dict[str, Any] | None = None,
@@ -91,8 +97,8 @@ def process_recording(
 
     Parameters
     ----------
-    path : Path
-        The recording; it is only read.
+    path : str
+        The recording, as `facehog_core.path_text` writes it; it is only read.
     store : Path
         Folder of all stores.
     catalogue : str
@@ -115,15 +121,23 @@ def process_recording(
         Quarantined where the file is refused for what it is.
     """
     hide_tracebacks()
+    source = Path(from_text(path))
     chosen = Recipe.from_dict(recipe) if recipe else Recipe()
     said = None if identity is None else Identity.from_dict(identity)
-    with Catalogue(catalogue, create=True) as records, hold(records.location, str(path)):
+    with Catalogue(catalogue, create=True) as records, hold(records.location, str(source)):
         try:
-            ledger = Ledger(records, store, path, chosen, attempt, str(runtime.flow_run.id), said)
+            signature = ask_share(source, lambda: Signature.of(source))
+            if said is None and records.file(source) is None:
+                said = ask_share(source, lambda: identify(source))
+        except SilentShareError as error:
+            _miss(records, source, str(error))
+            return Failed(name="GivenBack", message=str(error))
         except OSError as error:
-            return _miss(records, path, f"cannot be read: {error.strerror}")
+            _miss(records, source, reason := f"cannot be read: {error.strerror}")
+            return Failed(message=f"{path} {reason}")
+        ledger = Ledger(records, store, source, signature, chosen, attempt, str(runtime.flow_run.id), said)
         try:
-            record = _process(records, ledger, path, store, chosen, Cluster(**cluster or {}), force=force)
+            record = _process(records, ledger, source, store, chosen, Cluster(**cluster or {}), force=force)
         except ChangedError as error:
             ledger.wait(str(error))
             return Failed(name="Changed", message=str(error))
@@ -132,6 +146,9 @@ def process_recording(
             reason = f"{WRONG_SIDECAR}{error}"
             ledger.refuse(Fate.QUARANTINED, reason, Cause(kind=CauseKind.SIDECAR))
             return Failed(name="Quarantined", message=reason)
+        except SilentShareError as error:
+            ledger.give_back(str(error), can_be_read=False)
+            return Failed(name="GivenBack", message=str(error))
         except RecordingRefusedError as error:
             get_run_logger().error("is quarantined: %s", error)
             ledger.refuse(Fate.QUARANTINED, str(error), cause_of(error))
@@ -145,9 +162,9 @@ def process_recording(
             # said to go on.
             ledger.refuse(Fate.FAILED, _say(error))
             raise
-    _show(lambda: create_markdown_artifact(summarise(record), key=f"run-{record.run_id}", description=path.name))
-    if record.path != path:
-        return Completed(name="Duplicate", message=f"the same bytes as {record.path}")
+    _show(lambda: create_markdown_artifact(summarise(record), key=f"run-{record.run_id}", description=Path(path).name))
+    if record.path != source:
+        return Completed(name="Duplicate", message=f"the same bytes as {as_text(record.path)}")
     message = f"{record.n_frames} frames are in {record.store}"
     if record.warnings:
         return Completed(name="CompletedWithWarnings", message=" ".join([f"{message}.", *record.warnings]))
@@ -200,14 +217,17 @@ def _connect(runner: DaskTaskRunner) -> None:
 def _process(
     records: Catalogue, ledger: Ledger, path: Path, store: Path, recipe: Recipe, cluster: Cluster, *, force: bool
 ) -> RunRecord:
-    with cluster.make_runner() as runner:
+    with ExitStack() as stack:
+        runner = stack.enter_context(cluster.make_runner())
+        stack.enter_context(watching_share(path, runner))
         _connect(runner)
         check_root(store, records)
         note_of_probe(store, path).unlink(missing_ok=True)
         info = runner.submit(probe_recording, {"path": path, "store": store, "stream": recipe.stream}).result()
-        sidecar = find_timestamps(path, recipe.timestamps)
+        sidecar = ask_share(path, lambda: find_timestamps(path, recipe.timestamps))
+        name = ask_share(path, lambda: name_results(path))
         run_id = name_run(info.digest, recipe, sidecar)
-        paths = RunPaths(root=store, recording=name_recording(path), run_id=run_id, token=uuid4().hex)
+        paths = RunPaths(root=store, recording=name, run_id=run_id, token=uuid4().hex)
         with _alone(records, paths.run_id, path):
             made = ledger.find_made(paths.run_id)
             if made is not None and not force:
@@ -317,8 +337,9 @@ def _describe(
     return receipts
 
 
-def _miss(records: Catalogue, path: Path, reason: str) -> State[Any]:
-    """Conclude a run whose file cannot be looked at: a share that is gone comes back."""
+def _miss(records: Catalogue, path: Path, reason: str) -> None:
+    """Note of a run that its file cannot be looked at: a share that is gone comes back."""
     if records.file(path):
-        records.set_fate(path, Fate.WAITING, reason)
-    return Failed(message=f"{path} {reason}")
+        records.set_fate(path, Fate.WAITING, reason, attempt=0)
+        later = now() + rest_after(records.story(path))
+        records.set_fate(path, Fate.WAITING, reason, not_before=later)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 
@@ -13,7 +14,7 @@ def summarise(record: RunRecord) -> str:
         (record.finished_at - record.started_at).total_seconds() if record.finished_at and record.started_at else 0.0
     )
     rows = [
-        ("recording", f"`{record.path}`"),
+        ("recording", f"`{as_text(record.path)}`"),
         ("frames", f"{record.n_frames}, of them {record.n_corrupt} corrupt"),
         (
             "picture",
@@ -31,7 +32,7 @@ def summarise(record: RunRecord) -> str:
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
-        f"## {record.path.name}\n\n{_list(record.warnings)}| | |\n|---|---|\n{table}\n\n"
+        f"## {as_text(record.path.name)}\n\n{_list(record.warnings)}| | |\n|---|---|\n{table}\n\n"
         f"```python\nimport facehog_core\nsession = facehog_core.open_session({str(record.store)!r})\n"
         "session.descriptors  # frame x feature\n```\n"
     )

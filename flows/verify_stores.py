@@ -15,13 +15,14 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.provenance import RunRecord
 from facehog_core.verifications import note_verification, order_by_age, read_history
 from facehog_core.verify import Verdict, verify_store
+from flows.names import VERIFY_STORES
 
 # A night's work: what is begun is ended.
 MOST_MINUTES = 120.0
 _FINISHED = "state=finished"
 
 
-@flow(name="verify-stores")
+@flow(name=VERIFY_STORES)
 def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES) -> State[Any]:
     """Verify finished runs until the time is over, those that were never verified first.
 

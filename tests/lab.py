@@ -9,6 +9,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from facehog_core import Catalogue, Recipe
+from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord
 from flows.process_recording import process_recording
 
@@ -36,7 +37,7 @@ class Lab:
         **given: Any,
     ) -> State[Any]:
         return process_recording(
-            path=path,
+            path=as_text(path),
             store=self.store,
             catalogue=self.catalogue,
             recipe=(recipe or Recipe()).as_dict(),
@@ -52,5 +53,4 @@ class Lab:
         return record
 
     def left_behind(self) -> list[Path]:
-        # The folder of notes on what is being probed stays; a note must not.
-        return [path for path in self.store.rglob("*") if path.name != ".probing"]
+        return list(self.store.rglob("*"))

@@ -15,7 +15,7 @@ from facehog_core.layout import Work
 from facehog_core.quality import FrameLook
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe, name_run
-from facehog_core.source import name_recording
+from facehog_core.source import name_results
 from facehog_core.store import RunPaths, create_store, read_work, seal_store, write_shard
 from facehog_core.timing import time_frames
 from facehog_core.video import FrameIndex, VideoInfo, probe
@@ -72,7 +72,7 @@ def make_work(n_frames: int = 23, *, shard: int = 10, recipe: Recipe | None = No
 
 
 def make_paths(root: Path, work: Work) -> RunPaths:
-    return RunPaths(root=root, recording=name_recording(work.info.path), run_id=name_run(work.info.digest, work.recipe))
+    return RunPaths(root=root, recording=name_results(work.info.path), run_id=name_run(work.info.digest, work.recipe))
 
 
 def make_hogs(work: Work, span: Chunk, seed: int = 0) -> ShardHogs:

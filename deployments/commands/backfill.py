@@ -13,6 +13,7 @@ from facehog_core.disk import measure_room
 from facehog_core.errors import ConfigError
 from facehog_core.files import Glance
 from facehog_core.pace import PastPace, measure_pace
+from facehog_core.path_text import as_text
 from facehog_core.provenance import now
 from facehog_core.reconcile import NOT_ASKED_FOR
 from facehog_core.scan import scan_inbox
@@ -47,7 +48,7 @@ def backfill(
     if cancel:
         _cancel(path, backlog, loaded)
         return
-    backlog.add(Backfill(path=str(path), priority=priority))
+    backlog.add(Backfill(path=as_text(path), priority=priority))
     told = _estimate(path, loaded)
     if as_json:
         print_json(told)
@@ -80,7 +81,7 @@ def _estimate(path: Path, config: Config) -> dict[str, Any]:
         since = (now() - LOOK_BACK).date().isoformat()
         pace = measure_pace(catalogue.records(f"state=finished and changed>={since}", limit=MOST_RUNS))
     return {
-        "path": str(path),
+        "path": as_text(path),
         "n_recordings": len(found),
         "n_open": len(open_),
         "open_bytes": sum(open_),

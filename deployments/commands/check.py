@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError, ConfigError
+from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord
 
 from ..display import aside, print_json, print_pairs, print_warnings, stream_pairs, timing_pairs
@@ -91,7 +92,7 @@ def _verify(record: RunRecord, catalogue: str, *, is_deep: bool) -> Verdict:
 
     assert record.store is not None
     history = read_history(record.store)
-    name = escape(record.path.name)
+    name = escape(as_text(record.path.name))
     with aside.status(f"reads {name}") as status:
         for found in verify_store(record.store, record, is_deep=is_deep, history=history):
             if isinstance(found, Verdict):

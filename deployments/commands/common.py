@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from facehog_core.errors import ConfigError, FacehogError, RecordingRefusedError
+from facehog_core.path_text import from_text
 
 from ..config import Config
 from ..config_file import FILE_NAME, find_config, load_config
@@ -26,7 +27,8 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show the log.")]
 
 def normalise(path: Path) -> Path:
     """Return an absolute path without ``~`` and ``..``, as the catalogue names files."""
-    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+    # What facehog has printed is a name, too.
+    return Path(os.path.abspath(from_text(str(path.expanduser()))))  # noqa: PTH100 - resolve() would follow links
 
 
 def status_of(error: FacehogError) -> int:

@@ -12,7 +12,9 @@ import typer
 from rich.markup import escape
 
 from facehog_core.errors import ConfigError, ServiceError
+from flows.names import name_owner
 
+from ..api import find_api_url
 from ..config_file import FILE_NAME
 from ..display import console, print_error, print_json, print_pairs, tell_time
 from ..service_paths import ServicePaths
@@ -66,10 +68,11 @@ def notify(config: ConfigOption = None) -> None:
 def prefect(config: ConfigOption = None) -> None:
     """Print a prefect.yaml with what facehog.toml sets, for a Prefect server and a worker of your own."""
     loaded, _ = configure(config)
+    owner = name_owner(loaded.state_dir) if find_api_url(loaded) else None
     prepare_prefect(loaded, verbose=False)
     from ..prefect_file import describe_deployments
 
-    sys.stdout.write(describe_deployments(loaded))
+    sys.stdout.write(describe_deployments(loaded, owner))
 
 
 def service(

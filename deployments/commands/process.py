@@ -14,6 +14,7 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
 from facehog_core.errors import ConfigError
 from facehog_core.filters import any_of
+from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
@@ -125,7 +126,7 @@ def process(
         if statuses[-1] != DONE:
             print_error(_name(path, record.reason if record else str(state.message)))
         elif record and not as_json:
-            console.print(f"{path.name}: {record.reason}\n  {record.store}", markup=False)
+            console.print(f"{as_text(path.name)}: {record.reason}\n  {record.store}", markup=False)
             print_warnings(record.warnings)
     if as_json:
         print_json([record.as_dict() for record in records if record])
@@ -134,7 +135,8 @@ def process(
 
 def _name(path: Path, reason: str) -> str:
     """Name the recording where a reason names another file: its timestamps."""
-    return reason if path.name in reason else f"{path.name}: {reason}"
+    name = as_text(path.name)
+    return reason if name in reason else f"{name}: {reason}"
 
 
 def _parse(option: str, text: str | None, parse: Callable[[str], T], remedy: str) -> T | None:
@@ -168,7 +170,9 @@ def last_record(config: Config, path: Path) -> RunRecord | None:
     with Catalogue(config.catalogue) as catalogue:
         file = catalogue.file(path)
         run_id = file.run_id if file else None
-        return next((found for found in catalogue.records(any_of("path", str(path))) if found.run_id == run_id), None)
+        return next(
+            (found for found in catalogue.records(any_of("path", as_text(path))) if found.run_id == run_id), None
+        )
 
 
 def _status_of_run(record: RunRecord | None) -> int:

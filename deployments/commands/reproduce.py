@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError
+from facehog_core.path_text import as_text
 
 from ..display import aside, console, print_json
 from .common import DONE, FAILED, ConfigOption, JsonOption, configure
@@ -40,11 +41,11 @@ def reproduce(
     if by_hand:
         sys.stdout.write(tell_by_hand(record))
         return
-    with aside.status(f"reads {escape(record.path.name)}") as status:
+    with aside.status(f"reads {escape(as_text(record.path.name))}") as status:
         for found in reproduce_run(record.store, scratch):
             if isinstance(found, Reproduction):
                 break
-            status.update(f"{escape(record.path.name)}: {found.doing} frames, {found.n_done} of {found.n_all}")
+            status.update(f"{escape(as_text(record.path.name))}: {found.doing} frames, {found.n_done} of {found.n_all}")
     if as_json:
         print_json(found.as_dict())
     else:

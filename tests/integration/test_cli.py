@@ -225,6 +225,31 @@ def warned(lab: Lab, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_recording_whose_name_is_no_valid_text_is_processed_and_found_as_others_are(
+    run: Run, lab: Lab, tmp_path: Path, prefect_server: None
+) -> None:
+    path = write_recording(tmp_path / "m12.mp4", 12).rename(tmp_path / os.fsdecode(b"20211105_M\xfc12.mp4"))
+    assert lab.process(path).is_completed()
+    twin = tmp_path / os.fsdecode(b"twin\xff.mp4")
+    twin.write_bytes(path.read_bytes())
+    assert lab.process(twin).name == "Duplicate"
+
+    ((name, store, subject),) = json.loads(
+        run("find", "state=finished", "--columns", "path,store,subject", "--json").out, object_hook=lambda d: d.values()
+    )
+    assert name == f"{tmp_path}/20211105_M\N{REPLACEMENT CHARACTER}DCFC12.mp4"
+    assert (Path(store).parent.name, subject) == ("20211105_M_12", "M\N{REPLACEMENT CHARACTER}DCFC12")
+    for told in (path, name):
+        assert "12 frames are described" in run("why", told).out
+        assert run("why", told, "--json").status == 0
+    assert f"holds the same bytes as {name}" in run("why", twin).out
+    assert name in run("show", Path(store).stem).out
+    assert run("verify", Path(store).stem).status == 0
+    assert run("provenance", Path(store).stem).status == 0
+    assert run("why", tmp_path / "none\udcff.mp4").status == 1
+
+
 def test_warnings_are_told_by_show_find_and_why(run: Run, warned: Path) -> None:
     for words in (["show", "1f0c"], ["why", warned.name]):
         lines = run(*words).out.splitlines()

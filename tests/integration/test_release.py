@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 import pytest
+from catalogue_users import file_of, make_record, running
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
@@ -20,6 +23,7 @@ from deployments.config_file import load_config
 from deployments.release import release_runs
 from facehog_core import Catalogue
 from facehog_core.locks import hold
+from facehog_core.provenance import describe_host
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
 
@@ -98,3 +102,19 @@ def test_the_recordings_are_given_back_also_where_no_server_answers(config: Conf
         file = catalogue.file(path)
     assert file is not None
     assert file.state is Fate.WAITING
+
+
+def test_recordings_of_other_machines_that_share_the_catalogue_are_left_to_them(
+    tmp_path: Path, make_catalogue_url: Callable[[str, Path], str]
+) -> None:
+    (tmp_path / "facehog.toml").write_text(f"catalogue = '{make_catalogue_url('postgresql', tmp_path)}'", "utf-8")
+    config = load_config(tmp_path / "facehog.toml")
+    paths = [config.inbox[0].path / "m12.mp4", Path("/rig3/inbox/m13.mp4"), tmp_path / "by hand.mp4"]
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        for number, (path, host) in enumerate(zip(paths, ("rig2", "rig3", describe_host()["name"]), strict=True)):
+            record = running(make_record(run_id=f"{number}f0c2a9b77d3-5e21c0aa", host={"name": host}))
+            catalogue.record(replace(record, path=path))
+        with pytest.raises(httpx.ConnectError):
+            release_runs(Api(url="http://127.0.0.1:1/api"), config, is_ours=False, timeout_s=1)
+        states = [file_of(catalogue, path).state for path in paths]
+    assert states == [Fate.WAITING, Fate.RUNNING, Fate.FAILED]

@@ -26,6 +26,7 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError, FilterError
 from facehog_core.files import FileRecord
 from facehog_core.filters import any_of
+from facehog_core.path_text import as_text
 from facehog_core.schema import Fate
 
 # -- opening ----------------------------------------------------------------------------------------------
@@ -233,6 +234,30 @@ def test_a_waiting_file_is_given_a_time_until_its_next_turn(catalogue: Catalogue
 
     catalogue.set_fate(path, Fate.WAITING, "there is room")
     assert file_of(catalogue, path).not_before is None
+
+
+def test_a_file_whose_name_is_no_valid_text_has_a_fate_a_story_and_a_run(catalogue: Catalogue) -> None:
+    path = INBOX / "m\udcff 12\udce9.mp4"
+    plain = INBOX / "m\N{REPLACEMENT CHARACTER}DCFF 12.mp4"
+    for odd in (path, plain):
+        catalogue.set_fate(odd, Fate.WAITING, f"{odd} is new", signature=LOOK)
+    assert catalogue.oldest(Fate.WAITING)[0] == path  # type: ignore[index]
+    record = make_record(warnings=[f"{path.name} is odd"], store=Path("/data/m\udcff/1f.zarr"))
+    catalogue.record(replace(record, path=path))
+    catalogue.renumber({str(path): 77})
+
+    assert set(catalogue.files()) == {path, plain}
+    assert catalogue.glance(INBOX)[str(path)].record.path == path
+    assert file_of(catalogue, path).signature.inode == 77
+    assert file_of(catalogue, plain).state is Fate.WAITING
+    assert [step.state for step in catalogue.story(path)] == [Fate.WAITING, Fate.FINISHED]
+    assert catalogue.events_after(0, [Fate.FINISHED])[0].path == path
+    found = catalogue.run(str(record.run_id))
+    assert (found.path, found.store) == (path, record.store)
+    assert [record.path for record in catalogue.records(any_of("path", as_text(path)))] == [path]
+    for told in (*found.warnings, *(step.reason for step in catalogue.story(path))):
+        told.encode("utf-8")
+    assert catalogue.identify_all().n_changed == 0
 
 
 def test_a_path_that_was_never_seen_has_no_fate(catalogue: Catalogue) -> None:

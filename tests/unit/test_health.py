@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -145,3 +146,13 @@ def test_status_asks_the_service_that_is_up_and_says_what_is_wrong_otherwise(con
         assert found.is_up
         assert "is up, but does not answer" in found.problems[0]
     assert not find_health(config).is_up, "what it left behind does not mean that it is up"
+
+
+def test_a_disk_that_does_not_answer_keeps_nobody_waiting(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_back = threading.Event()
+    monkeypatch.setattr(health_module, "measure_free", lambda _: is_back.wait() and 10**12)
+    monkeypatch.setattr(health_module, "ANSWER_S", 0.01)
+    found = measure_health(config, [], is_up=True)
+    assert found.free_bytes is None
+    assert found.problems == [f"store {config.store}: its disk cannot be looked at"]
+    is_back.set()

@@ -14,12 +14,16 @@ import pytest
 from deployments import hosts
 from deployments.hosts import Host
 
-# What a host does, without a flow: a run named "die" ends the process, one named "stay" goes on for ever.
+# What a host does, without a flow: a run named "die" ends the process, as "refuse" does before it takes it; one named
+# "stay" goes on for ever.
 SCRIPT = """
 import os, sys, time
 print("ready", flush=True)
 for line in sys.stdin:
     name = line.split()[0]
+    if name == "refuse":
+        os._exit(8)
+    print("taken", flush=True)
     if name == "die":
         os._exit(7)
     if name == "stay":
@@ -67,10 +71,18 @@ def test_a_process_that_dies_is_told_with_its_run_and_another_takes_its_place(ho
     assert host.pid != process
 
 
+def test_a_run_that_a_dying_process_never_took_is_not_blamed_for_it(host: Host, ends: Ends) -> None:
+    run_id = uuid4()
+    host.run("refuse", run_id)
+    assert ends.get(timeout=60) == (run_id, None)
+    wait_for(lambda: host.is_free)
+
+
 def test_a_run_that_is_killed_is_told_and_the_next_one_runs(host: Host, ends: Ends) -> None:
     killed, after = uuid4(), uuid4()
     host.run("stay", killed)
     assert not host.is_free
+    wait_for(lambda: host.has_taken)
     host.kill()
     run_id, death = ends.get(timeout=60)
     assert run_id == killed

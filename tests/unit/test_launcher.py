@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -17,6 +18,7 @@ from prefect.exceptions import ObjectNotFound
 
 from facehog_core.files import FileRecord
 from facehog_core.locks import hold
+from facehog_core.path_text import from_text
 from facehog_core.provenance import now
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Life, RunRequest
@@ -24,7 +26,8 @@ from facehog_core.schema import Fate
 from facehog_core.source import Signature
 from flows import launcher as launcher_module
 from flows.cluster import Cluster
-from flows.launcher import DEPLOYMENT, START_TIMEOUT, PrefectLauncher
+from flows.launcher import START_TIMEOUT, PrefectLauncher
+from flows.names import address_inbox
 
 PATH = Path("/data/inbox/m12.mp4")
 DEPLOYMENT_ID = uuid4()
@@ -38,6 +41,7 @@ class FakeServer:
     states: dict[UUID, State[Any]]
     asked: list[tuple[UUID, dict[str, Any]]] = field(default_factory=list)
     deployment_id: UUID = DEPLOYMENT_ID
+    name: str = "process-recording/inbox"
 
     def __enter__(self) -> FakeServer:
         return self
@@ -49,7 +53,7 @@ class FakeServer:
         return [SimpleNamespace(id=run_id) for run_id, state in self.states.items() if state.type in wanted][:limit]
 
     def read_deployment_by_name(self, name: str) -> SimpleNamespace:
-        assert name == DEPLOYMENT
+        assert name == self.name
         return SimpleNamespace(id=self.deployment_id)
 
     def create_flow_run_from_deployment(self, deployment_id: UUID, **given: Any) -> SimpleNamespace:
@@ -169,6 +173,22 @@ def test_asking_twice_asks_under_one_key_and_says_all_that_the_flow_needs(
     }
     assert first_given["state"].type is states.Scheduled().type
     assert (tmp_path / "asked").exists(), "whoever runs it is told"
+
+
+def test_a_name_that_is_no_valid_text_is_told_to_the_server_as_one(
+    launcher: PrefectLauncher, server: FakeServer
+) -> None:
+    path = Path("/data/inbox/m\udcff.mp4")
+    launcher.request(RunRequest(path=path, signature=LOOK, recipe=Recipe(), attempt=1, after=None))
+    ((_, given),) = server.asked
+    assert from_text(given["parameters"]["path"]) == str(path)
+    json.dumps([given["name"], given["parameters"]], ensure_ascii=False).encode("utf-8")
+
+
+def test_on_a_server_of_others_a_deployment_of_our_own_is_asked(launcher: PrefectLauncher, server: FakeServer) -> None:
+    server.name = "process-recording/inbox-1f0c2a9b"
+    request = RunRequest(path=PATH, signature=LOOK, recipe=Recipe(), attempt=1, after=None)
+    assert replace(launcher, deployment=address_inbox("1f0c2a9b")).request(request) == "run-1"
 
 
 def test_a_deployment_that_was_removed_and_registered_anew_is_found_again(

@@ -9,11 +9,11 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, NullPool, create_engine, text
 
 from facehog_core.locks import hold, is_held, remove_idle
 
-RECORDING = "/data/inbox/it's m[12]?.mp4"
+RECORDING = "/data/inbox/it's m[12]?\udcff.mp4"
 
 needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="a process is forked and killed")
 
@@ -97,6 +97,32 @@ def test_it_vanishes_with_the_process_that_held_it(catalogue: str) -> None:
         holder.join(timeout=60)
 
     assert not is_held(catalogue, RECORDING)
+
+
+@needs_fork
+def test_a_process_that_is_slow_or_stopped_keeps_it(catalogue: str) -> None:
+    fork = multiprocessing.get_context("fork")
+    holds = fork.Event()
+    holder = fork.Process(target=_hold_for_ever, args=(catalogue, holds))
+    holder.start()
+    try:
+        assert holds.wait(timeout=60)
+        os.kill(holder.pid or 0, signal.SIGSTOP)
+        assert is_held(catalogue, RECORDING)
+        os.kill(holder.pid or 0, signal.SIGCONT)
+        assert is_held(catalogue, RECORDING)
+    finally:
+        os.kill(holder.pid or 0, signal.SIGKILL)
+        holder.join(timeout=60)
+
+
+def test_who_holds_something_comes_to_his_end_also_when_the_server_was_restarted_meanwhile(postgresql: URL) -> None:
+    url = postgresql.render_as_string(hide_password=False)
+    engine = create_engine(postgresql.set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    with engine.connect() as asking, hold(url, RECORDING):
+        held = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+        assert asking.execute(text(held)).scalars().all() == [True]
+    assert not is_held(url, RECORDING)
 
 
 def test_asking_leaves_no_file_and_those_of_the_past_are_removed_but_what_is_held_stays(file: str) -> None:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from facehog_core.patience import within
+from facehog_core.patience import Patient, within
 
 
 def test_what_answers_in_time_is_heard() -> None:
@@ -24,6 +24,24 @@ def test_what_does_not_answer_is_not_waited_for() -> None:
     with pytest.raises(TimeoutError, match=r"does not answer within 0.01 s"):
         within(0.01, never.wait)
     never.set()
+
+
+def test_who_asks_again_and_again_asks_one_that_does_not_answer_once() -> None:
+    is_back, n_asked = threading.Event(), []
+
+    def ask() -> int:
+        n_asked.append(1)
+        is_back.wait()
+        return len(n_asked)
+
+    patient = Patient(0.01, ask)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            patient()
+    assert len(n_asked) == 1
+    is_back.set()
+    patient = Patient(60, ask)
+    assert [patient(), patient()] == [2, 3]
 
 
 def test_a_process_ends_though_something_does_not_answer() -> None:

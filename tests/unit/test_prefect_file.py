@@ -55,6 +55,12 @@ def test_what_facehog_toml_sets_is_in_the_file(tmp_path: Path) -> None:
     assert found["nightly"]["schedules"][0]["timezone"] == "UTC"
 
 
+def test_on_a_server_of_others_all_have_names_of_their_own_and_the_nightly_look_asks_for_those(tmp_path: Path) -> None:
+    found = read(describe_deployments(configure(tmp_path, ""), "1f0c2a9b"))
+    assert set(found) == {"inbox-1f0c2a9b", "nightly-1f0c2a9b", "verify-stores-1f0c2a9b"}
+    assert found["nightly-1f0c2a9b"]["parameters"]["deployment"] == "process-recording/inbox-1f0c2a9b"
+
+
 @pytest.mark.parametrize("name", ["inbox", "nightly", "verify-stores"])
 def test_the_file_of_the_repository_has_the_defaults(tmp_path: Path, name: str) -> None:
     text = (REPOSITORY / "prefect.yaml").read_text("utf-8").replace("{{ $PWD }}", tmp_path.as_posix())

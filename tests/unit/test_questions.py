@@ -12,7 +12,7 @@ from loopback import Receiver, receive
 
 from deployments import questions
 from deployments.api import Api
-from deployments.beats import Beats, beat
+from deployments.beats import Beats, Heart
 from deployments.questions import NO_WORKERS_S, AskCluster, AskRunner, ask_server
 
 
@@ -80,11 +80,11 @@ def test_a_runner_whose_deployments_are_gone_is_not_well_and_one_whose_server_is
     server: Receiver, tmp_path: Path
 ) -> None:
     file = tmp_path / "runner"
-    ask = AskRunner(Beats(file, most_s=60), Api(url=server.url))
+    ask = AskRunner(Beats(file, most_s=60), Api(url=server.url), "process-recording/inbox")
     assert ask() is None, "it has not said that it is ready"
-    beat(file)
+    Heart(file).go_on()
     assert ask() is not None
     assert server.asked[-1][1] == "/deployments/name/process-recording/inbox"
     server.answers = {"/deployments": (404, "Deployment not found")}
     assert ask() is None
-    assert AskRunner(Beats(file, most_s=60), Api(url="http://127.0.0.1:1/api"))() is not None
+    assert AskRunner(Beats(file, most_s=60), Api(url="http://127.0.0.1:1/api"), "process-recording/inbox")() is not None

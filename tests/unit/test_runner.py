@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
 
-from deployments.runner import FlowRunner
+from deployments.runner import IDLE_S, FlowRunner
 
 DEPLOYMENT = uuid4()
 MOST = 3
@@ -42,8 +42,9 @@ class FakeServer:
         return self._of_type(StateType.SCHEDULED)[:limit]
 
     def read_flow_runs(self, flow_run_filter: FlowRunFilter) -> list[SimpleNamespace]:
-        assert flow_run_filter.id
-        return [run for run in self._of_type(StateType.CANCELLING) if run.id in (flow_run_filter.id.any_ or [])]
+        assert flow_run_filter.deployment_id
+        assert flow_run_filter.deployment_id.any_ == [DEPLOYMENT]
+        return self._of_type(StateType.CANCELLING)
 
     def read_flow_run(self, run_id: UUID) -> SimpleNamespace:
         if self.is_down:
@@ -72,6 +73,7 @@ class FakeHost:
     is_warm: bool = True
     flow_run_id: UUID | None = None
     n_killed: int = 0
+    is_stopped: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -86,6 +88,9 @@ class FakeHost:
         assert run_id
         self.on_end(run_id, death)
 
+    def stop(self) -> None:
+        self.is_stopped = True
+
     def kill(self) -> None:
         self.n_killed += 1
         self.end("its process ended with status -9")
@@ -97,9 +102,11 @@ class Rig:
 
     server: FakeServer = field(default_factory=FakeServer)
     hosts: list[FakeHost] = field(default_factory=list)
+    at_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.runner = FlowRunner({DEPLOYMENT: "process-recording"}, Path("asked"), MOST, self._make)  # type: ignore[arg-type]
+        served = {DEPLOYMENT: "process-recording"}
+        self.runner = FlowRunner(served, Path("asked"), MOST, self._make, clock=lambda: self.at_s)  # type: ignore[arg-type]
 
     def _make(self, on_end: Callable[[UUID, str | None], None]) -> FakeHost:
         self.hosts.append(FakeHost(on_end))
@@ -136,6 +143,28 @@ def test_each_run_is_given_to_one_host_also_while_the_server_takes_it_for_schedu
     rig.look(9)
     assert rig.running == asked
     assert len({host.flow_run_id for host in rig.hosts}) == MOST
+
+
+def test_hosts_that_have_had_no_run_for_long_are_ended_but_the_one_that_waits_for_the_next(rig: Rig) -> None:
+    for _ in range(MOST):
+        rig.server.ask()
+    rig.look(9)
+    rig.server.states.clear()
+    for host in rig.hosts:
+        host.end()
+    rig.look(2)
+    rig.at_s = IDLE_S - 1
+    rig.look()
+    assert not any(host.is_stopped for host in rig.hosts)
+    # What comes in between keeps all that it needs.
+    run_id = rig.server.ask()
+    rig.look()
+    assert rig.running == {run_id}
+    for _ in range(2 * MOST):
+        rig.at_s += IDLE_S
+        rig.look()
+    assert sum(host.is_free and not host.is_stopped for host in rig.hosts) == 1
+    assert rig.running == {run_id}
 
 
 def test_a_host_that_is_not_warm_yet_is_given_nothing(rig: Rig) -> None:
@@ -175,3 +204,10 @@ def test_a_run_that_is_cancelled_in_the_ui_is_ended_and_others_go_on(rig: Rig) -
     assert rig.server.states[other].type is StateType.RUNNING
     assert rig.running == {other}
     assert sum(host.n_killed for host in rig.hosts) == 1
+
+
+def test_a_run_of_a_runner_that_was_killed_can_be_cancelled(rig: Rig) -> None:
+    left = rig.server.ask(states.Cancelling())
+    rig.look()
+    assert rig.server.states[left].type is StateType.CANCELLED
+    assert not any(host.n_killed for host in rig.hosts)

@@ -78,13 +78,13 @@ def test_an_inbox_may_be_a_symbolic_link_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-def test_a_name_that_is_no_text_is_left_out_and_named(tmp_path: Path) -> None:
-    kept = put(tmp_path / "a.mp4")
-    put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/m\xff.mp4")))
+def test_names_that_are_no_valid_text_are_found_as_others_are(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/rig\xe9"))
+    files = {put(tmp_path / "a.mp4"), put(tmp_path / os.fsdecode(b"m\xff.mp4")), put(folder / "b.mp4")}
 
     scan = scan_inbox(tmp_path, PATTERNS)
-    assert set(scan.paths) == {kept}
-    assert [remark for remark in scan.remarks if "not valid Unicode" in remark]
+    assert set(scan.paths) == files
+    assert scan.remarks == []
 
 
 @pytest.mark.parametrize("name", ["missing", "file.mp4"])

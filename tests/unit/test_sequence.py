@@ -114,11 +114,20 @@ def test_a_folder_without_numbered_images_is_refused() -> None:
         number_images(FOLDER, [])
 
 
+def test_names_that_are_no_valid_text_are_frames_and_are_named_in_messages() -> None:
+    found = number_images(FOLDER, ["\udcff1.png", "\udcff2.png", "\udcff.png"])
+    assert found.names == ("\udcff1.png", "\udcff2.png")
+    assert found.remarks == ["1 image without a number is no frame: \N{REPLACEMENT CHARACTER}DCFF.png."]
+    with pytest.raises(SequenceError) as refused:
+        number_images(FOLDER, ["\udcff.png"])
+    str(refused.value).encode("utf-8")
+
+
 @pytest.mark.parametrize(
     ("name", "is_still"),
     [
         *[("a1.png", True), ("A1.JPG", True), ("a1.tiff", True), ("a1.mp4", False), ("a1.png.part", False)],
-        *[(".a1.png", False), ("~a1.png", False), ("png", False), ("a1.bmp", False), ("a\udcff1.png", False)],
+        *[(".a1.png", False), ("~a1.png", False), ("png", False), ("a1.bmp", False), ("a\udcff1.png", True)],
     ],
 )
 def test_an_image_is_known_by_its_suffix(name: str, is_still: bool) -> None:

@@ -73,7 +73,7 @@ def test_a_folder_is_told_of_like_any_recording(folder: Path) -> None:
     assert info.path == str(folder)
     assert info.size_bytes == sum(path.stat().st_size for path in folder.iterdir())
     assert info.digest == digest_source(folder)
-    assert VideoInfo(**info.as_dict()) == info
+    assert VideoInfo.from_dict(info.as_dict()) == info
     assert (info.duration_s, info.average_rate) == (None, None), "images do not say when they were taken"
     assert index.pts.tolist() == [NO_PTS] * 12
     assert np.isnan(index.time_s(info.time_base)).all()

@@ -1,0 +1,40 @@
+"""Names of files as text that everything takes, and back.
+
+A name on a disk need not be valid Unicode: Python has a lone surrogate in it then, which no database, no JSON and no
+terminal takes. As text such a code unit is ``�`` and its number in four hexadecimal digits: the byte FF of a Linux name
+is ``�DCFF``. A ``�`` that stands in a name is ``�FFFD``. All other names, nearly all there are, stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+_MARK = "\N{REPLACEMENT CHARACTER}"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TO_MARK = re.compile(f"[\ud800-\udfff{_MARK}]")
+_MARKED = re.compile(f"{_MARK}([0-9A-F]{{4}})")
+
+
+def as_text(path: str | os.PathLike[str]) -> str:
+    """Return a path, or a part of one, as text; `from_text` gives it back."""
+    return _TO_MARK.sub(_mark, os.fspath(path))
+
+
+def from_text(text: str) -> str:
+    """Return the path of which `as_text` made a text."""
+    return _MARKED.sub(lambda marked: chr(int(marked[1], 16)), text)
+
+
+def showable(message: str) -> str:
+    """Return a message, of which names of files may be a part, as text; one that is text already stays as it is."""
+    return _SURROGATE.sub(_mark, message)
+
+
+def as_typed(name: str) -> str:
+    """Return a name that can be typed, and is no longer: ``_`` stands for what is not valid Unicode."""
+    return _SURROGATE.sub("_", name)
+
+
+def _mark(found: re.Match[str]) -> str:
+    return f"{_MARK}{ord(found[0]):04X}"

@@ -1,0 +1,47 @@
+"""A process that runs flows, with a real Prefect server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelled
+
+from facehog_core.recipe import Recipe
+from flows.reconcile_inboxes import reconcile_inboxes
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_host_whose_runner_was_killed_ends_when_its_run_is_cancelled(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    # It sleeps for as long as files must stand still.
+    inbox = {"path": str(tmp_path / "inbox"), "patterns": ["*.mp4"], "settle_s": 3600, "recipe": Recipe().as_dict()}
+    given = {"inboxes": [inbox], "store": str(tmp_path), "catalogue": f"sqlite:///{tmp_path / 'catalogue.db'}"}
+    environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    with (
+        get_client(sync_client=True) as client,
+        subprocess.Popen(
+            [sys.executable, "-m", "deployments.flow_host"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        ) as host,
+    ):
+        run_id = client.create_flow_run(reconcile_inboxes, parameters=given).id
+        assert host.stdin
+        host.stdin.write(f"reconcile-inboxes {run_id}\n")
+        host.stdin.close()
+        deadline_s = time.monotonic() + 120
+        while not ((state := client.read_flow_run(run_id).state) and state.is_running()):
+            assert host.poll() is None
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+        client.set_flow_run_state(run_id, Cancelled(), force=True)
+        assert host.wait(timeout=120) == 1

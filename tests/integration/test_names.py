@@ -1,0 +1,55 @@
+"""Several facehogs on one Prefect server."""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from deployments.config_file import load_config
+from deployments.runner import make_deployments, make_launcher
+from facehog_core.provenance import now
+from facehog_core.recipe import Recipe
+from facehog_core.reconcile import RunRequest
+from facehog_core.source import Signature
+from flows.names import name_owner
+
+
+def test_the_same_folder_of_another_machine_is_another_facehog_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = name_owner(tmp_path)
+    assert name_owner(tmp_path) == here
+    assert name_owner(tmp_path / "other") != here
+    monkeypatch.setattr(socket, "gethostname", lambda: "rig3")
+    assert name_owner(tmp_path) != here
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_what_one_facehog_asks_for_no_other_one_runs(tmp_path: Path) -> None:
+    deployments, launchers = {}, {}
+    for name in ("rig1", "rig2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "facehog.toml").write_text("", "utf-8")
+        config = load_config(tmp_path / name / "facehog.toml")
+        owner = name_owner(config.state_dir)
+        deployments[name] = [made.apply() for made in make_deployments(config, None, owner)]
+        launchers[name] = make_launcher(config, None, owner)
+    looks = Signature(size_bytes=1, mtime_ns=2, inode=3)
+    for name, launcher in launchers.items():
+        path = tmp_path / name / "inbox" / "m12.mp4"
+        launcher.request(RunRequest(path=path, signature=looks, recipe=Recipe(), attempt=1, after=None))
+
+    with get_client(sync_client=True) as client:
+
+        def due(ids: list[UUID]) -> list[str]:
+            # Those of schedules are due at night.
+            found = client.get_scheduled_flow_runs_for_deployments(ids, now() + timedelta(seconds=60), 50)
+            return [str(run.parameters["path"]) for run in found if "path" in run.parameters]
+
+        for name, ids in deployments.items():
+            assert due(ids) == [str(tmp_path / name / "inbox" / "m12.mp4")]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facehog_core.path_text import as_text, as_typed, from_text, showable
+
+MARK = "\N{REPLACEMENT CHARACTER}"
+# What Python gives of names on a disk, and names that look like the text of others.
+NAMES = st.text(st.characters() | st.characters(categories=["Cs"]) | st.sampled_from(f"{MARK}DCF8/"))
+VALID_NAMES = st.text(st.characters(exclude_characters=MARK, codec="utf-8"))
+
+
+@given(NAMES)
+def test_every_name_becomes_text_that_others_take_and_comes_back(name: str) -> None:
+    text = as_text(name)
+    assert from_text(text) == name
+    text.encode("utf-8")
+    assert json.loads(json.dumps(text, ensure_ascii=False).encode()) == text
+
+
+@given(NAMES, NAMES)
+def test_different_names_are_different_texts(one: str, other: str) -> None:
+    assert (as_text(one) == as_text(other)) == (one == other)
+
+
+@given(VALID_NAMES)
+def test_a_valid_name_stays_as_it_is(name: str) -> None:
+    assert as_text(name) == showable(name) == as_typed(name) == name
+
+
+@given(st.binary())
+def test_every_name_of_linux_comes_back(name: bytes) -> None:
+    assert os.fsencode(from_text(as_text(os.fsdecode(name)))) == name
+    assert len(os.fsencode(as_typed(os.fsdecode(name)))) <= len(name)
+
+
+def test_the_text_of_a_name_can_be_read_and_is_stored_by_a_database() -> None:
+    assert as_text("m\udcff.mp4") == f"m{MARK}DCFF.mp4"
+    assert as_text(f"m{MARK}.mp4") == f"m{MARK}FFFD.mp4"
+    with closing(sqlite3.connect(":memory:")) as database:
+        assert database.execute("SELECT ?", [as_text("m\udcff\ud800.mp4")]).fetchone() == (
+            f"m{MARK}DCFF{MARK}D800.mp4",
+        )
+
+
+@given(NAMES)
+def test_a_message_may_be_made_showable_twice(name: str) -> None:
+    message = f"{name} and {as_text(name)} are refused"
+    assert showable(showable(message)) == showable(message)
+    showable(message).encode("utf-8")
+
+
+def test_what_was_never_made_by_it_stays_as_it_is() -> None:
+    # Of catalogues and stores that are older.
+    assert from_text(f"/data/caf{MARK}.mp4") == f"/data/caf{MARK}.mp4"
