@@ -392,6 +392,8 @@ def test_of_a_thousand_that_land_at_once_some_are_made_ready_and_all_say_that_th
 def test_what_nobody_thought_of_is_the_fate_of_one_file_and_keeps_no_other_waiting(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What pytest tells of a test from one process to another is to be text.
+    monkeypatch.setattr(lookout_module.log, "disabled", True)
     odd, good = rig.put("a.mp4"), rig.put("b.mp4")
     tell_missing = lookout_module.tell_missing
 
