@@ -88,6 +88,12 @@ def print_run(
     if progress:
         console.print(f"  {escape(progress)}", soft_wrap=True)
     print_warnings(record.warnings)
+    print_pairs(run_pairs(record, len(verifications)))
+    print_story(history)
+
+
+def run_pairs(record: RunRecord, n_verified: int) -> Iterator[tuple[str, Any]]:
+    """Yield what is known of a run that was verified so many times, beside its fate and its warnings."""
     recipe = record.recipe
     took = (
         f"{(record.finished_at - record.started_at).total_seconds():.1f} s"
@@ -118,13 +124,12 @@ def print_run(
         ("started", tell_time(record.started_at)),
         ("finished", tell_time(record.finished_at)),
         ("took", took),
-        *verified_pairs(record.verified, len(verifications)),
+        *verified_pairs(record.verified, n_verified),
         ("Prefect flow run", record.flow_run_id or ""),
         *((f"software {name}", value) for name, value in record.software.items()),
         *((f"host {name}", value) for name, value in record.host.items()),
     ]
-    print_pairs((name, value) for name, value in pairs if value != "")
-    print_story(history)
+    yield from ((name, value) for name, value in pairs if value != "")
 
 
 def quality_pairs(quality: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Keep the catalogue: backups, restoring, copies for others, making it anew."""
+"""Keep the catalogue: look at it in a browser, backups, restoring, copies for others, making it anew."""
 
 from __future__ import annotations
 
@@ -9,11 +9,30 @@ import typer
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import ConfigError
+from flows.cluster import LOOPBACK
 
 from ..display import aside, console
 from .common import DONE, FAILED, ConfigOption, configure
 
-app = typer.Typer(no_args_is_help=True, help="Keep the catalogue: backup, restore, export, rebuild, identify.")
+# Datasette's own, so that people who know it find it there.
+PORT = 8001
+
+app = typer.Typer(no_args_is_help=True, help="Look at the catalogue in a browser, and keep it from harm.")
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="An address of this machine, or 0.0.0.0, for others: they need the password.")
+    ] = LOOPBACK,
+    port: Annotated[int, typer.Option(help="0 for a free one.", min=0, max=65535)] = PORT,
+    config: ConfigOption = None,
+) -> None:
+    """Show the catalogue in a browser, read only, until Ctrl-C."""
+    from ..browse.server import serve_catalogue
+
+    loaded, _ = configure(config)
+    serve_catalogue(loaded, host=host, port=port, tell=lambda said: console.print(said, markup=False, soft_wrap=True))
 
 
 @app.command()

@@ -49,7 +49,7 @@ CORE_ORDER = (
     {"container"},
     {"starts", "hog", "frame_index", "stills", "schema", "synthetic_portrait", "database"},
     {"filter_values"},
-    {"filters", "table"},
+    {"filters", "sheets", "table"},
     {"completeness", "migrations", "rows", "files", "story"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "migrate", "queries"},
     {"timing", "view", "choices", "comparison"},

@@ -1,0 +1,1 @@
+"""The catalogue in a browser: read only, by Datasette."""
