@@ -10,6 +10,7 @@ import httpx
 from facehog_core.catalogue import Catalogue
 from facehog_core.files import FileRecord
 from facehog_core.locks import is_held
+from facehog_core.provenance import describe_host
 from facehog_core.schema import Fate
 
 from .api import Api
@@ -73,6 +74,13 @@ def _release_file(file: FileRecord, config: Config, catalogue: Catalogue) -> Non
     if is_watched(file.path, config):
         reason = "facehog was stopped; goes on with what is not done yet"
         catalogue.set_fate(file.path, Fate.WAITING, reason, attempt=0, only_from=file)
-    else:
+    elif _is_of_this_machine(file, config, catalogue):
         reason = "facehog was stopped, and no inbox holds the file; `facehog process` goes on with what is not done yet"
         catalogue.set_fate(file.path, Fate.FAILED, reason, only_from=file)
+
+
+def _is_of_this_machine(file: FileRecord, config: Config, catalogue: Catalogue) -> bool:
+    """Say whether it is known that this machine had a file: a catalogue on a server has those of others, too."""
+    if config.catalogue_file:
+        return True
+    return file.run_id is not None and catalogue.run(file.run_id).host.get("name") == describe_host()["name"]

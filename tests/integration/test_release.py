@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 import pytest
+from catalogue_users import INBOX, make_record, running
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
@@ -20,6 +22,7 @@ from deployments.config_file import load_config
 from deployments.release import release_runs
 from facehog_core import Catalogue
 from facehog_core.locks import hold
+from facehog_core.provenance import describe_host
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
 
@@ -98,3 +101,19 @@ def test_the_recordings_are_given_back_also_where_no_server_answers(config: Conf
         file = catalogue.file(path)
     assert file is not None
     assert file.state is Fate.WAITING
+
+
+def test_what_other_machines_have_under_way_in_a_catalogue_on_a_server_is_left_to_them(
+    tmp_path: Path, make_catalogue_url: Callable[[str, Path], str]
+) -> None:
+    (tmp_path / "facehog.toml").write_text(f'catalogue = "{make_catalogue_url("postgresql", tmp_path)}"', "utf-8")
+    config = load_config(tmp_path / "facehog.toml")
+    hosts = {"ours.mp4": describe_host(), "theirs.mp4": {"name": "rig7"}}
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        for number, (name, host) in enumerate(hosts.items()):
+            catalogue.record(running(make_record(name, f"{number:012}-00000000", host=host)))
+        catalogue.set_fate(INBOX / "unknown.mp4", Fate.RUNNING, "is being read", signature=LOOK)
+        with pytest.raises(httpx.ConnectError):
+            release_runs(Api(url="http://127.0.0.1:1/api"), config, is_ours=True, timeout_s=1)
+        states = {path.name: file.state for path, file in catalogue.files().items()}
+    assert states == {"ours.mp4": Fate.FAILED, "theirs.mp4": Fate.RUNNING, "unknown.mp4": Fate.RUNNING}
