@@ -24,6 +24,8 @@ from .tables import DaskConfig, HealthConfig, HogConfig, InboxConfig, NotifyConf
 
 ENV_PREFIX = "FACEHOG_"
 SQLITE, POSTGRESQL = "sqlite:///", "postgresql://"
+# As SQLAlchemy writes it: the one driver that there is here need not be named.
+WITH_DRIVER = "postgresql+psycopg://"
 
 
 class Config(BaseSettings):
@@ -54,7 +56,7 @@ class Config(BaseSettings):
     @field_validator("catalogue")
     @classmethod
     def _check_catalogue(cls, url: str) -> str:
-        if not any(url.startswith(kind) and url != kind for kind in (SQLITE, POSTGRESQL)):
+        if not any(url.startswith(kind) and url != kind for kind in (SQLITE, POSTGRESQL, WITH_DRIVER)):
             raise ValueError("neither a SQLite file nor a database of PostgreSQL")
         return url
 

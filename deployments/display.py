@@ -93,8 +93,8 @@ def print_run(
     print_story(history)
 
 
-def run_pairs(record: RunRecord, n_verifications: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield what is known of a run, beside its fate and its warnings; and how often its store was verified."""
+def run_pairs(record: RunRecord, n_verified: int) -> Iterator[tuple[str, Any]]:
+    """Yield what is known of a run that was verified so many times, beside its fate and its warnings."""
     recipe = record.recipe
     took = (
         f"{(record.finished_at - record.started_at).total_seconds():.1f} s"
@@ -125,7 +125,7 @@ def run_pairs(record: RunRecord, n_verifications: int = 0) -> Iterator[tuple[str
         ("started", tell_time(record.started_at)),
         ("finished", tell_time(record.finished_at)),
         ("took", took),
-        *verified_pairs(record.verified, n_verifications),
+        *verified_pairs(record.verified, n_verified),
         ("Prefect flow run", record.flow_run_id or ""),
         *((f"software {name}", value) for name, value in record.software.items()),
         *((f"host {name}", value) for name, value in record.host.items()),

@@ -139,7 +139,8 @@ class Database:
         return CatalogueError(self.name, fact, "Try again; see `facehog doctor` if it stays so.")
 
     def _explain(self, error: DBAPIError) -> CatalogueError:
-        said = str(error.orig).strip() or type(error.orig).__name__
+        # A server's words may have several lines.
+        said = " ".join(str(error.orig).split()) or type(error.orig).__name__
         if "locked" in said or "lock timeout" in said:
             return self.kept_too_long()
         if self.is_sqlite:

@@ -18,7 +18,6 @@ from facehog_core.errors import CatalogueError, FacehogError
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 from facehog_core.sheets import SHEETS
-from facehog_core.verifications import read_history
 
 from ..display import run_pairs, tell_time
 from .database import NAME
@@ -134,16 +133,16 @@ class Pages:
         return Response.html(html, status=_NOT_FOUND)
 
     def _tell_run(self, name: str, frame: str | None) -> dict[str, Any]:
-        record = self.catalogue.run(name)
+        record, found = self.catalogue.run(name), self.catalogue.verifications(name)
         told: dict[str, Any] = {
             "record": record,
-            "facts": [(name, str(value)) for name, value in run_pairs(record, len(self.catalogue.verifications(name)))],
+            "facts": [(name, str(value)) for name, value in run_pairs(record, len(found))],
             "history": [(tell_time(step.at), step.state, step.reason) for step in self.catalogue.history(name)],
             "flow_run": self._flow_run_url(record.flow_run_id),
         }
         if record.store is None:
             return told | {"no_picture": f"the run is {record.state} and has no store"}
-        checks = [(tell_time(check.at), check.is_sound, check.problems) for check in read_history(record.store)]
+        checks = [(tell_time(check.at), check.is_sound, check.problems) for check in found]
         told["checks"] = checks[::-1]
         try:
             frames = choose_frames(record.store)

@@ -32,7 +32,7 @@ from facehog_core.names import Identity
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
 from facehog_core.sheets import SHEETS
-from facehog_core.verifications import Verification, note_verification
+from facehog_core.verifications import Verification
 
 Ask = Callable[..., httpx.Response]
 
@@ -259,7 +259,10 @@ def test_the_page_of_a_run_tells_all_and_leads_on(ask: Ask, lab: Catalogue) -> N
     record = lab.run(row["run"])
     assert record.store
     assert "Not yet:" in ask(f"/run/{row['run']}").text
-    note_verification(record.store, Verification(at=NOON, is_deep=True, source="is gone", problems=["a bit flipped"]))
+    wrong = Verification(at=NOON + timedelta(days=1), is_deep=True, source="is gone", problems=["a bit flipped"])
+    lab.note_verifications(row["run"], [wrong])
+    (told,) = rows_of(ask, "quality", run=row["run"])
+    assert told["verdict"] not in (None, "sound")
     page = ask(f"/run/{row['run']}").text
     assert "&lt;b&gt;3&lt;/b&gt; frames are dropped." in page, "what others wrote is text"
     assert "a bit flipped" in page
