@@ -8,6 +8,7 @@ work has not come round.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -47,8 +48,7 @@ class Heart(threading.Thread):
         """Beat for as long as the process lives."""
         while True:
             time.sleep(BEAT_S)
-            with suppress(OSError):  # Whoever reads it notices.
-                self._beat()
+            self._beat()
 
     def _beat(self) -> None:
         assert self._said
@@ -56,9 +56,13 @@ class Heart(threading.Thread):
             at_s, facts = self._said
             # Who reads it sees the old one or the new one. It need not outlive a power cut.
             unfinished = self._file.with_name(f"{self._file.name}.unfinished")
-            unfinished.write_text(json.dumps({"last_look_s": time.monotonic() - at_s, **facts}), "utf-8")
-            with suppress(PermissionError):  # On Windows, while it is being read: the next one is soon enough.
+            try:
+                unfinished.write_text(json.dumps({"last_look_s": time.monotonic() - at_s, **facts}), "utf-8")
                 unfinished.replace(self._file)
+            except OSError:
+                # A full disk takes no words, but that there was a beat. On Windows the file may be being read.
+                with suppress(OSError):
+                    os.utime(self._file)
 
 
 class Beats:

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from mounts import can_mount, mount_tmpfs, unmount
 
 from deployments import beats as beats_module
 from deployments.beats import MOST_SILENT_S, Beats, Heart
@@ -89,3 +91,25 @@ def test_the_first_word_of_the_work_is_there_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "sensor").exists()
     heart.go_on(troubles={})
     assert json.loads((tmp_path / "sensor").read_text("utf-8"))["troubles"] == {}
+
+
+@pytest.mark.skipif(not can_mount(), reason="fills a disk of its own: on Linux, as root")
+def test_a_full_disk_hides_no_beat_and_ends_no_process(tmp_path: Path, clock: list[float]) -> None:
+    mount_tmpfs(tmp_path, 2**20)
+    try:
+        file = tmp_path / "sensor"
+        heart, beats = Heart(file), Beats(file, most_s=300)
+        heart.go_on()
+        assert beats.ask() is not None
+        with (tmp_path / "others").open("wb", buffering=0) as others, suppress(OSError):
+            while others.write(bytes(2**12)):
+                pass
+        for _ in range(3):
+            clock[0] += MOST_SILENT_S - 1
+            heart.go_on(troubles={"store": "is full"})
+            assert beats.ask() is not None
+        (tmp_path / "others").unlink()
+        heart.go_on(troubles={"store": "was full"})
+        assert beats.ask() == {"last_look_s": 0.0, "troubles": {"store": "was full"}}
+    finally:
+        unmount(tmp_path)
