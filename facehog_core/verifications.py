@@ -6,6 +6,7 @@ It lies beside the store, a line of JSON for each time, so that it goes wherever
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -80,9 +81,11 @@ def note_verification(store: Path, verification: Verification) -> None:
         If it cannot be written: the store may lie where only others may write.
     """
     line = json.dumps(verification.as_dict(), ensure_ascii=False)
-    with history_beside(store).open("a", encoding="utf-8") as file:
+    with history_beside(store).open("ab+") as file:
+        # A power cut may have cut the last line off: this one is not to be lost with it.
+        is_cut_off = file.seek(0, os.SEEK_END) > 0 and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
         # In one piece: two that verify at the same time do not mix their lines.
-        file.write(line + "\n")
+        file.write(("\n" * is_cut_off + line + "\n").encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from facehog_core.errors import FilterError
 from facehog_core.filters import parse_filter
 from facehog_core.sealed import read_record
 from facehog_core.store import seal_store
-from facehog_core.verifications import Verification, history_beside, note_verification
+from facehog_core.verifications import Verification, history_beside, note_verification, read_history
 
 RUN = str(make_record().run_id)
 QUALITY = {
@@ -133,3 +133,14 @@ def test_a_catalogue_that_is_made_of_the_stores_knows_their_figures_and_verifica
         assert record.quality == read_record(store).quality
         assert (record.quality["n_frames"], record.quality["brightness"]["median"]) == (3, 30.0)
     assert history_beside(store).is_file()
+
+
+def test_a_line_that_a_power_cut_cut_off_takes_no_other_with_it(tmp_path: Path) -> None:
+    store = tmp_path / "run.zarr"
+    for number in (1, 2):
+        note_verification(store, look_at(number))
+    history = history_beside(store)
+    history.write_bytes(history.read_bytes()[:-9])
+    note_verification(store, look_at(3))
+
+    assert read_history(store) == [look_at(1), look_at(3)]
