@@ -25,7 +25,7 @@ from prefect.flow_engine import run_flow
 from prefect.logging.loggers import flow_run_logger
 
 from flows.process_recording import process_recording
-from flows.reconcile_inboxes import reconcile_inboxes
+from flows.tidy_stores import tidy_stores
 from flows.verify_stores import verify_stores
 
 from .heartbeats import without_heartbeats
@@ -33,7 +33,7 @@ from .hosts import ENDED, READY, TAKEN
 
 # Between two looks whether a run was cancelled of which no runner is left, seconds.
 LOOK_S = 2.0
-FLOWS = {flow.name: flow for flow in (process_recording, reconcile_inboxes, verify_stores)}
+FLOWS = {flow.name: flow for flow in (process_recording, tidy_stores, verify_stores)}
 
 
 def run(flow_name: str, flow_run_id: UUID) -> None:

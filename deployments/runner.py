@@ -27,10 +27,10 @@ from prefect.states import Cancelled, Crashed
 from facehog_core.catalogue import Catalogue
 from facehog_core.provenance import now
 from flows.launcher import PrefectLauncher
-from flows.names import INBOX, NIGHTLY, VERIFICATION, address_inbox, name_deployment
+from flows.names import INBOX, TIDYING, VERIFICATION, address_inbox, name_deployment
 from flows.outage import is_outage
 from flows.process_recording import process_recording
-from flows.reconcile_inboxes import describe_inbox, reconcile_inboxes
+from flows.tidy_stores import tidy_stores
 from flows.verify_stores import verify_stores
 
 from .beats import Heart
@@ -51,7 +51,7 @@ BELL_S = 0.05
 # A host beyond the one that waits for the next run is ended when it had none for so long, seconds.
 IDLE_S = 600.0
 # At night, when a rig is idle; in the server's time zone (UTC).
-LOOK_AT = "17 3 * * *"
+TIDY_AT = "17 3 * * *"
 VERIFY_AT = "37 3 * * *"
 
 
@@ -81,23 +81,25 @@ def make_launcher(
 
 def make_deployments(config: Config, scheduler: str | None, owner: str | None = None) -> list[RunnerDeployment]:
     """Return the deployments; their parameters are set such that the UI asks for nothing but a path."""
-    nightly = {"keep_partial_days": config.keep_partial_days} | ({"deployment": address_inbox(owner)} if owner else {})
     parameters = make_launcher(config, scheduler).parameters()
-    inboxes = config.inboxes()
     return [
         process_recording.to_deployment(
             name_deployment(INBOX, owner),
             description="A recording that landed in an inbox.",
-            parameters={**parameters, "recipe": inboxes[0].recipe.as_dict()},
+            parameters={**parameters, "recipe": config.inboxes()[0].recipe.as_dict()},
             # The flow checks its parameters itself, and the server takes 20 ms for each run to do so.
             enforce_parameter_schema=False,
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
-        reconcile_inboxes.to_deployment(
-            name_deployment(NIGHTLY, owner),
-            description="Finds what the sensor missed, and removes what is half done and nobody goes on with.",
-            cron=LOOK_AT,
-            parameters={**parameters, **nightly, "inboxes": [describe_inbox(inbox) for inbox in inboxes]},
+        tidy_stores.to_deployment(
+            name_deployment(TIDYING, owner),
+            description="Removes what is half done and nobody goes on with.",
+            cron=TIDY_AT,
+            parameters={
+                "store": parameters["store"],
+                "catalogue": config.catalogue,
+                "keep_partial_days": config.keep_partial_days,
+            },
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
         verify_stores.to_deployment(

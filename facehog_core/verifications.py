@@ -12,9 +12,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 SUFFIX = ".verified.jsonl"
+# What is said of a recording that is as it was.
+UNCHANGED = "unchanged"
+About = Literal["store", "source", "frames"]
 SOUND, WRONG = "sound", "wrong"
 
 
@@ -126,7 +129,9 @@ def find_standing(history: Iterable[Verification], sealed_at: datetime | None) -
     return standing
 
 
-def tell_since(problem: str, history: Iterable[Verification], sealed_at: datetime | None) -> str:
+def tell_since(
+    problem: str, history: Iterable[Verification], sealed_at: datetime | None, about: About = "store"
+) -> str:
     """Say since when something is wrong, as far as it was looked at.
 
     Parameters
@@ -136,14 +141,26 @@ def tell_since(problem: str, history: Iterable[Verification], sealed_at: datetim
         Earlier ones, oldest first; those before the store was sealed were of another one.
     sealed_at : datetime, optional
         When the store was sealed.
+    about : {"store", "source", "frames"}, optional
+        What it is about: the store's bytes, the recording, or frames that were described again, which are others each
+        time.
     """
+
+    def tells(text: str) -> str:
+        return text.partition(" of frames ")[0] if about == "frames" else text
+
+    def would_tell(earlier: Verification) -> bool:
+        # A look that could not read the recording, or was at other frames, says nothing of them.
+        is_all_read = about == "store" or earlier.source == UNCHANGED
+        return earlier.is_sound and is_all_read and (about != "frames" or earlier.is_deep)
+
     first, sound = None, sealed_at
     for earlier in history:
         if sealed_at and earlier.at < sealed_at:
             continue
-        if problem in earlier.problems:
+        if tells(problem) in map(tells, earlier.problems):
             first = first or earlier.at
-        else:
+        elif would_tell(earlier):
             first, sound = None, earlier.at
     before = "" if sound is None else f"; {'sealed' if sound == sealed_at else 'not so'} at {_tell(sound)}"
     return (f"found first at {_tell(first)}" if first else "found now for the first time") + before
@@ -151,15 +168,3 @@ def tell_since(problem: str, history: Iterable[Verification], sealed_at: datetim
 
 def _tell(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def order_by_age(stores: Iterable[Path]) -> list[Path]:
-    """Return stores in the order in which they are to be verified: those never verified, then the longest ago."""
-
-    def age(store: Path) -> float:
-        with suppress(OSError):
-            # A look at a file's time, and not into each of many files.
-            return history_beside(store).stat().st_mtime
-        return 0.0
-
-    return sorted(stores, key=age)

@@ -7,7 +7,7 @@ gives the numbers that are stored: they are decoded and described again.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -34,7 +34,7 @@ from .sealed import (
     read_shards,
 )
 from .source import digest_file, digest_source
-from .verifications import Verification, tell_since
+from .verifications import UNCHANGED, About, Verification, tell_since
 from .view import normalise_cells
 
 # Frames that are described again, unless all are: each may take the decoding of a GOP.
@@ -50,6 +50,7 @@ _NOT_LOOKED_AT = "was not looked at"
 _NO_PART = "Remove it: it is no part of the store, and nothing of facehog reads it."
 _NO_RECORDING = "Take the store from a backup: without its recording it cannot be made anew."
 _FIND_RECORDING = "Put the recording back as it was (the rig or a backup has it): its store is of that one."
+_OTHER_VALUES = "Another store, or another catalogue, was put there: `facehog reproduce {run_id}` says which is right."
 _OTHER_ROW = "Believe the store, which is as it was sealed; the catalogue is not."
 _OTHER_NUMBERS = "`facehog reproduce {run_id}` says all that differs."
 
@@ -66,11 +67,14 @@ class Finding:
         What to do.
     since : str, optional
         Since when, as far as it was looked at.
+    about : {"store", "source", "frames"}, optional
+        What it is about: the store, the recording, or frames that were described again.
     """
 
     fact: str
     remedy: str
     since: str = ""
+    about: About = "store"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,10 +195,10 @@ def _verify(
     check_metadata(path)
     group, told = open_group(path), read_record(path)
     source, of_source = _check_source(told)
-    of_store = yield from _check_store(path, group, told, can_be_made=source == "unchanged")
+    of_store = yield from _check_store(path, group, told, can_be_made=source == UNCHANGED)
     findings = [*of_store, *(_compare(told, expected) if expected else []), *of_source]
     n_described = 0
-    if source == "unchanged" and not of_store:
+    if source == UNCHANGED and not of_store:
         parts = _choose_parts(group, told, is_deep=is_deep, turn=len(history))
         n_described, differences = yield from _check_numbers(group, told, parts)
         findings += differences
@@ -209,10 +213,7 @@ def _judge(
     sealed_at: datetime | None,
     **more: Any,
 ) -> Verdict:
-    dated = [
-        Finding(fact=found.fact, remedy=found.remedy, since=tell_since(found.fact, history, sealed_at))
-        for found in findings
-    ]
+    dated = [replace(found, since=tell_since(found.fact, history, sealed_at, found.about)) for found in findings]
     return Verdict(store=path, findings=dated, source=source, **more)
 
 
@@ -295,7 +296,7 @@ def _compare(told: RunRecord, expected: RunRecord) -> list[Finding]:
         *("run_id", "digest", "size_bytes", "recipe", "software", "n_frames", "n_corrupt", "n_dropped", "quality"),
         "warnings",
     )
-    return [
+    found = [
         Finding(
             fact=f"{name}: the store says {getattr(told, name)!r}, the catalogue {getattr(expected, name)!r}",
             remedy=_OTHER_ROW,
@@ -303,6 +304,22 @@ def _compare(told: RunRecord, expected: RunRecord) -> list[Finding]:
         for name in names
         if getattr(told, name) != getattr(expected, name)
     ]
+    return [*found, *_compare_shards(told, expected)]
+
+
+def _compare_shards(told: RunRecord, expected: RunRecord) -> list[Finding]:
+    """Compare the digests of values: a store that another run was sealed in agrees with itself."""
+    known = {(shard["start"], shard["stop"]): shard["digest"] for shard in expected.shards}
+    others = [
+        f"{shard['start']}-{shard['stop']}"
+        for shard in told.shards
+        if known and known.get((shard["start"], shard["stop"])) != shard["digest"]
+    ]
+    if not others:
+        return []
+    more = f" and {len(others) - 5} shards more" if len(others) > 5 else ""
+    fact = f"the values of frames {', '.join(others[:5])}{more} are not those that the catalogue knows"
+    return [Finding(fact=fact, remedy=_OTHER_VALUES.format(run_id=told.run_id))]
 
 
 # -- the source -------------------------------------------------------------------------------------------
@@ -315,9 +332,9 @@ def _check_source(told: RunRecord) -> tuple[str, list[Finding]]:
     except OSError as error:
         return f"cannot be read ({error.strerror}): {as_text(told.path)}", stamps
     if digest == told.digest:
-        return "unchanged", stamps
+        return UNCHANGED, stamps
     fact = f"{as_text(told.path)} is not the recording any more that was described: its content has changed"
-    return "changed", [*stamps, Finding(fact=fact, remedy=_FIND_RECORDING)]
+    return "changed", [*stamps, Finding(fact=fact, remedy=_FIND_RECORDING, about="source")]
 
 
 def _check_timestamps(told: RunRecord) -> list[Finding]:
@@ -360,4 +377,4 @@ def _check_numbers(
     if differences and (versions := tell_versions(told)):
         differences = [f"{text} (other versions: {', '.join(versions)})" for text in differences]
     remedy = _OTHER_NUMBERS.format(run_id=told.run_id)
-    return n_done, [Finding(fact=fact, remedy=remedy) for fact in differences]
+    return n_done, [Finding(fact=fact, remedy=remedy, about="frames") for fact in differences]

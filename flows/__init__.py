@@ -1,1 +1,1 @@
-"""The stories that Prefect runs: one recording, and the inboxes' nightly reconciliation."""
+"""The stories that Prefect runs: one recording, and what is done to stores at night."""

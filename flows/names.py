@@ -9,10 +9,10 @@ import xxhash
 
 from facehog_core.path_text import as_text
 
-PROCESS_RECORDING, RECONCILE_INBOXES, VERIFY_STORES = "process-recording", "reconcile-inboxes", "verify-stores"
-FLOWS = (PROCESS_RECORDING, RECONCILE_INBOXES, VERIFY_STORES)
+PROCESS_RECORDING, TIDY_STORES, VERIFY_STORES = "process-recording", "tidy-stores", "verify-stores"
+FLOWS = (PROCESS_RECORDING, TIDY_STORES, VERIFY_STORES)
 # Their deployments, in the same order.
-INBOX, NIGHTLY, VERIFICATION = "inbox", "nightly", "verify-stores"
+INBOX, TIDYING, VERIFICATION = "inbox", "tidy-stores", "verify-stores"
 
 
 def name_owner(state_dir: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from facehog_core.catalogue import Catalogue
-from facehog_core.provenance import RunRecord
-from facehog_core.verifications import note_verification, order_by_age, read_history
+from facehog_core.provenance import RunRecord, now
+from facehog_core.verifications import Verification, note_verification, read_history
 from facehog_core.verify import Verdict, verify_store
 from flows.names import VERIFY_STORES
 
@@ -40,13 +41,14 @@ def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES) -> State[A
     """
     began_s, n_tried, wrong = time.monotonic(), 0, []
     with Catalogue(catalogue) as records:
-        finished = {Path(store): run_id for run_id, store in records.rows(_FINISHED, columns=("run", "store"))}
-        for store in order_by_age(finished):
+        # By the catalogue, and not by what lies beside the stores: that may be where nothing can be noted.
+        finished = sorted(records.rows(_FINISHED, columns=("verified", "run")), key=_turn_of)
+        for _, run_id in finished:
             if n_tried and time.monotonic() - began_s > 60 * most_minutes:
                 break
             n_tried += 1
-            if said := _find_wrong(records, finished[store], store):
-                wrong.append(f"{store}: {said}")
+            if said := _find_wrong(records, run_id):
+                wrong.append(said)
     told = f"{n_tried} of {len(finished)} stores were verified"
     if not wrong:
         return Completed(message=f"{told}: all are as they were written.")
@@ -55,17 +57,28 @@ def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES) -> State[A
     return Failed(message=f"{told}, {len(wrong)} {are} be read: {named}. `facehog verify RUN` says what to do.")
 
 
-def _find_wrong(records: Catalogue, run_id: str, store: Path) -> str | None:
-    """Verify a run, and say the first that is wrong, if anything is."""
+def _turn_of(row: tuple[datetime | None, str]) -> tuple[bool, str]:
+    """Put those first that were never verified, and then those of the longest ago."""
+    verified, _ = row
+    return verified is not None, verified.isoformat() if verified else ""
+
+
+def _find_wrong(records: Catalogue, run_id: str) -> str | None:
+    """Verify a run, note that, and say the first that is wrong, if anything is."""
+    record = records.run(run_id)
+    store = Path(str(record.store))
     try:
-        verdict = verify_run(records.run(run_id))
-        # Also what was noted beside the store by others, who did not know this catalogue.
-        records.note_verifications(run_id, [*read_history(store), verdict.as_verification()])
+        verdict = verify_run(record)
+        verification = verdict.as_verification()
+        said = None if verdict.is_sound else f"{verdict.problems[0]} ({verdict.findings[0].since})"
     except Exception as error:
         # Whatever it is: one store is not to keep the others from their turns, night after night.
         get_run_logger().exception("%s: it cannot be verified", run_id)
-        return f"it cannot be verified: {type(error).__name__}: {error}"
-    return None if verdict.is_sound else f"{verdict.problems[0]} ({verdict.findings[0].since})"
+        said = f"it cannot be verified: {type(error).__name__}: {error}"
+        verification = Verification(at=now(), is_deep=False, source="was not looked at", problems=[said])
+    # Also what was noted beside the store by others, who did not know this catalogue.
+    records.note_verifications(run_id, [*read_history(store), verification])
+    return f"{store}: {said}" if said else None
 
 
 @task(task_run_name="verify-{record.run_id}", cache_policy=NO_CACHE)

@@ -58,14 +58,17 @@ VICTIMS = {
 
 
 class ServiceLab:
-    """A folder with an inbox, and a service that may run for it."""
+    """A folder with an inbox, and a service that may run for it; its catalogue is a file there, or on a server."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str] | None = None, catalogue_url: str | None = None
+    ) -> None:
         self.folder = folder
+        self.catalogue_url = catalogue_url or f"sqlite:///{self.catalogue}"
         self.environment = dict(environment or {})
         self.inbox = folder / "inbox"
         self.inbox.mkdir(exist_ok=True)
-        (folder / "facehog.toml").write_text(CONFIG, "utf-8")
+        (folder / "facehog.toml").write_text(f'catalogue = "{self.catalogue_url}"\n{CONFIG}', "utf-8")
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -129,14 +132,14 @@ class ServiceLab:
 
     def file(self, path: Path) -> FileRecord | None:
         try:
-            with Catalogue(f"sqlite:///{self.catalogue}") as catalogue:
+            with Catalogue(self.catalogue_url) as catalogue:
                 return catalogue.file(path)
         except CatalogueError:
             return None
 
     def files(self) -> dict[Path, FileRecord]:
         try:
-            with Catalogue(f"sqlite:///{self.catalogue}") as catalogue:
+            with Catalogue(self.catalogue_url) as catalogue:
                 return catalogue.files()
         except CatalogueError:
             return {}

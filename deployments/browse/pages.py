@@ -133,11 +133,11 @@ class Pages:
         return Response.html(html, status=_NOT_FOUND)
 
     def _tell_run(self, name: str, frame: str | None) -> dict[str, Any]:
-        record, found = self.catalogue.run(name), self.catalogue.verifications(name)
+        record, history, found = self.catalogue.run_with_history(name)
         told: dict[str, Any] = {
             "record": record,
             "facts": [(name, str(value)) for name, value in run_pairs(record, len(found))],
-            "history": [(tell_time(step.at), step.state, step.reason) for step in self.catalogue.history(name)],
+            "history": [(tell_time(step.at), step.state, step.reason) for step in history],
             "flow_run": self._flow_run_url(record.flow_run_id),
         }
         if record.store is None:

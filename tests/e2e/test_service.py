@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import psutil
 import pytest
 from barcode import write_recording
 from loopback import Receiver, receive
+from postgresql import find_obstacle
 from service_lab import N_MOUSE, PATIENCE_S, REPOSITORY, SETTLE_S, VICTIMS, ServiceLab, write_mouse
 
 from deployments.environment import describe_environment
@@ -44,10 +45,23 @@ def told() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory, told: Receiver) -> Iterator[ServiceLab]:
-    """Start a service for the tests of this module: it takes a while."""
-    secrets = {"FACEHOG_NOTIFY__SLACK": f"{told.url}/{SECRET}", "FACEHOG_PREFECT__AUTH_STRING": f"lab:{PASSWORD}"}
-    lab = ServiceLab(tmp_path_factory.mktemp("lab"), secrets)
+def started(
+    tmp_path_factory: pytest.TempPathFactory,
+    told: Receiver,
+    make_catalogue_url: Callable[[str, Path], str],
+) -> Iterator[ServiceLab]:
+    """Start a service for the tests of this module: it takes a while.
+
+    Its catalogue is on a server, where one can be started; those of the chaos suite, of the demo and of all others are
+    files.
+    """
+    folder = tmp_path_factory.mktemp("lab")
+    kind = "sqlite" if find_obstacle() else "postgresql"
+    secrets = {
+        "FACEHOG_NOTIFY__SLACK": f"{told.url}/{SECRET}",
+        "FACEHOG_PREFECT__AUTH_STRING": f"lab:{PASSWORD}",
+    }
+    lab = ServiceLab(folder, secrets, make_catalogue_url(kind, folder))
     # There before anybody looks.
     write_recording(lab.inbox / "early.mp4", 20)
     lab.start()
@@ -117,7 +131,7 @@ def test_a_recording_that_is_copied_slowly_is_taken_up_once_and_whole(lab: Servi
     assert (file.state, file.attempt) == (Fate.FINISHED, 1)
     session = open_session(lab.store_of(target, file.run_id or "").final)
     assert session.sizes["frame"] == N_MOUSE
-    with Catalogue(f"sqlite:///{lab.folder / 'catalogue.db'}") as catalogue:
+    with Catalogue(lab.catalogue_url) as catalogue:
         states = [step.state for step in catalogue.story(target)]
     assert states == [Fate.WAITING, Fate.QUEUED, Fate.RUNNING, Fate.RUNNING, Fate.FINISHED]
 
@@ -188,7 +202,7 @@ def test_secrets_are_kept_nowhere_and_who_does_not_know_the_password_is_not_let_
 
 def test_the_nightly_deployment_gets_scheduled_runs(lab: ServiceLab) -> None:
     scheduled = {
-        "flows": {"name": {"any_": ["reconcile-inboxes"]}},
+        "flows": {"name": {"any_": ["tidy-stores"]}},
         "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
     }
     assert lab.wait_for(lambda: lab.ask("flow_runs/filter", scheduled), "a run that cron scheduled")
@@ -201,7 +215,7 @@ def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: ServiceLab, 
     # Beside the service's own deployments, under other names.
     before = {found["id"]: found for found in lab.ask("deployments/filter", {})}
     text = (tmp_path / "prefect.yaml").read_text("utf-8")
-    renamed = re.sub("- name: (inbox|nightly|verify-stores)", r"- name: own-\1", text)
+    renamed = re.sub("- name: (inbox|tidy-stores|verify-stores)", r"- name: own-\1", text)
     (tmp_path / "prefect.yaml").write_text(renamed, "utf-8")
     environment = {
         **os.environ,
@@ -229,9 +243,9 @@ def test_prefect_yaml_is_deployed_twice_and_its_cron_gets_runs(lab: ServiceLab, 
 
     names = {found["name"]: found for found in lab.ask("deployments/filter", {}) if found["id"] not in before}
     assert names.pop("written-inbox")["parameters"]["store"] == str(lab.folder / "store")
-    assert set(names) == {"own-inbox", "own-nightly", "own-verify-stores"}
+    assert set(names) == {"own-inbox", "own-tidy-stores", "own-verify-stores"}
     assert names["own-inbox"]["entrypoint"] == "flows/process_recording.py:process_recording"
-    by_deployment = {"deployments": {"id": {"any_": [names["own-nightly"]["id"]]}}}
+    by_deployment = {"deployments": {"id": {"any_": [names["own-tidy-stores"]["id"]]}}}
     assert lab.wait_for(lambda: lab.ask("flow_runs/filter", by_deployment), "a run that cron scheduled")
 
 

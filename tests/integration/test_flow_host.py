@@ -13,18 +13,21 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled
 
-from facehog_core.recipe import Recipe
-from flows.reconcile_inboxes import reconcile_inboxes
+from facehog_core.catalogue import Catalogue
+from facehog_core.locks import hold
+from flows.process_recording import process_recording
 
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_host_whose_runner_was_killed_ends_when_its_run_is_cancelled(tmp_path: Path) -> None:
-    (tmp_path / "inbox").mkdir()
-    # It sleeps for as long as files must stand still.
-    inbox = {"path": str(tmp_path / "inbox"), "patterns": ["*.mp4"], "settle_s": 3600, "recipe": Recipe().as_dict()}
-    given = {"inboxes": [inbox], "store": str(tmp_path), "catalogue": f"sqlite:///{tmp_path / 'catalogue.db'}"}
+    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
+    with Catalogue(url, create=True) as catalogue:
+        location = catalogue.location
+    given = {"path": str(tmp_path / "m12.mp4"), "store": str(tmp_path), "catalogue": url}
     environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
     with (
+        # It waits for its turn.
+        hold(location, given["path"]),
         get_client(sync_client=True) as client,
         subprocess.Popen(
             [sys.executable, "-m", "deployments.flow_host"],
@@ -34,9 +37,9 @@ def test_a_host_whose_runner_was_killed_ends_when_its_run_is_cancelled(tmp_path:
             env=environment,
         ) as host,
     ):
-        run_id = client.create_flow_run(reconcile_inboxes, parameters=given).id
+        run_id = client.create_flow_run(process_recording, parameters=given).id
         assert host.stdin
-        host.stdin.write(f"reconcile-inboxes {run_id}\n")
+        host.stdin.write(f"process-recording {run_id}\n")
         host.stdin.close()
         deadline_s = time.monotonic() + 120
         while not ((state := client.read_flow_run(run_id).state) and state.is_running()):

@@ -16,6 +16,7 @@ from runs import make_store, make_work
 
 from deployments.config_file import load_config
 from deployments.runner import make_deployments
+from facehog_core.catalogue import Catalogue
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole
@@ -100,6 +101,10 @@ def test_a_store_that_cannot_be_read_keeps_no_other_from_its_turn(
     assert f"{store_of(records[0])}: it cannot be read: Is a directory (found now " in (state.message or "")
     assert f"{store_of(records[1])}: it cannot be verified: RuntimeError: nobody has" in (state.message or "")
     assert [len(read_history(store_of(record))) for record in records] == [1, 0, 1]
+    # Each has had its turn, and is not the first again tomorrow.
+    with Catalogue(f"sqlite:///{tmp_path / 'catalogue.db'}") as catalogue:
+        assert {verdict for (verdict,) in catalogue.rows("verified>=2026", columns=["verdict"])} == {"sound", "wrong"}
+        assert catalogue.rows("verified=never", columns=["run"]) == []
 
 
 def test_the_night_s_run_is_among_the_deployments_and_in_prefect_yaml(tmp_path: Path) -> None:

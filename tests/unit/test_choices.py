@@ -122,7 +122,7 @@ def test_frames_are_chosen_by_number_or_time(values: dict[str, object], expected
         ("timestamps = { fil = 'a' }", "timestamps = .* is wrong. It must be a table such as"),
         ("timestamps = 'a.csv'", "timestamps = 'a.csv' is wrong"),
         ("timestamps = { file = 5 }", "timestamps = .* is wrong"),
-        ('timestamps = { file = "a\\u0000b" }', "timestamps = .* is wrong"),
+        ('timestamps = { file = "a\\u0000b" }', r"a text in it holds '\\x00', which is no character"),
         ("timestamps = { file = 'a', column = 1.5 }", "timestamps = .* is wrong"),
         ("timestamps = { file = 'a', column = 1979-05-27 }", "timestamps = .* is wrong"),
         (f"masks = [{{ polygon = [[0, 0], [1, 1], [1, 1{'0' * 400}]] }}]", "masks = .* is wrong"),

@@ -20,7 +20,6 @@ from facehog_core.errors import ConfigError
 from facehog_core.mask import Box, Polygon
 from facehog_core.recipe import Recipe
 from facehog_core.selection import Selection
-from flows.reconcile_inboxes import _read_inbox, describe_inbox
 
 
 @pytest.fixture(autouse=True)
@@ -349,9 +348,6 @@ def test_the_first_crop_whose_name_matches_counts(tmp_path: Path) -> None:
         for recipe in (inbox.recipe_for(Path("/a/day") / name), config.recipe_for(Path("/a/day") / name)):
             assert recipe.crop is not None
             assert recipe.crop.width == width
-    told = json.loads(json.dumps(describe_inbox(inbox)))
-    assert describe_inbox(_read_inbox(told)) == told
-    assert _read_inbox(told).recipe_for(Path("/a/m1.mp4")) == inbox.recipe_for(Path("/a/m1.mp4"))
 
 
 def test_a_file_beside_the_recording_wins_over_its_inbox_and_the_call_over_both(tmp_path: Path) -> None:
@@ -364,12 +360,6 @@ def test_a_file_beside_the_recording_wins_over_its_inbox_and_the_call_over_both(
     (tmp_path / "in" / "m12.facehog.toml").write_text("grey = 1")
     with pytest.raises(ConfigError, match=r"m12\.facehog\.toml: grey = 1 is wrong"):
         config.recipe_for(tmp_path / "in" / "m12.mp4")
-
-
-def test_the_flows_read_inboxes_of_a_prefect_yaml_without_crops(tmp_path: Path) -> None:
-    (inbox,) = load_config(write(tmp_path, "")).inboxes()
-    told = {name: value for name, value in describe_inbox(inbox).items() if name != "crops"}
-    assert describe_inbox(_read_inbox(told)) == describe_inbox(inbox)
 
 
 @pytest.mark.parametrize(

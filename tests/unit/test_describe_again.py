@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,7 +32,6 @@ from facehog_core.verifications import (
     Verification,
     history_beside,
     note_verification,
-    order_by_age,
     read_history,
     tell_since,
 )
@@ -176,9 +174,10 @@ def look_at(hour: int, *problems: str, day: int = 22) -> Verification:
         ([], "found now for the first time; sealed at 2026-11-21 12:01 UTC"),
         ([look_at(3)], "found now for the first time; not so at 2026-11-22 03:00 UTC"),
         ([look_at(3, "a is missing")], "found first at 2026-11-22 03:00 UTC; sealed at 2026-11-21 12:01 UTC"),
+        # One that found something else may not have come to this.
         (
             [look_at(1), look_at(2, "b"), look_at(3, "a is missing"), look_at(4, "a is missing", "b")],
-            "found first at 2026-11-22 03:00 UTC; not so at 2026-11-22 02:00 UTC",
+            "found first at 2026-11-22 03:00 UTC; not so at 2026-11-22 01:00 UTC",
         ),
         ([look_at(3, "a is missing"), look_at(4)], "found now for the first time; not so at 2026-11-22 04:00 UTC"),
         # Of another store, which stood there before.
@@ -187,6 +186,20 @@ def look_at(hour: int, *problems: str, day: int = 22) -> Verification:
 )
 def test_since_when_something_is_wrong_follows_from_earlier_looks(history: list[Verification], told: str) -> None:
     assert tell_since("a is missing", history, SEALED) == told
+
+
+def test_a_look_that_could_not_read_the_recording_does_not_say_that_it_was_unchanged() -> None:
+    history = [look_at(1), replace(look_at(2), source="cannot be read (Stale file handle): m12.mp4")]
+    told = tell_since("its content has changed", history, SEALED, "source")
+    assert told == "found now for the first time; not so at 2026-11-22 01:00 UTC"
+
+
+def test_of_frames_that_are_described_again_only_a_look_at_all_of_them_says_that_nothing_was_wrong() -> None:
+    deep = replace(look_at(1), is_deep=True)
+    history = [deep, look_at(2), look_at(3, "descriptors of frames 3 differ from those described again, by up to 1")]
+    problem = "descriptors of frames 7-9 differ from those described again, by up to 2"
+    told = tell_since(problem, history, SEALED, "frames")
+    assert told == "found first at 2026-11-22 03:00 UTC; not so at 2026-11-22 01:00 UTC"
 
 
 def test_a_verdict_says_since_when_by_the_history_beside_the_store(store: Path) -> None:
@@ -204,12 +217,3 @@ def test_a_verdict_says_since_when_by_the_history_beside_the_store(store: Path) 
     assert again.findings[0].since.startswith(f"found first at {first.at:%Y-%m-%d %H:%M} UTC; not so at")
     # The history is no part of the store.
     assert again.problems == ["frames 20-23: corrupt/c/2 is missing"]
-
-
-def test_those_that_were_never_verified_come_first_and_then_the_longest_ago(tmp_path: Path) -> None:
-    stores = [tmp_path / f"{name}.zarr" for name in "abcd"]
-    for moment, store in ((300, stores[0]), (100, stores[1]), (200, stores[3])):
-        note_verification(store, look_at(3))
-        os.utime(history_beside(store), (moment, moment))
-
-    assert [store.stem for store in order_by_age(stores)] == ["c", "b", "d", "a"]

@@ -9,7 +9,6 @@ import yaml
 from deployments.config import Config
 from deployments.config_file import load_config
 from deployments.prefect_file import describe_deployments
-from facehog_core.names import DEFAULT_PATTERN
 from facehog_core.recipe import Recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -43,25 +42,22 @@ def test_what_facehog_toml_sets_is_in_the_file(tmp_path: Path) -> None:
         "*m12*" = [5, 6, 64, 64]
     """
     found = read(describe_deployments(configure(folder, text)))
-    assert set(found) == {"inbox", "nightly", "verify-stores"}
+    assert set(found) == {"inbox", "tidy-stores", "verify-stores"}
     parameters = found["inbox"]["parameters"]
     assert parameters["store"] == str(folder / "stores")
     assert parameters["cluster"]["address"] == str(folder / ".facehog" / "ready" / "scheduler.json")
     recipe = Recipe.from_dict(parameters["recipe"])
     assert (recipe.hog.orientations, recipe.crop and recipe.crop.as_list()) == (9, [1, 2, 640, 480])
-    first, second = found["nightly"]["parameters"]["inboxes"]
-    assert (first["path"], second["path"]) == (str(folder / "first"), str(folder / "second"))
-    assert (second["settle_s"], second["crops"]) == (3, [["*m12*", [5, 6, 64, 64]]])
-    assert found["nightly"]["schedules"][0]["timezone"] == "UTC"
+    assert found["tidy-stores"]["parameters"]["store"] == str(folder / "stores")
+    assert found["tidy-stores"]["schedules"][0]["timezone"] == "UTC"
 
 
-def test_on_a_server_of_others_all_have_names_of_their_own_and_the_nightly_look_asks_for_those(tmp_path: Path) -> None:
+def test_on_a_server_of_others_all_have_names_of_their_own(tmp_path: Path) -> None:
     found = read(describe_deployments(configure(tmp_path, ""), "1f0c2a9b"))
-    assert set(found) == {"inbox-1f0c2a9b", "nightly-1f0c2a9b", "verify-stores-1f0c2a9b"}
-    assert found["nightly-1f0c2a9b"]["parameters"]["deployment"] == "process-recording/inbox-1f0c2a9b"
+    assert set(found) == {"inbox-1f0c2a9b", "tidy-stores-1f0c2a9b", "verify-stores-1f0c2a9b"}
 
 
-@pytest.mark.parametrize("name", ["inbox", "nightly", "verify-stores"])
+@pytest.mark.parametrize("name", ["inbox", "tidy-stores", "verify-stores"])
 def test_the_file_of_the_repository_has_the_defaults(tmp_path: Path, name: str) -> None:
     text = (REPOSITORY / "prefect.yaml").read_text("utf-8").replace("{{ $PWD }}", tmp_path.as_posix())
     ours, written = read(text)[name], read(describe_deployments(configure(tmp_path, "")))[name]
@@ -76,6 +72,4 @@ def _fill(parameters: dict[str, Any]) -> dict[str, Any]:
     filled = {key: value for key, value in parameters.items() if key != "cluster"}
     if "recipe" in filled:
         filled["recipe"] = Recipe.from_dict(filled["recipe"])
-    unset = {"depth": None, "priority": 0, "ready": None, "name_pattern": DEFAULT_PATTERN}
-    boxes = filled.get("inboxes", [])
-    return filled | {"inboxes": [unset | box | {"recipe": Recipe.from_dict(box["recipe"])} for box in boxes]}
+    return filled

@@ -356,6 +356,18 @@ def test_a_row_of_the_catalogue_that_differs_is_named_with_both_values(sealed: P
     ]
 
 
+def test_values_that_are_not_those_that_the_catalogue_knows_are_named(sealed: Path) -> None:
+    told = read_record(sealed)
+    first, *others = told.shards
+    assert others
+    known = replace(told, shards=[first, *(shard | {"digest": "0" * 32} for shard in others)])
+    (problem,) = verdict_of(sealed, known).problems
+    named = ", ".join(f"{shard['start']}-{shard['stop']}" for shard in others)
+    assert problem == f"the values of frames {named} are not those that the catalogue knows"
+    # A catalogue of an early version knows none.
+    assert verdict_of(sealed, replace(told, shards=[])).is_sound
+
+
 def test_a_row_of_the_catalogue_may_have_moved_on(sealed: Path) -> None:
     told = read_record(sealed)
     moved = replace(told, path=Path("/data/renamed.mp4"), state="duplicate", reason="holds the same bytes")
