@@ -73,7 +73,11 @@ def _write_ahead(database: Database) -> None:
             return
     # While others use the file it cannot be changed, and waits for nobody: the next one to open it tries again.
     with hold(database.location, "creation"), suppress(CatalogueError), database.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        try:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(1000 * LOCK_TIMEOUT_S)}")
 
 
 def find_revision(connection: Connection) -> str | None:

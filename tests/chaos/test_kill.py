@@ -49,6 +49,8 @@ def test_kill_9_of_a_process_is_survived(lab: ServiceLab, footage: Footage, kind
     assert digest_of(lab.inbox) == before
 
 
+# As tests/e2e does it to a service of its own.
+@pytest.mark.thorough
 @pytest.mark.fault("kill -9 of everything", "`facehog up` goes on from the chunks that are done")
 def test_kill_9_of_everything_is_survived(lab: ServiceLab, footage: Footage, moment: random.Random) -> None:
     recordings, done = _reach(lab, footage, moment)
