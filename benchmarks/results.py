@@ -8,6 +8,9 @@ from typing import Final
 
 from side_by_side import Finding, Measure, Report, machine_line, say_reached, show
 
+FENCE: Final = "```"
+# What tells a line of a table from a sentence.
+IN_COLUMNS: Final = "   "
 # The goals by number, and the benchmark that answers for each: one that is missing is told, not passed over.
 ANSWERED_BY: Final = {
     1: "bench_hog.py",
@@ -134,7 +137,11 @@ def _section(outcome: Outcome, report: Report) -> list[str]:
         rows = [(finding.what, finding.against, _found(finding)) for finding in report.findings]
         lines += [*([""] if report.measures else []), *_table(("what", "against", "found"), rows)]
     for note in report.notes:
-        lines += ["", note]
+        # The lines of a table stand below each other, in letters of one width.
+        if IN_COLUMNS in note:
+            lines[-1:] = [note, FENCE] if lines[-1] == FENCE else [lines[-1], "", f"{FENCE}text", note, FENCE]
+        elif note:
+            lines += ["", note]
     return lines
 
 

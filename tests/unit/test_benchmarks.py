@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from time import process_time
@@ -234,6 +235,13 @@ def test_footage_may_be_made_of_a_recording_that_is_given(
     assert longer.parent == tmp_path
     frames = [frame.md5 for frame in ffmpeg_frames(longer)]
     assert (len(frames), frames[:10]) == (70, frames[60:])
+
+
+def test_notes_that_are_lines_of_a_table_stand_below_each_other_and_others_are_paragraphs() -> None:
+    notes = ("of each:", "a   1", "b   2", "", "A sentence.")
+    outcome = Outcome(script="bench_hog.py", took_s=1, report=replace(make_report(), notes=notes))
+    table = write_results([outcome], command="make bench", date="2026-11-22")
+    assert table.endswith("\n\nof each:\n\n```text\na   1\nb   2\n```\n\nA sentence.\n")
 
 
 def test_plain_decoding_counts_what_it_decodes_only_to_get_to_a_span(footage: Path) -> None:
