@@ -174,8 +174,9 @@ def _wait_until_settled(config: Config, paths: list[Path]) -> list[RunRecord]:
 def _measure(config: Config, record: RunRecord) -> dict[str, int]:
     if record.n_frames is not None:
         return {"completed": record.n_frames, "total": record.n_frames}
-    paths = RunPaths(root=config.store, recording=name_results(record.path), run_id=record.run_id or "")
-    found = measure_progress(paths) if record.run_id else None
+    if record.run_id is None:
+        return {}
+    found = measure_progress(RunPaths(root=config.store, recording=name_results(record.path), run_id=record.run_id))
     return {"completed": found.n_done, "total": found.n_frames} if found else {}
 
 
