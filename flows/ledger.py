@@ -148,9 +148,7 @@ class Ledger:
         last, unless the run counts as an attempt.
         """
         if self.refuse(Fate.WAITING, reason, can_be_read=can_be_read):
-            later = now() + rest_after(self._records.story(self.record.path))
-            attempt = self.record.attempt if is_attempt else 0
-            self._records.set_fate(self.record.path, Fate.WAITING, reason, attempt=attempt, not_before=later)
+            let_rest(self._records, self.record.path, reason, attempt=self.record.attempt if is_attempt else 0)
 
     def refuse(self, state: Fate, reason: str, cause: Cause | None = None, *, can_be_read: bool = True) -> bool:
         """Record why the run ends without a store, and what that hangs on, if it may change by itself.
@@ -204,3 +202,9 @@ class Ledger:
 
     def _note(self, **news: object) -> None:
         self.record = replace(self.record, **news, changed_at=now())
+
+
+def let_rest(records: Catalogue, path: Path, reason: str, attempt: int = 0) -> None:
+    """Let a file that waits be taken up again after a while only, which is longer each time."""
+    later = now() + rest_after(records.story(path))
+    records.set_fate(path, Fate.WAITING, reason, attempt=attempt, not_before=later)

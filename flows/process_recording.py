@@ -44,7 +44,6 @@ from facehog_core.progress import Progress
 from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
-from facehog_core.rest import rest_after
 from facehog_core.room import check_room_for
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole
@@ -55,7 +54,7 @@ from facehog_core.store_root import check_root
 from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo
 from flows.cluster import Cluster
-from flows.ledger import Ledger
+from flows.ledger import Ledger, let_rest
 from flows.names import PROCESS_RECORDING
 from flows.outage import is_outage
 from flows.share_watch import ask_share, watching_share
@@ -341,5 +340,4 @@ def _miss(records: Catalogue, path: Path, reason: str) -> None:
     """Note of a run that its file cannot be looked at: a share that is gone comes back."""
     if records.file(path):
         records.set_fate(path, Fate.WAITING, reason, attempt=0)
-        later = now() + rest_after(records.story(path))
-        records.set_fate(path, Fate.WAITING, reason, not_before=later)
+        let_rest(records, path, reason)
