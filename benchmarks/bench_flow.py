@@ -26,7 +26,7 @@ from deployments.preload import save_memory, warm_up
 from deployments.processes import find_marked
 from facehog_core.cores import count_cores
 
-LENGTHS, QUICK_LENGTHS = (2_000, 5_000, 20_000, 44_000), (250, 500, 1_000, 1_500)
+LENGTHS, QUICK_LENGTHS = (2_000, 5_000, 20_000, 44_000), (250, 500, 750, 1_000)
 MOST_PERCENT_OFF_THE_LINE = 5.0
 MOST_PERCENT_MORE_MEMORY = 10.0
 MOST_MEMORY_MIB = 500.0

@@ -27,7 +27,7 @@ from facehog_core.scan import scan_inbox
 from facehog_core.schema import Fate, File
 
 N_FOLDERS, N_FILES = 100, 100
-INTERVAL_S = 10.0
+INTERVAL_S, QUICK_INTERVAL_S = 10.0, 1.0
 N_LOOKS = 2
 SETTLE_S = 10.0
 # Writes to the catalogue a second while runs go on.
@@ -89,16 +89,16 @@ class Counting(Catalogue):
             time.sleep(1 / WRITES_A_SECOND)
 
 
-def watch(inbox: Inbox, catalogue: Counting, n_looks: int, meanwhile: Callable[[], None]) -> float:
-    """Let a sensor watch for so many looks, and return the share of a core that it took."""
-    sensor = Sensor([inbox], catalogue, Nobody(), INTERVAL_S, 20)
+def watch(inbox: Inbox, catalogue: Counting, interval_s: float, meanwhile: Callable[[], None]) -> float:
+    """Let a sensor watch for some looks, and return the share of a core that it took."""
+    sensor = Sensor([inbox], catalogue, Nobody(), interval_s, 20)
     thread = threading.Thread(target=sensor.run)
     thread.start()
     catalogue.wait_for_looks(2, lambda: None)
-    time.sleep(INTERVAL_S / 2)
+    time.sleep(interval_s / 2)
     began_s, cpu_s, ours_s = time.monotonic(), time.process_time(), time.thread_time()
-    catalogue.wait_for_looks(n_looks, meanwhile)
-    time.sleep(INTERVAL_S / 2)
+    catalogue.wait_for_looks(N_LOOKS, meanwhile)
+    time.sleep(interval_s / 2)
     took_s = time.process_time() - cpu_s - (time.thread_time() - ours_s)
     lasted_s = time.monotonic() - began_s
     sensor.stop()
@@ -107,10 +107,11 @@ def watch(inbox: Inbox, catalogue: Counting, n_looks: int, meanwhile: Callable[[
 
 
 def main() -> None:
-    parser = make_parser(__doc__, rounds=2, quick_rounds=1)
+    parser = make_parser(__doc__, rounds=1)
     options = parser.parse_args()
     logging.disable(logging.INFO)
     machine, n_rounds = describe_machine(), rounds_of(options)
+    interval_s = QUICK_INTERVAL_S if options.quick else INTERVAL_S
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "inbox"
         with Counting(f"sqlite:///{name}/catalogue.db", create=True) as catalogue:
@@ -122,20 +123,26 @@ def main() -> None:
             def write() -> None:
                 catalogue.set_fate(path, Fate.FINISHED, f"news {next(states)}")
 
-            calm = [100 * watch(inbox, catalogue, N_LOOKS, lambda: None) for _ in range(n_rounds)]
-            busy = [100 * watch(inbox, catalogue, N_LOOKS, write)]
+            calm = [100 * watch(inbox, catalogue, interval_s, lambda: None) for _ in range(n_rounds)]
+            busy = [100 * watch(inbox, catalogue, interval_s, write)]
     measures = (
         Measure(name="nothing happens", unit="% of a core", values=tuple(calm)),
         Measure(name="the catalogue is written to twice a second", unit="% of a core", values=tuple(busy)),
     )
     report = Report(
         title="What does the sensor take for 10,000 old recordings?",
-        setting=f"{N_FOLDERS} folders of {N_FILES} files on a local disk, a look every {INTERVAL_S:g} s, "
+        setting=f"{N_FOLDERS} folders of {N_FILES} files on a local disk, a look every {interval_s:g} s, "
         f"{N_LOOKS} looks each time, CPU time of the whole process",
         machine=machine,
         measures=measures,
         findings=(
-            Finding(what="the sensor over 10,000 old files", value=measures[0].median, unit="% of a core", at_most=1),
+            Finding(
+                what="the sensor over 10,000 old files",
+                value=measures[0].median,
+                unit="% of a core",
+                # It looks more often than it does for a lab.
+                at_most=None if options.quick else 1,
+            ),
             Finding(what="the same while the catalogue is written to", value=measures[1].median, unit="% of a core"),
         ),
     )

@@ -61,7 +61,7 @@ def main() -> None:
     parser = make_parser(__doc__, rounds=1)
     options = parser.parse_args()
     machine, rounds, n_cores = describe_machine(), rounds_of(options), count_cores()
-    n_frames, n_part = (500, 8) if options.quick else (2000, 100)
+    n_frames, n_part = (500, 8) if options.quick else (2000, 60)
     recording = make_footage(n_frames)
 
     with worker_processes(n_cores) as processes, worker_processes(n_cores) as their_processes, scratch() as folder:

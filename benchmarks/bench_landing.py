@@ -26,7 +26,7 @@ from facehog_core.cores import count_cores
 LOOK_S = 0.1
 # Frames of all, and recordings in which they come.
 CASES = ((16_000, 8, 0.80), (10_000, 200, 0.50))
-QUICK_CASES = ((1_000, 4, 0.80), (250, 5, 0.50))
+QUICK_CASES = ((500, 2, 0.80), (250, 5, 0.50))
 NAMES = ("flow_host", "prefect", "spawn", "cluster", "runner", "sensor")
 
 

@@ -1,7 +1,7 @@
 """Compare decode, grey, HOG and write, without orchestration, with decoding alone, and two workers with one.
 
-"Decoding alone" is taken in two ways, both on the chunks that facehog's plan has and by as many processes with one
-decoder each: PyAV with nothing asked of it, which is the limit; and facehog's reader, which also finds damage.
+"Decoding alone" is PyAV with nothing asked of it, on the chunks that facehog's plan has and by as many processes with
+one decoder each. What facehog's reader, which also finds damage, costs beside it is told by `bench_reading.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pipeline import (
     cpu_seconds,
     decode_all,
     process_recording,
-    read_all,
     scratch,
     spans_of,
     worker_processes,
@@ -70,8 +69,8 @@ def main() -> None:
         decoded = decode_all(long.path, long.spans, processes)
         beside_decoding, cpu = time_and_weigh(ways_of_decoding(long, pools), rounds, long.n_frames)
         among_workers, _ = time_and_weigh(ways_of_working(short, pools), rounds, short.n_frames)
-    ours, plain, reader, ffmpeg = beside_decoding
-    ours_cpu, plain_cpu, *_ = cpu
+    ours, plain, ffmpeg = beside_decoding
+    ours_cpu, plain_cpu, _ = cpu
     by_processes, by_threads, by_one, plain_by_all, plain_by_one = among_workers
     worst_gop, worst = most_decoded_twice()
     report = Report(
@@ -93,7 +92,6 @@ def main() -> None:
                 number=2,
                 names=(f"{WORK}, by CPU time", "plain PyAV on the same spans, by CPU time"),
             ),
-            compare(ours, reader, number=2, names=(WORK, "facehog's reader, nothing described")),
             compare(ours, ffmpeg, number=3, names=(WORK, "ffmpeg -f null, default threads"), at_least=1.15),
             compare(
                 by_processes,
@@ -168,7 +166,6 @@ def ways_of_decoding(recording: Recording, pools: Pools) -> dict[str, Callable[[
     return {
         f"facehog, {n} processes": lambda: make_store(path, pools.processes),
         f"plain decode, {n} processes": lambda: decode_all(path, spans, pools.processes),
-        f"facehog's reader, {n} processes": lambda: read_all(recording.info, recording.index, spans, pools.processes),
         "ffmpeg -f null": lambda: run_ffmpeg_null(path),
     }
 

@@ -67,7 +67,7 @@ LAYOUTS = [
 
 
 def main() -> None:
-    parser = make_parser(__doc__, rounds=7, quick_rounds=2)
+    parser = make_parser(__doc__, rounds=5, quick_rounds=2)
     parser.add_argument("--frames", type=int, help="frames of the store (default 44000; 4000 with --quick)")
     options = parser.parse_args()
     rounds, n_frames = rounds_of(options), options.frames or (4000 if options.quick else 44000)

@@ -32,7 +32,7 @@ from facehog_core.video import FrameIndex, VideoInfo, probe
 
 
 def main() -> None:
-    parser = make_parser(__doc__, rounds=9)
+    parser = make_parser(__doc__, rounds=5)
     parser.add_argument("--recording", type=Path, help="made up, 1280 x 1024, if left out")
     parser.add_argument("--frames", type=int, default=250, help="frames read each time, at most (default 250)")
     options = parser.parse_args()

@@ -18,7 +18,6 @@ import psutil
 from long_footage import RECIPE
 
 from facehog_core.chunking import ChunkPlan, plan_chunks
-from facehog_core.decode import iter_frames
 from facehog_core.extract import extract_chunk, plan_run
 from facehog_core.recipe import Recipe
 from facehog_core.store import RunPaths, seal_store
@@ -131,16 +130,6 @@ def decode_plainly(path: Path, span: Span, n_threads: int = 1) -> int:
     return n_decoded
 
 
-def read_plainly(info: VideoInfo, index: FrameIndex, span: Span) -> int:
-    """Read a span by facehog's reader, which numbers frames and keeps account of damage, and describe nothing."""
-    return sum(1 for _ in iter_frames(info, index, span.start, span.stop))
-
-
 def decode_all(path: Path, spans: list[Span], pool: Executor) -> int:
     """Decode spans on a pool of workers, each with one thread, and return how many frames came out."""
     return sum(pool.map(decode_plainly, [path] * len(spans), spans))
-
-
-def read_all(info: VideoInfo, index: FrameIndex, spans: list[Span], pool: Executor) -> int:
-    """Read spans on a pool of workers by facehog's reader."""
-    return sum(pool.map(read_plainly, [info] * len(spans), [index] * len(spans), spans))

@@ -25,7 +25,6 @@ from pipeline import (
     decode_all,
     decode_plainly,
     process_recording,
-    read_plainly,
     spans_of,
     worker_processes,
 )
@@ -250,7 +249,6 @@ def test_plain_decoding_counts_what_it_decodes_only_to_get_to_a_span(footage: Pa
     spans = spans_of(info, index, plan)
     # 25 follows the keyframe 20 and 50 is one.
     assert [decode_plainly(footage, span) for span in spans] == [25, 5 + 25, 10]
-    assert [read_plainly(info, index, span) for span in spans] == [25, 25, 10]
     with ThreadPoolExecutor(2) as pool:
         assert decode_all(footage, spans, pool) == 65
 
