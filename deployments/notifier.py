@@ -33,6 +33,7 @@ from flows.outage import is_outage
 from .beats import Heart
 from .config import Config
 from .config_file import load_config
+from .launching import wait_for
 from .logs import start_log
 from .notification_block import FacehogNotification
 from .signals import call_on_signals
@@ -153,8 +154,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--ready-file", type=Path, required=True)
+    parser.add_argument("--after", type=Path)
     given = parser.parse_args()
     start_log()
+    wait_for(given.after)
     stop = threading.Event()
     call_on_signals(stop.set)
     config = load_config(given.config)

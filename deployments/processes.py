@@ -48,6 +48,8 @@ class Service:
         What the process writes when it is ready: removed before it starts, and when it has ended, lest it be believed.
     start_timeout_s : float
         How long it may take to be ready, in seconds.
+    after : Path, optional
+        A file that the process waits for, once it has been started: before that is there, its time does not run.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Service:
     ask: Callable[[], Mapping[str, Any] | None]
     ready_file: Path | None = None
     start_timeout_s: float = 90.0
+    after: Path | None = None
     n_restarts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _pulse: Pulse = field(default_factory=lambda: Pulse(began_s=0.0, start_timeout_s=0.0))
@@ -83,29 +86,28 @@ class Service:
         self._restart_at_s = None
         self._pulse = Pulse(began_s=time.monotonic(), start_timeout_s=self.start_timeout_s)
 
-    def wait_until_ready(self, logs: Path, stop: threading.Event) -> bool:
-        """Wait for the process to be of use, and ask it from then on how it is.
-
-        Returns
-        -------
-        bool
-            False if `stop` was set before.
+    def is_ready(self, logs: Path) -> bool:
+        """Say whether a process that starts is of use; from then on it is asked how it is.
 
         Raises
         ------
         ServiceError
-            If it ends, or takes too long.
+            If it has ended, or takes too long.
         """
+        if self._check():
+            threading.Thread(target=self._keep_asking, name=f"asks {self.name}", daemon=True).start()
+            return True
         see = f"See {logs / f'{self.name}.log'}."
-        while not self._check():
-            if (status := self._exit_status()) is not None:
-                raise ServiceError(self.name, f"ended with status {status} while starting", see)
-            if trouble := self._pulse.why_lost(time.monotonic()):
-                raise ServiceError(self.name, trouble, see)
-            if stop.wait(READY_S):
-                return False
-        threading.Thread(target=self._keep_asking, name=f"asks {self.name}", daemon=True).start()
-        return True
+        if (status := self._exit_status()) is not None:
+            raise ServiceError(self.name, f"ended with status {status} while starting", see)
+        if trouble := self._why_lost(time.monotonic()):
+            raise ServiceError(self.name, trouble, see)
+        return False
+
+    def _why_lost(self, at_s: float) -> str | None:
+        if self.after and not self._pulse.has_answered and not self.after.exists():
+            self._pulse.began_s = at_s
+        return self._pulse.why_lost(at_s)
 
     def _check(self) -> bool:
         # Of the process that is asked: by the time it answers, it may have been replaced.
@@ -156,7 +158,7 @@ class Service:
                     self._restart_later(f"cannot be started ({error.strerror})", at_s)
         elif (status := self._exit_status()) is not None:
             self._restart_later(f"ended with status {status}", at_s)
-        elif trouble := self._pulse.why_lost(at_s):
+        elif trouble := self._why_lost(at_s):
             self.restart(trouble)
 
     def restart(self, trouble: str) -> None:
@@ -197,6 +199,41 @@ class Service:
         if self._process and family:
             self._process.terminate()
         return family
+
+
+def wait_until_ready(
+    services: Iterable[Service], logs: Path, stop: threading.Event, on_ready: Callable[[Service], None] = lambda _: None
+) -> bool:
+    """Wait until all of some processes that start at the same time are of use.
+
+    Parameters
+    ----------
+    services : iterable of Service
+    logs : Path
+        Folder of their output.
+    stop : threading.Event
+    on_ready : callable, optional
+        Called with each as soon as it is of use.
+
+    Returns
+    -------
+    bool
+        False if `stop` was set before.
+
+    Raises
+    ------
+    ServiceError
+        If one of them ends, or takes too long.
+    """
+    waiting = list(services)
+    while waiting and not stop.is_set():
+        ready = [service for service in waiting if service.is_ready(logs)]
+        for service in ready:
+            on_ready(service)
+            waiting.remove(service)
+        if not ready:
+            stop.wait(READY_S)
+    return not waiting
 
 
 def stop_services(services: Iterable[Service]) -> None:

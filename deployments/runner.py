@@ -24,10 +24,8 @@ from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
-from facehog_core.catalogue import Catalogue
 from facehog_core.provenance import now
-from flows.launcher import PrefectLauncher
-from flows.names import INBOX, TIDYING, VERIFICATION, address_inbox, name_deployment
+from flows.names import INBOX, TIDYING, VERIFICATION, name_deployment
 from flows.outage import is_outage
 from flows.process_recording import process_recording
 from flows.tidy_stores import tidy_stores
@@ -38,6 +36,7 @@ from .config import Config
 from .config_file import load_config
 from .early_runs import bring_forward
 from .hosts import Host
+from .launching import bell_beside, make_launcher, wait_for
 from .logs import start_log
 from .signals import call_on_signals
 from .wall_clock import WallClock
@@ -53,30 +52,6 @@ IDLE_S = 600.0
 # At night, when a rig is idle; in the server's time zone (UTC).
 TIDY_AT = "17 3 * * *"
 VERIFY_AT = "37 3 * * *"
-
-
-def bell_beside(ready_file: Path) -> Path:
-    """Return the file that a process of the service touches when it has asked for a run."""
-    return ready_file.with_name("asked")
-
-
-def make_launcher(
-    config: Config, scheduler: str | None, owner: str | None = None, bell: Path | None = None
-) -> PrefectLauncher:
-    """Return the launcher of a configuration, with a cluster's address or scheduler file.
-
-    `owner` is whose deployments are asked, on a server of others: `flows.names.name_owner`.
-    """
-    with Catalogue(config.catalogue, create=True) as records:
-        location = records.location
-    return PrefectLauncher(
-        store=config.store,
-        catalogue=config.catalogue,
-        location=location,
-        cluster=config.cluster(scheduler),
-        deployment=address_inbox(owner),
-        bell=bell,
-    )
 
 
 def make_deployments(config: Config, scheduler: str | None, owner: str | None = None) -> list[RunnerDeployment]:
@@ -290,9 +265,11 @@ def main() -> None:
     parser.add_argument("--scheduler")
     parser.add_argument("--owner")
     parser.add_argument("--ready-file", type=Path, required=True)
+    parser.add_argument("--after", type=Path)
     given = parser.parse_args()
     start_log()
     config = load_config(given.config)
+    wait_for(given.after)
     deployments = {found.apply(): found.flow_name for found in make_deployments(config, given.scheduler, given.owner)}
     bell, heart = bell_beside(given.ready_file), Heart(given.ready_file)
     runner = FlowRunner(deployments, bell, config.prefect.max_runs, on_look=heart.go_on)

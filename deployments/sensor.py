@@ -22,8 +22,8 @@ from flows.outage import is_outage
 from .backlog import Backlog
 from .beats import Heart
 from .config_file import load_config
+from .launching import bell_beside, make_launcher, wait_for
 from .logs import start_log
-from .runner import bell_beside, make_launcher
 from .signals import call_on_signals
 from .store_room import StoreRoom
 from .strays import Strays
@@ -194,8 +194,10 @@ def main() -> None:
     parser.add_argument("--scheduler")
     parser.add_argument("--owner")
     parser.add_argument("--ready-file", type=Path, required=True)
+    parser.add_argument("--after", type=Path)
     given = parser.parse_args()
     start_log()
+    wait_for(given.after)
     config = load_config(given.config)
     with Catalogue(config.catalogue, create=True, identify=config.identify) as catalogue:
         launcher = make_launcher(config, given.scheduler, given.owner, bell_beside(given.ready_file))

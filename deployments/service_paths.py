@@ -61,6 +61,11 @@ class ServicePaths:
         return self.ready / "scheduler.json"
 
     @property
+    def released(self) -> Path:
+        """Made when Prefect's server answers and believes in no run of earlier on: now runs may be asked for."""
+        return self.ready / "released"
+
+    @property
     def prefect(self) -> Path:
         """Folder of Prefect's database."""
         return self.state_dir / "prefect"

@@ -1,4 +1,8 @@
-"""`facehog up`: a Prefect server, a Dask cluster, the deployments' runner and the sensor, in this order."""
+"""`facehog up`: a Prefect server, a Dask cluster, the deployments' runner and the sensor.
+
+All are started at the same time: each imports for seconds. Then runner and notifier wait for the server, and the sensor
+for the runner, which registers what the sensor asks for.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ from .environment import MARK, describe_environment
 from .health import Health, Part, measure_health, patient_measure
 from .health_server import serve_health
 from .logs import OWN, Rotation, describe_logging, log_to_file
-from .processes import Service, end_processes, find_marked, stop_services
+from .processes import Service, end_processes, find_marked, stop_services, wait_until_ready
 from .pulse import Condition
 from .questions import AskCluster, AskRunner, ask_server
 from .release import release_runs
@@ -166,7 +170,7 @@ def describe_dask_doors(config: Config, tls: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Family:
-    """The processes of a service, in the order in which they need each other."""
+    """The processes of a service."""
 
     config: Config
     paths: ServicePaths
@@ -181,15 +185,11 @@ class _Family:
             health_url = stack.enter_context(serve_health(self.measure, self.config.health.port))
             if not self.server.is_ours:
                 self._release()
+            log.info("starts %s", ", ".join(service.name for service in self.services))
             for service in self.services:
-                if stop.is_set():
-                    return
-                log.info("starts %s", service.name)
                 service.start(self.environment, self.paths.logs)
-                if not service.wait_until_ready(self.paths.logs, stop):
-                    return
-                if service.name == SERVER:
-                    self._release()
+            if not wait_until_ready(self.services, self.paths.logs, stop, self._go_on):
+                return
             api = self.server.api
             addresses = {"api_url": api.url, "ui_url": api.ui_url, "health_url": health_url}
             write_durably(self.paths.addresses, json.dumps(addresses))
@@ -206,6 +206,11 @@ class _Family:
                     service.keep_alive(self.environment, self.paths.logs)
                 rotation.go_on()
 
+    def _go_on(self, ready: Service) -> None:
+        log.info("%s is ready", ready.name)
+        if ready.name == SERVER:
+            self._release()
+
     def _restart_cluster(self, back_s: float) -> None:
         # Dask's processes send each other messages at times by the system's clock, which are now that far away.
         for service in self.services:
@@ -217,6 +222,7 @@ class _Family:
             release_runs(self.server.api, self.config, is_ours=self.server.is_ours, timeout_s=timeout_s)
         except httpx.HTTPError as error:
             log.warning("Prefect still believes in runs that were stopped: %s: %s", type(error).__name__, error)
+        self.paths.released.touch()
 
     def stop(self) -> None:
         """End all, within 15 s: first who asks for runs and who runs them, then who computes, last who is told."""
@@ -267,17 +273,23 @@ def _list_services(config: Config, config_file: Path | None, paths: ServicePaths
     # On a server of others our deployments have names of their own.
     owner = None if server.is_ours else name_owner(paths.state_dir)
     owned = ["--owner", owner] if owner else []
+    after = paths.released
     for name in ("runner", "sensor") if config.prefect.runner else ("sensor",):
         ready = paths.ready / name
-        command = [*python, f"deployments.{name}", *given, *scheduler, *owned, "--ready-file", str(ready)]
+        command = [*python, f"deployments.{name}", *given, *scheduler, *owned, *_describe_turn(ready, after)]
         beats = Beats(ready, MOST_BEAT_S + config.sensor.interval_s)
         ask = AskRunner(beats, server.api, address_inbox(owner)) if name == "runner" else beats.ask
-        services.append(Service(name, command, ask, ready))
+        services.append(Service(name, command, ask, ready, after=after))
+        after = ready
     if server.is_ours and config.notify.channels():
-        ready = paths.ready / "notifier"
-        command = [*python, "deployments.notifier", *given, "--ready-file", str(ready)]
-        services.append(Service("notifier", command, Beats(ready, MOST_BEAT_S).ask, ready))
+        ready, after = paths.ready / "notifier", paths.released
+        command = [*python, "deployments.notifier", *given, *_describe_turn(ready, after)]
+        services.append(Service("notifier", command, Beats(ready, MOST_BEAT_S).ask, ready, after=after))
     return services
+
+
+def _describe_turn(ready: Path, after: Path) -> list[str]:
+    return ["--ready-file", str(ready), "--after", str(after)]
 
 
 @contextmanager

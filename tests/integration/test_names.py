@@ -11,7 +11,8 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from deployments.config_file import load_config
-from deployments.runner import make_deployments, make_launcher
+from deployments.launching import make_launcher
+from deployments.runner import make_deployments
 from facehog_core.provenance import now
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import RunRequest

@@ -18,7 +18,7 @@ import pytest
 
 from deployments import processes
 from deployments.environment import MARK
-from deployments.processes import Service, end_processes, find_marked, stop_services
+from deployments.processes import Service, end_processes, find_marked, stop_services, wait_until_ready
 from deployments.pulse import Condition
 from facehog_core.errors import ServiceError
 
@@ -52,7 +52,7 @@ class Kept:
         self.service.start(self.environment, self.logs)
 
     def wait_until_ready(self) -> None:
-        assert self.service.wait_until_ready(self.logs, threading.Event())
+        assert wait_until_ready([self.service], self.logs, threading.Event())
 
     def wait_for(self, look: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + PATIENCE_S
@@ -153,6 +153,37 @@ def test_a_process_that_ends_while_it_starts_or_is_never_ready_is_an_error_that_
     slow = keep(lambda: None, *SLEEPER, start_timeout_s=0.05)
     with pytest.raises(ServiceError, match="was not ready after 0 s"):
         slow.wait_until_ready()
+
+
+def test_of_processes_that_start_together_one_that_ends_is_an_error_before_the_others_are_ready(
+    keep: Callable[..., Kept], tmp_path: Path
+) -> None:
+    slow, ending = keep(lambda: None, *SLEEPER), keep(lambda: None, sys.executable, "-c", "raise SystemExit(3)")
+    with pytest.raises(ServiceError, match="ended with status 3 while starting"):
+        wait_until_ready([slow.service, ending.service], tmp_path, threading.Event())
+
+
+def test_the_time_of_a_process_that_waits_for_another_one_runs_when_that_is_ready(
+    keep: Callable[..., Kept], tmp_path: Path
+) -> None:
+    first, ready = tmp_path / "first", []
+    answers: list[dict[str, Any] | None] = [None] * 3
+    one = keep(lambda: answers.pop() if answers else {}, *SLEEPER)
+    two = keep(lambda: {} if len(ready) == 1 else None, *SLEEPER, start_timeout_s=0.0, after=first)
+    assert wait_until_ready([two.service, one.service], tmp_path, threading.Event(), ready.append)
+    assert ready == [one.service, two.service]
+    late = keep(lambda: None, *SLEEPER, start_timeout_s=0.0, after=first)
+    first.touch()
+    with pytest.raises(ServiceError, match="was not ready after 0 s"):
+        wait_until_ready([late.service], tmp_path, threading.Event())
+
+
+def test_nobody_waits_any_more_for_processes_of_a_service_that_is_to_stop(
+    keep: Callable[..., Kept], tmp_path: Path
+) -> None:
+    stop = threading.Event()
+    stopping = keep(stop.set, *SLEEPER)
+    assert not wait_until_ready([stopping.service], tmp_path, stop)
 
 
 def test_a_process_that_keeps_dying_is_started_more_and_more_rarely(keep: Callable[..., Kept]) -> None:
