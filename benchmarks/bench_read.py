@@ -29,8 +29,10 @@ from zarr.testing.store import LatencyStore
 
 from facehog_core.layout import FAST_COMPRESSORS, Work
 from facehog_core.receipts import ShardHogs
+from facehog_core.run_paths import RunPaths
+from facehog_core.sealing import seal_store
 from facehog_core.session import open_session
-from facehog_core.store import RunPaths, create_store, seal_store, write_shard
+from facehog_core.store import create_store, write_shard
 
 LATENCY_S = 0.005
 SPAN = 300

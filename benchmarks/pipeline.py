@@ -20,7 +20,8 @@ from long_footage import RECIPE
 from facehog_core.chunking import ChunkPlan, plan_chunks
 from facehog_core.extract import extract_chunk, plan_run
 from facehog_core.recipe import Recipe
-from facehog_core.store import RunPaths, seal_store
+from facehog_core.run_paths import RunPaths
+from facehog_core.sealing import seal_store
 from facehog_core.video import FrameIndex, VideoInfo, probe
 
 

@@ -22,9 +22,9 @@ from facehog_core.catalogue import COLUMNS, Catalogue
 from facehog_core.errors import ConfigError, ServiceError
 from facehog_core.progress import measure_progress
 from facehog_core.provenance import RunRecord
+from facehog_core.run_paths import RunPaths
 from facehog_core.schema import Fate
 from facehog_core.source import name_results
-from facehog_core.store import RunPaths
 from facehog_core.synthetic import write_mouse_face
 
 from .config import Config

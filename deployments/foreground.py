@@ -19,9 +19,9 @@ from facehog_core.path_text import as_text
 from facehog_core.progress import Progress as RunProgress
 from facehog_core.progress import measure_progress
 from facehog_core.recipe import Recipe
+from facehog_core.run_paths import RunPaths
 from facehog_core.schema import Fate
 from facehog_core.source import name_results
-from facehog_core.store import RunPaths
 from flows.process_recording import process_recording
 
 from .backlog import is_watched

@@ -12,8 +12,10 @@ from .errors import ChangedError, ManifestError
 from .manifest import Manifest
 from .path_text import as_text
 from .receipts import ShardReceipt
+from .run_paths import RunPaths
+from .sealing import seal_store
 from .source import digest_source, is_folder, open_file
-from .store import RunPaths, read_work, seal_store
+from .store import read_work
 from .video import VideoInfo, check_unchanged
 
 _BUFFER_BYTES = 1 << 20
@@ -115,7 +117,7 @@ def publish(
     Parameters
     ----------
     paths, receipts, attributes, old
-        As of `facehog_core.store.seal_store`.
+        As of `facehog_core.sealing.seal_store`.
 
     Returns
     -------

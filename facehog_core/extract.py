@@ -29,7 +29,8 @@ from .receipts import ShardHogs, ShardReceipt
 from .recipe import Recipe
 from .room import check_room_for
 from .rounding import ALL_BITS, measure_rounding, round_bits
-from .store import RunPaths, create_store, noting_shard, read_receipt, read_work, write_shard
+from .run_paths import RunPaths
+from .store import create_store, noting_shard, read_receipt, read_work, write_shard
 from .timestamps import TimestampsFile
 from .timing import SECONDS, Times, time_frames
 from .video import FrameIndex, VideoInfo, check_complete, check_unchanged, read_index

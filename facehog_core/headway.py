@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .disk import write_durably
-from .store import RunPaths
+from .run_paths import RunPaths
 
 
 def note_headway(paths: RunPaths) -> bool:

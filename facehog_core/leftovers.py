@@ -15,8 +15,9 @@ from .causes import CauseKind
 from .locks import hold, is_held
 from .path_text import from_text
 from .provenance import now
+from .run_paths import RunPaths
 from .sealed import METADATA
-from .store import RunPaths, discard_partial
+from .store import discard_partial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

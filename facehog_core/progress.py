@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from .effort import Pace
 from .errors import StoreError
 from .receipts import ShardReceipt, pace_of
+from .run_paths import RunPaths
 from .sealed import UNREADABLE
-from .store import RunPaths, open_working
+from .store import open_working
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,9 +24,10 @@ from .extract import extract_chunk, plan_run
 from .provenance import RunRecord, describe_host, describe_software, now
 from .receipts import ShardReceipt, check_damage, spans_of, tell_spans
 from .recipe import Recipe, name_run
+from .run_paths import RunPaths
 from .sealed import check_whole, open_group, read_record
+from .sealing import seal_store
 from .source import digest_source, name_results
-from .store import RunPaths, seal_store
 from .timestamps import TimestampsFile, find_timestamps
 from .verify import Step
 from .video import probe

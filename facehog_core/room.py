@@ -10,7 +10,7 @@ from pathlib import Path
 import zarr
 
 from .disk import check_room
-from .store import RunPaths
+from .run_paths import RunPaths
 
 # Of what an array takes before it is compressed: measured on recordings of mice, pictures take 0.14 of it, histograms
 # up to 0.98 and descriptors up to 0.73.

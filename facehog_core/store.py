@@ -1,9 +1,8 @@
-"""The Zarr store of one run: laid out whole, filled shard by shard, published only when sealed.
+"""The Zarr store of one run while it is made: laid out whole, and filled shard by shard.
 
-While a run works, its store stands in ``<run id>.partial/``, beside the receipts of the shards that are done.
-A receipt is written after its shard's bytes have reached the disk, so a run that was killed, or whose
-machine lost power, trusts the receipts and does the rest. Sealing checks every byte against the receipts and
-renames the store to ``<run id>.zarr``: under that name a store is whole.
+It stands in ``<run id>.partial/``, beside the receipts of the shards that are done. A receipt is written after its
+shard's bytes have reached the disk, so a run that was killed, or whose machine lost power, trusts the receipts and does
+the rest. It is published when it is whole, and not before: `facehog_core.sealing`.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
-from itertools import chain
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,7 +24,6 @@ import zarr
 from numpy.typing import NDArray
 
 from .chunking import Chunk, ChunkPlan
-from .conclusion import conclude
 from .disk import flush, flush_tree, measure_file, telling_full_disk, write_durably
 from .encoding import encode_shards
 from .errors import StoreError, StoreGoneError
@@ -35,7 +31,8 @@ from .layout import Work, lay_out
 from .picture import render_pictures
 from .receipts import ShardHogs, ShardReceipt, find_damage, spans_of
 from .recipe import Recipe
-from .sealed import FORMAT, METADATA, UNREADABLE, digest_metadata, write_metadata
+from .run_paths import RunPaths
+from .sealed import FORMAT, METADATA, UNREADABLE
 from .starts import noting_start
 from .timing import Times, time_frames
 from .video import FrameIndex, VideoInfo
@@ -44,73 +41,6 @@ from .warning import warn_of_plan
 # Attributes in which a half made store must agree with a run that wants to go on with it. The software is
 # among them: a store is not to be made by two versions.
 IDENTITY = ("facehog_format", "run_id", "source", "recipe", "software", "plan")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPaths:
-    """Where the store of a run is, while it is made and after.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of all stores.
-    recording : str
-        Name of the recording: `facehog_core.source.name_results`.
-    run_id : str
-        Name of the run.
-    token : str, optional
-        Tells one attempt at the run from others, which may still be at work.
-    """
-
-    root: Path
-    recording: str
-    run_id: str
-    token: str = ""
-
-    def __post_init__(self) -> None:
-        for name in (self.recording, self.run_id):
-            if name in ("", ".", "..") or Path(name).name != name:
-                raise ValueError(f"a folder of stores cannot be called {name!r}")
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the recording's stores."""
-        return self.root / self.recording
-
-    @property
-    def final(self) -> Path:
-        """The store's name when it is whole."""
-        return self.folder / f"{self.run_id}.zarr"
-
-    @property
-    def partial(self) -> Path:
-        """Folder of all that a run in progress has made."""
-        return self.folder / f"{self.run_id}.partial"
-
-    @property
-    def working(self) -> Path:
-        """The store while it is filled."""
-        return self.partial / "store.zarr"
-
-    @property
-    def index(self) -> Path:
-        """The recording's frame index, for whoever decodes it."""
-        return self.partial / "index.npz"
-
-    @property
-    def receipts(self) -> Path:
-        """Folder of the receipts of finished shards."""
-        return self.partial / "receipts"
-
-    @property
-    def claim(self) -> Path:
-        """The token of the attempt that goes on with what there is."""
-        return self.partial / "claim"
-
-    @property
-    def begun(self) -> Path:
-        """Folder of the notes of shards that were begun and have not ended."""
-        return self.partial / "begun"
 
 
 def read_work(paths: RunPaths) -> Work:
@@ -193,7 +123,7 @@ def create_store(paths: RunPaths, work: Work, attributes: Mapping[str, Any], tim
     }
     is_there = paths.working.is_dir() and _agrees(paths, wanted)
     if not is_there:
-        _remove_partial(paths)
+        remove_partial(paths)
     with telling_full_disk(paths.folder):
         if not is_there:
             _make_working(paths, work, times, wanted)
@@ -250,7 +180,7 @@ def _agrees(paths: RunPaths, wanted: Mapping[str, Any]) -> bool:
     return True
 
 
-def _remove_partial(paths: RunPaths) -> None:
+def remove_partial(paths: RunPaths) -> None:
     """Take what a run has made out of its way, then remove it: a removal may be cut off half-way."""
     with suppress(OSError):  # It is not there; or somebody has a file of it open, and this is Windows.
         paths.partial.rename(paths.folder / f"{paths.run_id}.{uuid4().hex}.removed")
@@ -399,99 +329,6 @@ def read_receipt(paths: RunPaths, span: Chunk) -> ShardReceipt | None:
     return None if find_damage(paths.working, receipt.files) else receipt
 
 
-def seal_store(
-    paths: RunPaths, receipts: Iterable[ShardReceipt], attributes: Mapping[str, Any], old: Path | None = None
-) -> Path:
-    """Check that a store is whole, complete its attributes and publish it under its final name.
-
-    Sealing what is sealed already changes nothing: an attempt may be cut off right after its last step.
-
-    Parameters
-    ----------
-    paths : RunPaths
-    receipts : iterable of ShardReceipt
-        Of all shards, in any order.
-    attributes : mapping
-        What is known of the run at its end; JSON values. `warnings` are added to those that there are.
-    old : Path, optional
-        A sealed store of the same run, which this one takes the place of when it is whole.
-
-    Returns
-    -------
-    Path
-        The store under its final name.
-
-    Raises
-    ------
-    StoreError
-        If frames are missing, a file is not what its receipt says, or the disk is full. Nothing is published
-        then.
-    """
-    if paths.final.exists() and (old is None or not paths.working.exists()):
-        _remove_partial(paths)
-        return paths.final
-    receipts = sorted(receipts, key=lambda receipt: receipt.start)
-    group = open_working(paths)
-    _check_whole(paths, group, receipts)
-    # A seal that was killed leaves the metadata that zarr had not renamed yet.
-    for leftover in paths.working.rglob("*.partial"):
-        leftover.unlink()
-    with telling_full_disk(paths.working):
-        _complete_metadata(paths, group, receipts, attributes)
-        flush_tree(paths.working)
-    for made in (old, paths.final) if old else ():
-        if made.exists():
-            _retire(made)
-    paths.working.rename(paths.final)
-    flush(paths.folder)
-    _remove_partial(paths)
-    return paths.final
-
-
-def _complete_metadata(
-    paths: RunPaths, group: zarr.Group, receipts: list[ShardReceipt], attributes: Mapping[str, Any]
-) -> None:
-    concluded = conclude(receipts, group.attrs)
-    told = (group.attrs.get("warnings", []), attributes.get("warnings", []), concluded["warnings"])
-    group.attrs.update(
-        {
-            **attributes,
-            **concluded,
-            # Once each: a seal that was cut off has added them already.
-            "warnings": list(dict.fromkeys(chain.from_iterable(told))),  # type: ignore[arg-type]
-        }
-    )
-    with warnings.catch_warnings():
-        # Consolidated metadata is in no version of the Zarr v3 specification yet; zarr and xarray read it.
-        warnings.filterwarnings("ignore", message="Consolidated metadata")
-        zarr.consolidate_metadata(paths.working)
-    metadata = json.loads((paths.working / METADATA).read_text("utf-8"))
-    metadata["attributes"]["metadata_digest"] = digest_metadata(metadata)
-    write_durably(paths.working / METADATA, write_metadata(metadata), within=paths.partial)
-
-
-def _check_whole(paths: RunPaths, group: zarr.Group, receipts: list[ShardReceipt]) -> None:
-    told: dict[str, Any] = dict(group.attrs)
-    n_frames, reached = told["plan"]["n_frames"], 0
-    for receipt in receipts:
-        if receipt.start != reached:
-            break
-        reached = receipt.stop
-    if reached != n_frames:
-        raise StoreError(
-            paths.working,
-            f"only the first {reached} of {n_frames} frames are described without a gap",
-            "Start the recording again: what is there will be used.",
-        )
-    files = (told["files"], *(receipt.files for receipt in receipts))
-    if damage := [text for part in files for text in find_damage(paths.working, part)]:
-        raise StoreError(
-            paths.working,
-            "; ".join(damage),
-            "Check the disk, then start the recording again: the rest will be used.",
-        )
-
-
 @contextmanager
 def noting_shard(paths: RunPaths, span: Chunk, recording: str) -> Iterator[None]:
     """Note that a shard is begun, and take the note back when it ends in order.
@@ -509,18 +346,8 @@ def noting_shard(paths: RunPaths, span: Chunk, recording: str) -> Iterator[None]
         yield
 
 
-def _retire(store: Path) -> None:
-    """Take a sealed store out of the way of another one of the same run, which is whole and about to have its name.
-
-    Should that be cut off in between, the run goes on from what it has done.
-    """
-    removed = store.with_name(f"{store.stem}.{uuid4().hex}.removed")
-    store.rename(removed)
-    shutil.rmtree(removed, ignore_errors=True)
-
-
 def discard_partial(paths: RunPaths) -> None:
     """Remove what a run left that will not be gone on with."""
-    _remove_partial(paths)
+    remove_partial(paths)
     with suppress(OSError):  # Other runs of the recording are there, or it is gone.
         paths.folder.rmdir()

@@ -15,10 +15,10 @@ from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord, describe_host, describe_software, now
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.rest import rest_after
+from facehog_core.run_paths import RunPaths
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole, read_record
 from facehog_core.source import Signature, digest_source, name_results
-from facehog_core.store import RunPaths
 from facehog_core.timestamps import find_timestamps
 from facehog_core.video import VideoInfo
 from tasks.record import record_provenance

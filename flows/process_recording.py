@@ -45,11 +45,12 @@ from facehog_core.provenance import RunRecord, now
 from facehog_core.receipts import ShardReceipt, check_damage, pace_of
 from facehog_core.recipe import Recipe, name_run
 from facehog_core.room import check_room_for
+from facehog_core.run_paths import RunPaths
 from facehog_core.schema import Fate
 from facehog_core.sealed import check_whole
 from facehog_core.source import Signature, digest_source, name_results
 from facehog_core.starts import note_of_probe
-from facehog_core.store import RunPaths, discard_partial
+from facehog_core.store import discard_partial
 from facehog_core.store_root import check_root
 from facehog_core.timestamps import TimestampsFile, find_timestamps
 from facehog_core.video import VideoInfo

@@ -12,7 +12,8 @@ from facehog_core.decode import DecodedFrame
 from facehog_core.extract import compute_shard, extract_chunk
 from facehog_core.layout import Work
 from facehog_core.receipts import ShardHogs, ShardReceipt
-from facehog_core.store import RunPaths, write_shard
+from facehog_core.run_paths import RunPaths
+from facehog_core.store import write_shard
 from tasks.retrying import can_pass
 
 

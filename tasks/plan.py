@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from facehog_core.chunking import ChunkPlan
 from facehog_core.extract import plan_run
 from facehog_core.recipe import Recipe
-from facehog_core.store import RunPaths
+from facehog_core.run_paths import RunPaths
 from facehog_core.timestamps import TimestampsFile
 from facehog_core.video import VideoInfo
 from tasks.retrying import can_pass

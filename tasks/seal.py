@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from facehog_core.confirm import publish
 from facehog_core.receipts import ShardReceipt
-from facehog_core.store import RunPaths
+from facehog_core.run_paths import RunPaths
 from tasks.retrying import can_pass
 
 

@@ -15,7 +15,7 @@ from facehog_core.progress import Progress
 from facehog_core.provenance import now
 from facehog_core.receipts import check_damage, pace_of
 from facehog_core.recipe import Recipe
-from facehog_core.store import RunPaths
+from facehog_core.run_paths import RunPaths
 from facehog_core.timestamps import TimestampsFile
 from facehog_core.video import VideoInfo
 from tasks.retrying import can_pass

@@ -12,15 +12,19 @@ from facehog_core.chunking import Chunk, ChunkPlan
 from facehog_core.extract import choose_frames, extract_chunk
 from facehog_core.hog import HogParams
 from facehog_core.layout import Work
+from facehog_core.picture import render_pictures
 from facehog_core.quality import FrameLook
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe, name_run
+from facehog_core.run_paths import RunPaths
+from facehog_core.sealing import seal_store
 from facehog_core.source import name_results
-from facehog_core.store import RunPaths, create_store, read_work, seal_store, write_shard
+from facehog_core.store import create_store, read_work, write_shard
 from facehog_core.timing import time_frames
 from facehog_core.video import FrameIndex, VideoInfo, probe
 
 SMALL_HOG = HogParams(orientations=4, pixels_per_cell=(8, 8), cells_per_block=(2, 2))
+WITH_IMAGES = Recipe(hog=SMALL_HOG, with_images=True)
 BEGUN: dict[str, Any] = {"software": {"av": "18.1.0"}}
 ENDED: dict[str, Any] = {
     "host": {"name": "rig"},
@@ -95,6 +99,22 @@ def shards_of(work: Work) -> list[Chunk]:
     return [shard for chunk in work.plan for shard in work.plan.shards_of(chunk)]
 
 
+def expected_arrays(work: Work) -> dict[str, np.ndarray]:
+    """Return what a sealed store has to hold."""
+    parts = [make_hogs(work, span) for span in shards_of(work)]
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("histograms", "descriptors", "corrupt")
+    }
+    arrays |= {"pts": work.index.pts, "packet": work.index.packets, "keyframe": work.index.is_keyframe}
+    arrays |= {"frame": np.arange(work.plan.n_frames)}
+    arrays |= {"time_s": work.index.time_s(work.info.time_base)}
+    arrays |= {"n_dropped_after": np.zeros(work.index.n_frames, np.uint32)}
+    if work.recipe.with_images:
+        arrays |= {"images": render_pictures(arrays["histograms"], work.recipe.hog, work.frame_shape)}
+    return arrays
+
+
 def fill_store(paths: RunPaths, work: Work) -> list[ShardReceipt]:
     """Lay a store out and write all of its shards."""
     create_store(paths, work, BEGUN)
@@ -138,3 +158,8 @@ def run_recording(
     chunks = list(read_work(paths).plan)
     receipts = [receipt for chunk in order(chunks) for receipt in extract_chunk(paths, chunk)]
     return seal_store(paths, receipts, ENDED)
+
+
+def data_files(path: Path) -> list[str]:
+    """Return the names of the files that hold an array's values."""
+    return sorted(str(file.relative_to(path)) for file in path.rglob("c/**/*") if file.is_file())

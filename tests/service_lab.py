@@ -21,7 +21,7 @@ from deployments.processes import find_marked
 from facehog_core import Catalogue
 from facehog_core.errors import CatalogueError
 from facehog_core.files import FileRecord
-from facehog_core.store import RunPaths
+from facehog_core.run_paths import RunPaths
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MOUSE = REPOSITORY / "deployments" / "recordings" / "aind_bvt_clip.mp4"

@@ -106,8 +106,8 @@ def _progress_of(record: RunRecord, config: Config) -> Progress | None:
     if record.state != Fate.RUNNING or record.run_id is None:
         return None
     from facehog_core.progress import measure_progress
+    from facehog_core.run_paths import RunPaths
     from facehog_core.source import name_results
-    from facehog_core.store import RunPaths
 
     paths = RunPaths(root=config.store, recording=name_results(record.path), run_id=record.run_id)
     return measure_progress(paths, record.started_at.timestamp() if record.started_at else 0.0)

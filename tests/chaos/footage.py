@@ -11,8 +11,9 @@ from service_lab import write_mouse
 
 from facehog_core.extract import extract_chunk, plan_run
 from facehog_core.recipe import Recipe, name_run
+from facehog_core.run_paths import RunPaths
+from facehog_core.sealing import seal_store
 from facehog_core.source import name_recording
-from facehog_core.store import RunPaths, seal_store
 from facehog_core.video import probe
 
 # Looped, so that a run takes some seconds: 1,002 frames.

@@ -14,7 +14,8 @@ from facehog_core.crop import Crop
 from facehog_core.extract import extract_chunk
 from facehog_core.hog import HogParams
 from facehog_core.recipe import Recipe
-from facehog_core.store import read_work, seal_store
+from facehog_core.sealing import seal_store
+from facehog_core.store import read_work
 
 SMALL = Recipe(
     hog=HogParams(pixels_per_cell=(16, 16), cells_per_block=(2, 2)), crop=Crop(x=3, y=5, width=120, height=80)

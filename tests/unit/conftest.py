@@ -1,4 +1,4 @@
-"""Where the tests of the catalogue make theirs: a file, and a database on a server."""
+"""What tests share: where a catalogue may be made, and a small run with its place."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from runs import make_paths, make_work
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.layout import Work
+from facehog_core.run_paths import RunPaths
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -28,3 +31,15 @@ def file_url(tmp_path: Path) -> str:
 def catalogue(url: str) -> Iterator[Catalogue]:
     with Catalogue(url, create=True) as opened:
         yield opened
+
+
+@pytest.fixture
+def work() -> Work:
+    """Return a run of a few frames."""
+    return make_work()
+
+
+@pytest.fixture
+def paths(tmp_path: Path, work: Work) -> RunPaths:
+    """Return where its store is made."""
+    return make_paths(tmp_path / "store", work)

@@ -25,7 +25,7 @@ from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
-from facehog_core.store import seal_store
+from facehog_core.sealing import seal_store
 
 CSE020 = Identity(subject="CSE020", camera="0")
 

@@ -15,10 +15,11 @@ from service_lab import ServiceLab
 from facehog_core import Catalogue, Recipe
 from facehog_core.extract import extract_chunk, plan_run
 from facehog_core.recipe import name_run
+from facehog_core.run_paths import RunPaths
 from facehog_core.schema import Fate
 from facehog_core.sealed import read_record
+from facehog_core.sealing import seal_store
 from facehog_core.source import Signature
-from facehog_core.store import RunPaths, seal_store
 from facehog_core.video import probe
 
 

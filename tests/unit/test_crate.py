@@ -15,7 +15,8 @@ from facehog_core.errors import ExportError, StoreError
 from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import read_record
-from facehog_core.store import create_store, seal_store, write_shard
+from facehog_core.sealing import seal_store
+from facehog_core.store import create_store, write_shard
 from facehog_core.verify import Verdict, verify_store
 
 

@@ -27,7 +27,8 @@ from facehog_core.mask import Box
 from facehog_core.receipts import ShardHogs
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import read_record
-from facehog_core.store import read_work, seal_store
+from facehog_core.sealing import seal_store
+from facehog_core.store import read_work
 from facehog_core.verifications import (
     Verification,
     history_beside,

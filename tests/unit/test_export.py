@@ -36,9 +36,10 @@ from facehog_core.layout import Work
 from facehog_core.mask import Box
 from facehog_core.receipts import ShardHogs
 from facehog_core.recipe import Recipe
+from facehog_core.sealing import seal_store
 from facehog_core.session_facts import SessionFacts
 from facehog_core.source import list_images
-from facehog_core.store import create_store, seal_store, write_shard
+from facehog_core.store import create_store, write_shard
 
 ALL = ("descriptors", "histograms")
 CELLS_OF_ONE_BLOCK = Recipe(hog=HogParams(pixels_per_cell=(16, 16)), masks=(Box(x=0, y=0, width=20, height=20),))

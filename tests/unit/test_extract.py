@@ -40,10 +40,12 @@ from facehog_core.picture import render_pictures
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe
 from facehog_core.rounding import round_bits
+from facehog_core.run_paths import RunPaths
 from facehog_core.sealed import open_group, read_record
+from facehog_core.sealing import seal_store
 from facehog_core.selection import Selection
 from facehog_core.session import open_session
-from facehog_core.store import RunPaths, create_store, discard_partial, read_receipt, read_work, seal_store, write_shard
+from facehog_core.store import create_store, discard_partial, read_receipt, read_work, write_shard
 from facehog_core.timestamps import TimestampsSource, find_timestamps
 from facehog_core.verify import Verdict, verify_store
 from facehog_core.video import FrameIndex, VideoInfo, probe
@@ -237,7 +239,7 @@ from itertools import count
 from pathlib import Path
 from facehog_core.chunking import Chunk
 from facehog_core.extract import compute_shard, extract_chunk
-from facehog_core.store import RunPaths
+from facehog_core.run_paths import RunPaths
 
 root, recording, run_id, stop = sys.argv[1:]
 paths = RunPaths(root=Path(root), recording=recording, run_id=run_id)

@@ -22,7 +22,8 @@ from facehog_core.grey import grey_of
 from facehog_core.hog import HogParams
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe
-from facehog_core.store import RunPaths, read_work
+from facehog_core.run_paths import RunPaths
+from facehog_core.store import read_work
 from facehog_core.video import probe
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -23,7 +23,7 @@ CORE_ORDER = (
     {"path_text"},
     {"errors"},
     {"crop", "sequence", "image", "params", "names"},
-    {"source"},
+    {"source", "run_paths"},
     {
         "chunking",
         "cores",
@@ -59,7 +59,7 @@ CORE_ORDER = (
     {"timing", "view", "choices", "comparison"},
     {"decode", "layout", "receipts", "synthetic", "encoding", "inbox", "face_position", "looking"},
     {"store", "sealed", "reader", "warning", "pace", "conclusion", "checked_array"},
-    {"headway", "room", "progress"},
+    {"sealing", "headway", "room", "progress"},
     {"session", "extract", "blocks", "session_facts", "confirm"},
     {"catalogue"},
     {"reconcile", "rest", "store_root"},

@@ -14,9 +14,10 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.causes import Cause, CauseKind
 from facehog_core.leftovers import find_leftovers, remove_leftovers
 from facehog_core.locks import hold
+from facehog_core.run_paths import RunPaths
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
-from facehog_core.store import RunPaths, create_store
+from facehog_core.store import create_store
 
 LOOK = Signature(size_bytes=1, mtime_ns=2, inode=3)
 MONTH = timedelta(days=30)

@@ -32,8 +32,9 @@ from facehog_core.provenance import describe_software
 from facehog_core.quality import FrameLook, sum_up, warn_of_quality
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import open_group, read_record
+from facehog_core.sealing import seal_store
 from facehog_core.selection import Selection
-from facehog_core.store import create_store, read_receipt, read_work, seal_store, write_shard
+from facehog_core.store import create_store, read_receipt, read_work, write_shard
 from facehog_core.video import probe
 from facehog_core.view import View
 

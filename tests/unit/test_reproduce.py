@@ -29,8 +29,9 @@ from facehog_core.receipts import ShardHogs
 from facehog_core.recipe import Recipe
 from facehog_core.reproduce import Reproduction, describe_recording, reproduce_run, tell_by_hand
 from facehog_core.sealed import read_record
+from facehog_core.sealing import seal_store
 from facehog_core.selection import Selection
-from facehog_core.store import read_work, seal_store
+from facehog_core.store import read_work
 from facehog_core.timestamps import TimestampsSource
 
 SMALL = Recipe(hog=HogParams(pixels_per_cell=(16, 16)))

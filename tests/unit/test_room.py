@@ -12,7 +12,9 @@ from runs import BEGUN, ENDED, make_hogs, make_work, shards_of
 from facehog_core import disk
 from facehog_core.errors import DiskFullError
 from facehog_core.room import check_room_for
-from facehog_core.store import RunPaths, create_store, seal_store, write_shard
+from facehog_core.run_paths import RunPaths
+from facehog_core.sealing import seal_store
+from facehog_core.store import create_store, write_shard
 
 
 def test_what_runs_in_progress_will_take_is_no_room_for_those_that_began_later(

@@ -20,8 +20,9 @@ from runs import BEGUN, ENDED, make_work
 from facehog_core.errors import ChangedError, TimestampsError
 from facehog_core.extract import extract_chunk, plan_run
 from facehog_core.recipe import Recipe, name_run
+from facehog_core.run_paths import RunPaths
 from facehog_core.sealed import read_record
-from facehog_core.store import RunPaths, seal_store
+from facehog_core.sealing import seal_store
 from facehog_core.timestamps import UNITS, TimestampsSource, find_timestamps, read_timestamps
 from facehog_core.timing import Times, time_frames
 from facehog_core.verify import Verdict, verify_store

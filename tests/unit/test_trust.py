@@ -17,7 +17,7 @@ from facehog_core.comparison import compare_runs
 from facehog_core.errors import FilterError
 from facehog_core.filters import parse_filter
 from facehog_core.sealed import read_record
-from facehog_core.store import seal_store
+from facehog_core.sealing import seal_store
 from facehog_core.verifications import Verification, history_beside, note_verification, read_history
 
 RUN = str(make_record().run_id)

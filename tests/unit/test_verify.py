@@ -37,8 +37,9 @@ from facehog_core.provenance import RunRecord
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import FORMAT, check_whole, read_record
+from facehog_core.sealing import seal_store
 from facehog_core.session import open_session
-from facehog_core.store import create_store, seal_store, write_shard
+from facehog_core.store import create_store, write_shard
 from facehog_core.timestamps import TimestampsSource, find_timestamps
 from facehog_core.verify import Step, Verdict, verify_store
 from facehog_core.video import probe

@@ -27,8 +27,9 @@ from facehog_core.mask import Box, Mask, Polygon
 from facehog_core.picture import render_pictures
 from facehog_core.recipe import Recipe
 from facehog_core.sealed import open_group, read_record
+from facehog_core.sealing import seal_store
 from facehog_core.session import open_session
-from facehog_core.store import seal_store, write_shard
+from facehog_core.store import write_shard
 from facehog_core.verify import verify_store
 from facehog_core.video import VideoInfo, probe
 from facehog_core.view import View, average_blocks
