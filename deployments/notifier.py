@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import threading
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,10 @@ from .signals import call_on_signals
 
 log = logging.getLogger(__name__)
 
-# Of a thousand bad files people are told once or twice, and not a thousand times; seconds.
+# Between two looks, seconds.
+LOOK_S = 1.0
+# Of one bad file people are told at once; of a thousand, once or twice, and not a thousand times: seconds between two
+# notifications.
 GATHER_S = 30.0
 # Files that a notification names.
 N_NAMED = 20
@@ -95,16 +100,29 @@ class Notifier:
         File that holds how far it has come.
     name : str
         Of this facehog, for Prefect.
+    clock : callable, optional
+        A monotonic clock, in seconds.
     """
 
-    def __init__(self, catalogue: Catalogue, client: SyncPrefectClient, place: Path, name: str) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        client: SyncPrefectClient,
+        place: Path,
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._told_at_s = -math.inf
         self._catalogue = catalogue
         self._client = client
         self._place = place
         self._name = name
 
     def look(self) -> None:
-        """Tell of what is new, once."""
+        """Tell of what is new, once, unless there was a notification a moment ago."""
+        if self._clock() - self._told_at_s < GATHER_S:
+            return
         last = self._catalogue.last_event()
         told = self._read_place()
         # What was refused before anybody asked to be told of it is old news; so is all of a catalogue that is another.
@@ -135,6 +153,7 @@ class Notifier:
             "payload": {"subject": subject, "body": body},
         }
         self._client.request("POST", "/events", json=[event]).raise_for_status()
+        self._told_at_s = self._clock()
         log.info("%s", subject, extra={"n_refused": len(found)})
 
 
@@ -173,7 +192,7 @@ def main() -> None:
                     raise
                 log.warning("Prefect's server does not answer: %s: %s", type(error).__name__, error)
             heart.go_on()
-            stop.wait(GATHER_S)
+            stop.wait(LOOK_S)
 
 
 if __name__ == "__main__":

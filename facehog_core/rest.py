@@ -10,8 +10,8 @@ from .provenance import now
 from .schema import Fate
 from .story import StoryEvent
 
-# An outage of seconds is over soon; one of a night is not to be asked about every half minute.
-FIRST_REST, LONGEST_REST = timedelta(seconds=30), timedelta(minutes=15)
+# A cluster is started again within seconds; an outage of a night is not to be asked about every half minute.
+FIRST_REST, LONGEST_REST = timedelta(seconds=5), timedelta(minutes=15)
 _UNDER_WAY = (Fate.QUEUED, Fate.RUNNING)
 _AT_REST = (Fate.FINISHED, Fate.DUPLICATE, Fate.QUARANTINED, Fate.FAILED)
 

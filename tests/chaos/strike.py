@@ -1,8 +1,10 @@
-"""When a fault strikes: at a moment of a recording's way that is drawn, and never after its end."""
+"""When a fault strikes, and how long it lasts: at a moment of a recording's way that is drawn, never after its end."""
 
 from __future__ import annotations
 
+import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +56,11 @@ def reach(
         if _stage_of(lab, target) < _END:
             return landed, shards
     raise AssertionError(f"none of {MOST_TRIES} recordings was met at stage {stage}: they are too short")
+
+
+def last(moment: random.Random, least_s: float, most_s: float) -> None:
+    """Let a fault last for as long as is drawn, or, where no rounds are asked for, no longer than it has to."""
+    time.sleep(moment.uniform(least_s, most_s) if "FACEHOG_TEST_ROUNDS" in os.environ else least_s)
 
 
 def _stage_of(lab: ServiceLab, target: Path) -> int:

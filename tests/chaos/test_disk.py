@@ -14,7 +14,7 @@ from footage import Footage
 from mounts import can_mount, mount_tmpfs, read_only, unmount
 from outcome import Shards, check_finished, check_nothing_is_left
 from service_lab import ServiceLab
-from strike import reach
+from strike import last, reach
 
 pytestmark = [
     pytest.mark.e2e,
@@ -59,7 +59,7 @@ def test_a_full_disk_is_waited_for(lab: ServiceLab, footage: Footage, moment: ra
             pass
     try:
         lab.wait_for(lambda: lab.count_said(full) > n_said, "a word of the full disk")
-        time.sleep(moment.uniform(0, 10))
+        last(moment, 0, 10)
     finally:
         filler.unlink()
     check_finished(lab, recordings, footage.expected, done)
@@ -71,7 +71,7 @@ def test_a_store_that_may_not_be_written_is_waited_for(
 ) -> None:
     recordings, done = _reach(lab, footage, moment)
     with read_only(lab.store):
-        time.sleep(moment.uniform(4, 15))
+        last(moment, 4, 15)
     check_finished(lab, recordings, footage.expected, done)
 
 

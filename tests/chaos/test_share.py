@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from mounts import can_mount
 from outcome import Shards, check_finished, check_nothing_is_left
 from service_lab import ServiceLab
 from share import Share
-from strike import reach
+from strike import last, reach
 
 from facehog_core import Catalogue
 
@@ -66,7 +65,7 @@ def test_a_share_that_hangs_is_waited_for(
     lab, share = shared
     recordings, done = _reach(lab, share, footage, moment)
     with share.hanging():
-        time.sleep(moment.uniform(5, GONE_S))
+        last(moment, 5, GONE_S)
     check_finished(lab, recordings, footage.expected, done)
 
 
@@ -80,7 +79,7 @@ def test_a_share_that_fails_is_waited_for(
     n_said = lab.count_said(trouble)
     share.kill()
     lab.wait_for(lambda: lab.count_said(trouble) > n_said, "a word of the share")
-    time.sleep(moment.uniform(2, GONE_S))
+    last(moment, 2, GONE_S)
     assert lab.count_said(trouble) == n_said + 1
     share.detach()
     share.attach()
@@ -96,7 +95,7 @@ def test_a_share_that_was_empty_for_a_while_is_as_before(
     check_finished(lab, recordings, footage.expected)
     n_runs = _count_runs(lab)
     share.detach()
-    time.sleep(moment.uniform(2, GONE_S))
+    last(moment, 2, GONE_S)
     share.attach()
     more = _land(lab, share, footage, moment)
     check_finished(lab, [*recordings, *more], footage.expected)

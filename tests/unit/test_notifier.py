@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.notifier import EVENT, N_NAMED, Notifier
+from deployments.notifier import EVENT, GATHER_S, N_NAMED, Notifier
 from facehog_core import Catalogue
 from facehog_core.reconcile import NOT_ASKED_FOR
 from facehog_core.schema import Fate
@@ -72,6 +72,22 @@ def test_what_is_refused_is_told_once_and_what_is_not_never(rig: Rig) -> None:
     rig.turn("bad.mp4", Fate.WAITING, Fate.FAILED)
     rig.look()
     assert rig.told[1:] == [("facehog: 1 recording failed", "/inbox/bad.mp4: failed: is failed")]
+
+
+def test_of_one_people_are_told_at_once_and_of_more_after_a_while(rig: Rig) -> None:
+    rig.look()
+    at_s = 100.0
+    notifier = Notifier(rig.catalogue, rig.server, rig.place, "/lab", lambda: at_s)  # type: ignore[arg-type]
+    rig.turn("first.mp4", Fate.FAILED)
+    notifier.look()
+    rig.turn("second.mp4", Fate.FAILED)
+    rig.turn("third.mp4", Fate.FAILED)
+    at_s += GATHER_S - 1
+    notifier.look()
+    assert len(rig.told) == 1
+    at_s += 1
+    notifier.look()
+    assert [subject for subject, _ in rig.told] == ["facehog: 1 recording failed", "facehog: 2 recordings failed"]
 
 
 def test_of_many_people_are_told_in_one_go(rig: Rig) -> None:
