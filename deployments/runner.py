@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -25,7 +26,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
 from facehog_core.provenance import now
-from flows.names import INBOX, TIDYING, VERIFICATION, name_deployment
+from flows.names import FORMER, INBOX, TIDYING, VERIFICATION, name_deployment
 from flows.outage import is_outage
 from flows.process_recording import process_recording
 from flows.tidy_stores import tidy_stores
@@ -85,6 +86,15 @@ def make_deployments(config: Config, scheduler: str | None, owner: str | None = 
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
     ]
+
+
+def remove_former(client: SyncPrefectClient, owner: str | None = None) -> None:
+    """Remove the deployments that earlier versions of this facehog made, and there are no more; no one else's."""
+    for flow_name, name in FORMER:
+        with suppress(ObjectNotFound):
+            found = client.read_deployment_by_name(f"{flow_name}/{name_deployment(name, owner)}")
+            client.delete_deployment(found.id)
+            log.info("%s/%s is removed: it is no deployment of this version", flow_name, found.name)
 
 
 class FlowRunner:
@@ -271,6 +281,8 @@ def main() -> None:
     config = load_config(given.config)
     wait_for(given.after)
     deployments = {found.apply(): found.flow_name for found in make_deployments(config, given.scheduler, given.owner)}
+    with get_client(sync_client=True) as client:
+        remove_former(client, given.owner)
     bell, heart = bell_beside(given.ready_file), Heart(given.ready_file)
     runner = FlowRunner(deployments, bell, config.prefect.max_runs, on_look=heart.go_on)
     call_on_signals(runner.stop)

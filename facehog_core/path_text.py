@@ -12,6 +12,8 @@ import re
 
 _MARK = "\N{REPLACEMENT CHARACTER}"
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# NUL is in no name on a disk, but what a library says of a damaged file may have it, and PostgreSQL does not take it.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _TO_MARK = re.compile(f"[\ud800-\udfff{_MARK}]")
 _MARKED = re.compile(f"{_MARK}([0-9A-F]{{4}})")
 
@@ -28,7 +30,7 @@ def from_text(text: str) -> str:
 
 def showable(message: str) -> str:
     """Return a message, of which names of files may be a part, as text; one that is text already stays as it is."""
-    return _SURROGATE.sub(_mark, message)
+    return _NO_TEXT.sub(_mark, message)
 
 
 def as_typed(name: str) -> str:

@@ -14,6 +14,9 @@ FLOWS = (PROCESS_RECORDING, TIDY_STORES, VERIFY_STORES)
 # Their deployments, in the same order.
 INBOX, TIDYING, VERIFICATION = "inbox", "tidy-stores", "verify-stores"
 
+# Deployments of earlier versions, with the flows that they ran: nobody runs what their schedules still ask for.
+FORMER = (("reconcile-inboxes", "nightly"),)
+
 
 def name_owner(state_dir: Path) -> str:
     """Return what tells the deployments of one facehog from those of others on the same Prefect server.

@@ -8,16 +8,21 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import CronSchedule
 
 from deployments.config_file import load_config
 from deployments.launching import make_launcher
-from deployments.runner import make_deployments
+from deployments.runner import make_deployments, remove_former
 from facehog_core.provenance import now
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import RunRequest
 from facehog_core.source import Signature
 from flows.names import name_owner
+
+NIGHTLY = CronSchedule(cron="17 3 * * *")
 
 
 def test_the_same_folder_of_another_machine_is_another_facehog_s(
@@ -28,6 +33,30 @@ def test_the_same_folder_of_another_machine_is_another_facehog_s(
     assert name_owner(tmp_path / "other") != here
     monkeypatch.setattr(socket, "gethostname", lambda: "rig3")
     assert name_owner(tmp_path) != here
+
+
+@flow(name="reconcile-inboxes")
+def reconcile_inboxes() -> None:
+    """Stand in for a flow that there was."""
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_deployments_of_earlier_versions_are_removed_and_nobody_else_s() -> None:
+    mine, others = name_owner(Path("/mine")), name_owner(Path("/others"))
+
+    def names() -> set[str]:
+        return {found.name for found in client.read_deployments() if found.flow_id == flow_id}
+
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(reconcile_inboxes)
+        all_of_them = {"nightly", f"nightly-{mine}", f"nightly-{others}", "of the user"}
+        for name in all_of_them:
+            client.create_deployment(flow_id, name, schedules=[DeploymentScheduleCreate(schedule=NIGHTLY)])
+        remove_former(client, mine)
+        remove_former(client, mine)
+        assert names() == all_of_them - {f"nightly-{mine}"}
+        remove_former(client)
+        assert names() == {f"nightly-{others}", "of the user"}
 
 
 @pytest.mark.usefixtures("prefect_server")

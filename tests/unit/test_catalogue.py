@@ -260,6 +260,16 @@ def test_a_file_whose_name_is_no_valid_text_has_a_fate_a_story_and_a_run(catalog
     assert catalogue.identify_all().n_changed == 0
 
 
+def test_words_with_a_nul_in_them_are_recorded_and_shown(catalogue: Catalogue) -> None:
+    path, said = INBOX / "m12.mp4", "ends with \0 bytes"
+    shown = said.replace("\0", "\N{REPLACEMENT CHARACTER}0000")
+    catalogue.set_fate(path, Fate.FAILED, said, signature=LOOK)
+    assert file_of(catalogue, path).reason == catalogue.story(path)[-1].reason == shown
+    catalogue.record(make_record(path=path, reason=said, stream={"writing_app": said}, warnings=[said]))
+    (record,) = catalogue.records("state=finished")
+    assert (record.reason, record.stream, record.warnings) == (shown, {"writing_app": said}, [shown])
+
+
 def test_a_path_that_was_never_seen_has_no_fate(catalogue: Catalogue) -> None:
     assert catalogue.file(INBOX / "m12.mp4") is None
     assert catalogue.story(INBOX / "m12.mp4") == []

@@ -13,7 +13,7 @@ from facehog_core.path_text import as_text, as_typed, from_text, showable
 MARK = "\N{REPLACEMENT CHARACTER}"
 # What Python gives of names on a disk, and names that look like the text of others.
 NAMES = st.text(st.characters() | st.characters(categories=["Cs"]) | st.sampled_from(f"{MARK}DCF8/"))
-VALID_NAMES = st.text(st.characters(exclude_characters=MARK, codec="utf-8"))
+VALID_NAMES = st.text(st.characters(exclude_characters=f"{MARK}\0", codec="utf-8"))
 
 
 @given(NAMES)
@@ -54,6 +54,7 @@ def test_a_message_may_be_made_showable_twice(name: str) -> None:
     message = f"{name} and {as_text(name)} are refused"
     assert showable(showable(message)) == showable(message)
     showable(message).encode("utf-8")
+    assert "\0" not in showable(message)
 
 
 def test_what_was_never_made_by_it_stays_as_it_is() -> None:
