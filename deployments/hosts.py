@@ -45,6 +45,7 @@ class Host:
         self._lock = threading.Lock()
         self._stopped = False
         self.flow_run_id: UUID | None = None
+        self.flow_name = ""
         self._is_ready = False
         self._process: subprocess.Popen[str] | None = None
         threading.Thread(target=self._keep, daemon=True).start()
@@ -86,7 +87,7 @@ class Host:
         with self._lock:
             if not self.is_free:
                 return
-            self.flow_run_id = flow_run_id
+            self.flow_name, self.flow_run_id = flow_name, flow_run_id
             self._n_runs += 1
         assert self._process
         assert self._process.stdin

@@ -50,6 +50,8 @@ POLL_S = 2.0
 BELL_S = 0.05
 # A host beyond the one that waits for the next run is ended when it had none for so long, seconds.
 IDLE_S = 600.0
+# Runs at the same time of what is done at night.
+MOST_NIGHTLY = 1
 # At night, when a rig is idle; in the server's time zone (UTC).
 TIDY_AT = "17 3 * * *"
 VERIFY_AT = "37 3 * * *"
@@ -109,7 +111,8 @@ class FlowRunner:
     bell : Path
         Touched by whoever asks for a run, so that it begins at once.
     max_runs : int
-        Runs at the same time.
+        Recordings that are processed at the same time. What is done at night has a place of its own beside them: it may
+        take hours.
     make_host : callable, optional
         Starts a host; `deployments.hosts.Host` if left out.
     on_look : callable, optional
@@ -177,7 +180,7 @@ class FlowRunner:
 
     @property
     def _asked_one_by_one(self) -> list[UUID]:
-        return [found for found, flow_name in self._deployments.items() if flow_name == process_recording.name]
+        return [found for found, flow_name in self._deployments.items() if _is_of_recording(flow_name)]
 
     def _end(self, flow_run_id: UUID, death: str | None) -> None:
         if death:
@@ -201,18 +204,28 @@ class FlowRunner:
         self._let_one_go()
 
     def _deal(self, client: SyncPrefectClient, free: list[Host]) -> None:
-        under_way = {host.flow_run_id for host in self._hosts}
-        # Those that were given to a host a moment ago may be scheduled still.
-        limit = len(free) + len(under_way)
-        due = client.get_scheduled_flow_runs_for_deployments(list(self._deployments), now(), limit)
-        waiting = (found for found in due if found.id not in under_way and found.deployment_id)
-        for host, found in zip(free, waiting, strict=False):
-            log.info("%s: run %s begins", found.name, found.id)
-            host.run(self._deployments[found.deployment_id], found.id)
+        for is_of_recording, n_places in ((True, self._max_runs), (False, MOST_NIGHTLY)):
+            under_way = [host.flow_run_id for host in self._at(is_of_recording)]
+            hosts = free[: max(0, n_places - len(under_way))]
+            if not hosts:
+                continue
+            asked = [found for found, name in self._deployments.items() if _is_of_recording(name) == is_of_recording]
+            # Those that were given to a host a moment ago may be scheduled still.
+            due = client.get_scheduled_flow_runs_for_deployments(asked, now(), len(hosts) + len(under_way))
+            waiting = (found for found in due if found.id not in under_way and found.deployment_id)
+            for host, found in zip(hosts, waiting, strict=False):
+                log.info("%s: run %s begins", found.name, found.id)
+                host.run(self._deployments[found.deployment_id], found.id)
+                free.remove(host)
+
+    def _at(self, is_of_recording: bool) -> list[Host]:
+        """Return the hosts that are at a recording, or at what is done at night."""
+        busy = [host for host in self._hosts if host.flow_run_id]
+        return [host for host in busy if _is_of_recording(host.flow_name) == is_of_recording]
 
     def _keep_one_free(self) -> None:
         """Start another host where all have a run: the next recording is to find one that is warm."""
-        if len(self._hosts) < self._max_runs and all(host.flow_run_id for host in self._hosts):
+        if len(self._hosts) < self._max_runs + len(self._at(False)) and all(host.flow_run_id for host in self._hosts):
             self._hosts.append(self._make_host(self._end))
 
     def _let_one_go(self) -> None:
@@ -259,6 +272,10 @@ class FlowRunner:
         if run.state is None or not run.state.is_final():
             client.set_flow_run_state(flow_run_id, state, force=True)
             log.warning("%s: run %s: %s", run.name, flow_run_id, state.message)
+
+
+def _is_of_recording(flow_name: str) -> bool:
+    return flow_name == process_recording.name
 
 
 def _look_at(bell: Path) -> int | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError
 from facehog_core.inbox import Inbox
-from facehog_core.reconcile import Due, Launcher, take_up
+from facehog_core.reconcile import Due, Launcher, take_back, take_up
 from facehog_core.schema import Fate
 from flows.outage import is_outage
 
@@ -27,7 +27,7 @@ from .logs import start_log
 from .signals import call_on_signals
 from .store_room import StoreRoom
 from .strays import Strays
-from .watcher import Watcher
+from .watcher import SILENT, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,8 @@ class Sensor:
     def _tick(self) -> None:
         troubles, is_news = {}, False
         self._see_to_backlog()
-        for watcher in [*self._watchers, *self._backfills.values()]:
+        watchers = [*self._watchers, *self._backfills.values()]
+        for watcher in watchers:
             if (dues := watcher.take_dues()) is not None:
                 self._waiting[watcher] = dues
                 is_news = True
@@ -152,6 +153,9 @@ class Sensor:
         is_news |= held != self._held
         self._held = held
         try:
+            for watcher in watchers:
+                if watcher.trouble == SILENT:
+                    take_back(watcher.inbox.path, f"its share {SILENT}", self._catalogue, self._launcher)
             if any(self._waiting.values()) and (is_news or (held is None and self._has_room())):
                 self._take_up()
             self._look_for_strays()

@@ -167,3 +167,7 @@ class _Unhurried:
     def life_of(self, file: FileRecord) -> Life:
         self._before()
         return self._launcher.life_of(file)
+
+    def withdraw(self, file: FileRecord) -> None:
+        self._before()
+        self._launcher.withdraw(file)

@@ -84,6 +84,9 @@ class Launcher(Protocol):
     def life_of(self, file: FileRecord) -> Life:
         """Say whether the run of a queued or running file goes on."""
 
+    def withdraw(self, file: FileRecord) -> None:
+        """Take back the run of a file if it has not begun."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
@@ -144,6 +147,27 @@ def take_up(
         else:
             n_asked += _ask(due, catalogue, launcher)
     return n_asked, rest
+
+
+def take_back(folder: Path, reason: str, catalogue: Catalogue, launcher: Launcher) -> None:
+    """Take back the runs that recordings of a folder wait for: each would keep its place until its share answers.
+
+    Parameters
+    ----------
+    folder : Path
+    reason : str
+        Why.
+    catalogue : Catalogue
+    launcher : Launcher
+    """
+    if not catalogue.count(Fate.QUEUED):
+        return
+    for queued in catalogue.records(f"state={Fate.QUEUED}"):
+        file = catalogue.file(queued.path) if queued.path.is_relative_to(folder) else None
+        # First the note: a run that was taken back and has a file that waits for it was cancelled by hand.
+        if file and file.state is Fate.QUEUED:
+            catalogue.set_fate(file.path, Fate.WAITING, reason, attempt=max(0, file.attempt - 1), only_from=file)
+            launcher.withdraw(file)
 
 
 def _let_wait(due: Due, reason: str, catalogue: Catalogue) -> Due:

@@ -15,7 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Scheduled
+from prefect.states import Cancelled, Scheduled
 
 from facehog_core.files import FileRecord
 from facehog_core.locks import is_held
@@ -85,6 +85,13 @@ class PrefectLauncher:
         if self.bell:
             self.bell.touch()
         return str(run.id)
+
+    def withdraw(self, file: FileRecord) -> None:
+        """Take back the run of a file if it has not begun."""
+        client = self._connection.client
+        run = _read_run(client, UUID(file.flow_run_id) if file.flow_run_id else None)
+        if run and run.state and run.state.is_scheduled():
+            client.set_flow_run_state(run.id, Cancelled(message="taken back by facehog, which asks again"), force=True)
 
     def life_of(self, file: FileRecord) -> Life:
         """Say whether the run of a queued or running file goes on."""

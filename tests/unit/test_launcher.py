@@ -68,6 +68,9 @@ class FakeServer:
             raise ObjectNotFound(httpx.HTTPError("404"))
         return SimpleNamespace(id=run_id, state=self.states[run_id])
 
+    def set_flow_run_state(self, run_id: UUID, state: State[Any], *, force: bool) -> None:
+        self.states[run_id] = state
+
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
@@ -135,6 +138,14 @@ def test_a_run_whose_file_nobody_holds_lives_as_its_state_and_age_say(
     server.states[run_id] = aged(make_state(), age)
 
     assert launcher.life_of(file_of(run_id)) is life
+
+
+def test_a_run_is_taken_back_only_if_it_has_not_begun(launcher: PrefectLauncher, server: FakeServer) -> None:
+    waits, runs, unknown = uuid4(), uuid4(), uuid4()
+    server.states |= {waits: states.Scheduled(), runs: states.Running()}
+    for run_id in (waits, runs, unknown, None):
+        launcher.withdraw(file_of(run_id))
+    assert (server.states[waits].is_cancelled(), server.states[runs].is_running()) == (True, True)
 
 
 def test_a_run_that_the_server_does_not_know_is_dead(launcher: PrefectLauncher, server: FakeServer) -> None:

@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectNotFound
 
 from deployments.runner import IDLE_S, FlowRunner
 
-DEPLOYMENT = uuid4()
+DEPLOYMENT, NIGHTLY = uuid4(), uuid4()
 MOST = 3
 
 
@@ -26,11 +26,14 @@ class FakeServer:
     """Keeps the states of runs, as Prefect's server does."""
 
     states: dict[UUID, State[Any]] = field(default_factory=dict)
+    nightly: set[UUID] = field(default_factory=set)
     is_down: bool = False
 
-    def ask(self, state: State[Any] | None = None) -> UUID:
+    def ask(self, state: State[Any] | None = None, *, is_nightly: bool = False) -> UUID:
         run_id = uuid4()
         self.states[run_id] = state or states.Scheduled()
+        if is_nightly:
+            self.nightly.add(run_id)
         return run_id
 
     def get_scheduled_flow_runs_for_deployments(
@@ -38,12 +41,11 @@ class FakeServer:
     ) -> list[SimpleNamespace]:
         if self.is_down:
             raise httpx.ConnectError("down")
-        assert deployments == [DEPLOYMENT]
-        return self._of_type(StateType.SCHEDULED)[:limit]
+        return [run for run in self._of_type(StateType.SCHEDULED) if run.deployment_id in deployments][:limit]
 
     def read_flow_runs(self, flow_run_filter: FlowRunFilter) -> list[SimpleNamespace]:
         assert flow_run_filter.deployment_id
-        assert flow_run_filter.deployment_id.any_ == [DEPLOYMENT]
+        assert flow_run_filter.deployment_id.any_ == [DEPLOYMENT, NIGHTLY]
         return self._of_type(StateType.CANCELLING)
 
     def read_flow_run(self, run_id: UUID) -> SimpleNamespace:
@@ -59,7 +61,7 @@ class FakeServer:
 
     def _of_type(self, wanted: StateType) -> list[SimpleNamespace]:
         return [
-            SimpleNamespace(id=run_id, name="m12.mp4", deployment_id=DEPLOYMENT)
+            SimpleNamespace(id=run_id, name="m12.mp4", deployment_id=NIGHTLY if run_id in self.nightly else DEPLOYMENT)
             for run_id, state in self.states.items()
             if state.type is wanted
         ]
@@ -72,6 +74,7 @@ class FakeHost:
     on_end: Callable[[UUID, str | None], None]
     is_warm: bool = True
     flow_run_id: UUID | None = None
+    flow_name: str = ""
     n_killed: int = 0
     is_stopped: bool = False
 
@@ -80,8 +83,7 @@ class FakeHost:
         return self.is_warm and self.flow_run_id is None
 
     def run(self, flow_name: str, flow_run_id: UUID) -> None:
-        assert flow_name == "process-recording"
-        self.flow_run_id = flow_run_id
+        self.flow_name, self.flow_run_id = flow_name, flow_run_id
 
     def end(self, death: str | None = None) -> None:
         run_id, self.flow_run_id = self.flow_run_id, None
@@ -103,10 +105,11 @@ class Rig:
     server: FakeServer = field(default_factory=FakeServer)
     hosts: list[FakeHost] = field(default_factory=list)
     at_s: float = 0.0
+    max_runs: int = MOST
 
     def __post_init__(self) -> None:
-        served = {DEPLOYMENT: "process-recording"}
-        self.runner = FlowRunner(served, Path("asked"), MOST, self._make, clock=lambda: self.at_s)  # type: ignore[arg-type]
+        served = {DEPLOYMENT: "process-recording", NIGHTLY: "verify-stores"}
+        self.runner = FlowRunner(served, Path("asked"), self.max_runs, self._make, clock=lambda: self.at_s)  # type: ignore[arg-type]
 
     def _make(self, on_end: Callable[[UUID, str | None], None]) -> FakeHost:
         self.hosts.append(FakeHost(on_end))
@@ -136,6 +139,28 @@ def test_one_host_waits_and_others_are_started_as_they_are_needed(rig: Rig) -> N
         rig.look(2)
         assert len(rig.running) == min(n_running, MOST)
         assert len(rig.hosts) == min(n_running + 1, MOST)
+
+
+def test_what_is_done_at_night_keeps_no_recording_waiting_and_is_no_second_place_for_them() -> None:
+    rig = Rig(max_runs=1)
+    rig.look()
+    # Those of many nights are due when a service is up again.
+    nights = [rig.server.ask(is_nightly=True) for _ in range(9)]
+    rig.look(3)
+    assert rig.running == {nights[0]}, "one at a time"
+    recordings = [rig.server.ask() for _ in range(2)]
+    rig.look(3)
+    assert rig.running == {nights[0], recordings[0]}
+    assert [host.flow_name for host in rig.hosts] == ["verify-stores", "process-recording"]
+    for run_id in nights:
+        del rig.server.states[run_id]
+    rig.hosts[0].end()
+    rig.look(3)
+    assert rig.running == {recordings[0]}, "no more than max_runs of recordings"
+    del rig.server.states[recordings[0]]
+    rig.hosts[1].end()
+    rig.look(3)
+    assert rig.running == {recordings[1]}
 
 
 def test_each_run_is_given_to_one_host_also_while_the_server_takes_it_for_scheduled(rig: Rig) -> None:

@@ -41,6 +41,7 @@ class Asked:
     """Takes runs, and never begins one."""
 
     paths: list[str] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
 
     def request(self, request: RunRequest) -> str:
         self.paths.append(request.path.name)
@@ -48,6 +49,9 @@ class Asked:
 
     def life_of(self, file: FileRecord) -> Life:
         return Life.ALIVE
+
+    def withdraw(self, file: FileRecord) -> None:
+        self.withdrawn.append(file.path.name)
 
 
 @dataclass
@@ -149,12 +153,19 @@ def test_a_share_that_hangs_keeps_no_other_inbox_waiting_is_told_once_and_goes_o
             lab.put("server/hidden.mp4")
             lab.put("rig 2/meanwhile.mp4")
             wait_for(lambda: "meanwhile.mp4" in lab.launcher.paths, "the other inbox")
+            assert lab.launcher.withdrawn == ["before.mp4"], "its run would keep its place from others"
             n_looks = lab.n_looks
             wait_for(lambda: lab.n_looks > n_looks + 3, "a sensor that goes on")
         wait_for(lambda: "rig 1" not in lab.troubles, "the share to be well again")
         wait_for(lambda: "hidden.mp4" in lab.launcher.paths, "what had landed there")
 
-    assert lab.launcher.paths == ["before.mp4", "meanwhile.mp4", "hidden.mp4"]
+        wait_for(lambda: lab.launcher.paths.count("before.mp4") == 2, "what was taken back")
+
+    assert sorted(lab.launcher.paths) == ["before.mp4", "before.mp4", "hidden.mp4", "meanwhile.mp4"]
+    assert lab.launcher.withdrawn == ["before.mp4"]
+    file = lab.catalogue.file(lab.folder / "rig 1" / "before.mp4")
+    assert file is not None
+    assert (file.state, file.attempt) == (Fate.QUEUED, 1)
     assert count(caplog, SILENT) == count(caplog, "is well again") == 1
 
 
