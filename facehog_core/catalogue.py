@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, joinedload
 from .causes import Cause
 from .choices import identify
 from .comparison import find_comparable
+from .conditions import begins_with
 from .database import Database
 from .errors import CatalogueError
 from .fates import find_file, identify_file, is_as_seen, note_look, path_of, tell_file, turn_file, write_record
@@ -26,7 +27,7 @@ from .migrate import make_ready
 from .names import Identity
 from .path_text import as_text
 from .provenance import RunRecord, now
-from .queries import Question, begins_with, find_records, find_rows
+from .queries import Question, find_records, find_rows
 from .rows import add_verifications, history_of, identity_of, read_record
 from .schema import Event, Fate, File, Parameters, Run, Sitting
 from .source import Signature
