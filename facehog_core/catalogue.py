@@ -20,7 +20,18 @@ from .comparison import find_comparable
 from .conditions import begins_with
 from .database import Database
 from .errors import CatalogueError
-from .fates import find_file, identify_file, is_as_seen, note_look, path_of, tell_file, turn_file, write_record
+from .fates import (
+    add_file,
+    come_to_run,
+    find_file,
+    identify_file,
+    is_as_seen,
+    note_look,
+    path_of,
+    tell_file,
+    turn_file,
+    write_record,
+)
 from .files import FileRecord, Glance, glance_at
 from .filters import Filter, check_field, parse_filter, read_sort
 from .migrate import make_ready
@@ -167,8 +178,7 @@ class Catalogue:
                 return False
             moment = now()
             if file is None:
-                file = File(path=as_text(path), name=as_text(path.name), first_seen_at=moment, attempt=0)
-                session.add(file)
+                file = add_file(session, path, moment)
             # Of a run that has ended nothing more happens.
             run = file.run if file.run and file.run.state == Fate.RUNNING else None
             if run:
@@ -180,7 +190,8 @@ class Catalogue:
             file.attempt = file.attempt if attempt is None else attempt
             file.flow_run_id = flow_run_id or file.flow_run_id
             if run_id is not None:
-                run = file.run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
+                run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
+                come_to_run(session, file, run)
             if step := turn_file(session, file, state, reason, moment, cause):
                 step.run = run
             file.not_before = not_before
