@@ -98,7 +98,7 @@ def make_questions(catalogue: Catalogue) -> dict[str, Callable[[], object]]:
         **{f"{where or 'all'}, sorted by {sort}": partial(find, catalogue, where, sort) for where, sort in SORTED},
         "what may be compared with a run": partial(find_comparable, catalogue, run),
         "show: a run that was verified 60 times": partial(catalogue.run_with_history, run[:10]),
-        "why: the story of a file": partial(catalogue.story_with_warnings, Path(name_file(7))),
+        "why: the story of a file": partial(catalogue.whole_story, Path(name_file(7))),
         "diff: two runs": partial(diff, catalogue, run[:10], other[:10]),
     }
 

@@ -42,7 +42,7 @@ from .queries import Question, find_records, find_rows
 from .rows import add_verifications, history_of, identity_of, read_record
 from .schema import Event, Fate, File, Parameters, Run, Sitting
 from .source import Signature
-from .story import FileEvent, StoryEvent, tell_events, tell_run, tell_story
+from .story import FileEvent, FileStory, StoryEvent, tell_events, tell_run, tell_story
 from .verifications import Verification
 
 if TYPE_CHECKING:
@@ -314,12 +314,14 @@ class Catalogue:
         with self._database.read() as session:
             return session.scalar(select(func.max(Event.id))) or 0
 
-    def story_with_warnings(self, path: Path) -> tuple[list[StoryEvent], list[str]]:
-        """Return the story of one path as `story` does, and the warnings of the run that it came to: of one moment."""
+    def whole_story(self, path: Path) -> FileStory | None:
+        """Return the story of one path, and what else is told with it, of one moment; None if it was never seen."""
         with self._database.read() as session:
             found = find_file(session, path)
-            warnings = [warning.text for warning in found.run.warnings] if found and found.run else []
-            return tell_story(session, path), warnings
+            if found is None:
+                return None
+            warnings = [warning.text for warning in found.run.warnings] if found.run else []
+            return FileStory(seen_at=found.first_seen_at, steps=tell_story(session, path), warnings=warnings)
 
     def find(
         self,
