@@ -23,6 +23,8 @@ from facehog_core.filters import And, parse_filter
 
 N_FILES, N_RUNS = 100_000, 300_000
 LISTED = 100
+# By which all that there is is put in order.
+ORDERS = ("-corrupt,name", "name", "-size")
 MOST_MS, MOST_LISTED_MS = 100, 300
 
 # Lists of the newest answers first, as they come if nothing else is said.
@@ -51,9 +53,6 @@ QUESTIONS = {
 }
 # Those that are put in another order.
 SORTED = (
-    ("", "-corrupt,name"),
-    ("", "name"),
-    ("", "-size"),
     ("state=finished", "-moved"),
     ("subject=CSE120", "-corrupt,name"),
     ("warnings>0", "subject,date"),
@@ -95,7 +94,7 @@ def make_questions(catalogue: Catalogue) -> dict[str, Callable[[], object]]:
     run, other = name_run(RUN_WITH_HISTORY), name_run(RUN_WITH_HISTORY + 40)
     return {
         **{name: partial(find, catalogue, where) for name, where in QUESTIONS.items()},
-        **{f"{where or 'all'}, sorted by {sort}": partial(find, catalogue, where, sort) for where, sort in SORTED},
+        **{f"{where}, sorted by {sort}": partial(find, catalogue, where, sort) for where, sort in SORTED},
         "what may be compared with a run": partial(find_comparable, catalogue, run),
         "show: a run that was verified 60 times": partial(catalogue.run_with_history, run[:10]),
         "why: the story of a file": partial(catalogue.whole_story, Path(name_file(7))),
@@ -106,6 +105,7 @@ def make_questions(catalogue: Catalogue) -> dict[str, Callable[[], object]]:
 def make_listings(catalogue: Catalogue) -> dict[str, Callable[[], object]]:
     """Return what is listed, by name."""
     return {
+        **{f"all, sorted by {order}": partial(find, catalogue, "", order) for order in ORDERS},
         f"{LISTED} in all fields": partial(catalogue.rows, limit=LISTED + 1, columns=tuple(FIELDS)),
         f"{LISTED} in full, as JSON": partial(catalogue.records, limit=LISTED),
         f"{LISTED} in full of a subject, sorted": partial(

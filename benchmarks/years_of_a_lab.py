@@ -41,7 +41,6 @@ BEGUN = datetime(2021, 1, 1, tzinfo=UTC)
 RUN_WITH_HISTORY, N_VERIFICATIONS = 5, 60
 # So many rows are written at once: more take memory and no less time.
 _BATCH = 20_000
-_ABANDONED = (Fate.WAITING, Fate.QUEUED)
 
 
 def fill(url: str, n_files: int, n_runs: int) -> None:
@@ -49,11 +48,17 @@ def fill(url: str, n_files: int, n_runs: int) -> None:
     Catalogue(url, create=True).close()
     database = Database(url)
     with database.write() as session:
-        for table, rows in make_tables(n_files, n_runs):
+        random = np.random.default_rng(0)
+        states = random.choice(list(Fate), n_files, p=[0.02, 0.01, 0.01, 0.9, 0.02, 0.02, 0.02])
+        for table, rows in make_tables(n_runs, states, random):
             while batch := list(islice(rows, _BATCH)):
                 session.execute(insert(table), batch)
-        came_to = update(File).values(run_id=File.id + n_runs - n_files)
-        session.execute(came_to.where(File.state.not_in(_ABANDONED)))
+        for state in set(Fate) - {Fate.WAITING}:
+            numbers = np.flatnonzero(states == state) + 1
+            came_to = {} if state is Fate.QUEUED else {"run_id": File.id + n_runs - n_files}
+            for batch in range(0, len(numbers), _BATCH):
+                chosen = File.id.in_(numbers[batch : batch + _BATCH].tolist())
+                session.execute(update(File).where(chosen).values(state=state, **came_to))
     if not database.is_sqlite:
         # What a server does by itself, within minutes.
         with database.write() as session:
@@ -72,9 +77,17 @@ def name_run(number: int) -> str:
     return f"{number * 0x9E3779B97F4B % 2**48:012x}-{number % N_PARAMETERS:08x}"
 
 
-def make_tables(n_files: int, n_runs: int) -> Iterator[tuple[Any, Rows]]:
-    """Yield tables with rows that come out the same each time, each after those that its rows name."""
-    random = np.random.default_rng(0)
+def make_tables(n_runs: int, states: Any, random: np.random.Generator) -> Iterator[tuple[Any, Rows]]:
+    """Yield tables with rows that come out the same each time, each after those that its rows name.
+
+    Parameters
+    ----------
+    n_runs : int
+    states : ndarray of str
+        What becomes of each file. As yet they all wait: there are no runs to which they have come.
+    random : Generator
+    """
+    n_files = len(states)
     days = [_session_of(number * N_SUBJECTS)[1] for number in range(N_DAYS // 10)]
     versions = {"facehog": "0.1.0", "av": "18.1.0"}
     yield Subject, ({"id": number + 1, "name": f"CSE{number:03}"} for number in range(N_SUBJECTS))
@@ -95,8 +108,7 @@ def make_tables(n_files: int, n_runs: int) -> Iterator[tuple[Any, Rows]]:
             for number in range(n_files)
         ),
     )
-    states = random.choice(list(Fate), n_files, p=[0.02, 0.01, 0.01, 0.9, 0.02, 0.02, 0.02])
-    yield File, (_make_file(number, str(state)) for number, state in enumerate(states))
+    yield File, map(_make_file, range(n_files))
     n_warnings = random.choice(4, n_runs, p=[0.9, 0.06, 0.03, 0.01])
     yield Run, _make_runs(n_files, n_runs, states, n_warnings, random)
     numbers = range(n_runs)
@@ -132,7 +144,7 @@ def _make_parameters(number: int) -> dict[str, Any]:
     }
 
 
-def _make_file(number: int, state: str) -> dict[str, Any]:
+def _make_file(number: int) -> dict[str, Any]:
     path, moment = name_file(number), BEGUN + timedelta(minutes=10 * number)
     return {
         "id": number + 1,
@@ -144,7 +156,7 @@ def _make_file(number: int, state: str) -> dict[str, Any]:
         "size_bytes": 10**9,
         "mtime_ns": 0,
         "inode": str(number),
-        "state": state,
+        "state": Fate.WAITING,
         "reason": "9000 frames are described",
         "first_seen_at": moment,
         "changed_at": moment,
