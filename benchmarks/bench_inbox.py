@@ -15,16 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from side_by_side import Finding, Measure, Report, describe_machine, make_parser, publish, rounds_of
+from sqlalchemy import select
 
 from deployments.sensor import Sensor
 from deployments.tables import PATTERNS
 from facehog_core.catalogue import Catalogue
 from facehog_core.files import FileRecord
 from facehog_core.inbox import Inbox
+from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Life, RunRequest
 from facehog_core.scan import scan_inbox
-from facehog_core.schema import Fate, File
+from facehog_core.schema import Fate, File, Run
 
 N_FOLDERS, N_FILES = 100, 100
 INTERVAL_S, QUICK_INTERVAL_S = 10.0, 1.0
@@ -47,13 +49,28 @@ class Nobody:
 
 
 def fill(folder: Path, catalogue: Catalogue) -> None:
-    """Make an inbox of old recordings, all of which have been described."""
+    """Make an inbox of old recordings: copies of one that has been described elsewhere."""
     for day in range(N_FOLDERS):
         (folder / f"day {day:03}").mkdir(parents=True)
         for number in range(N_FILES):
             (folder / f"day {day:03}" / f"m{number:03}_cam0.mp4").write_bytes(b"old")
     moment = datetime(2026, 1, 1, tzinfo=UTC)
+    described = RunRecord(
+        path=folder.parent / "m000_cam0.mp4",
+        state=Fate.FINISHED,
+        reason="3 frames are described",
+        changed_at=moment,
+        size_bytes=3,
+        run_id="0" * 12,
+        digest="0" * 32,
+        recipe=Recipe().as_dict(),
+        started_at=moment,
+        finished_at=moment,
+        n_frames=3,
+    )
+    catalogue.record(described)
     with catalogue._database.write() as session:
+        (run_id,) = session.scalars(select(Run.id))
         session.add_all(
             File(
                 path=name,
@@ -61,8 +78,9 @@ def fill(folder: Path, catalogue: Catalogue) -> None:
                 size_bytes=looks.size_bytes,
                 mtime_ns=looks.mtime_ns,
                 inode=str(looks.inode),
-                state=Fate.FINISHED,
-                reason="3 frames are described",
+                state=Fate.DUPLICATE,
+                reason="holds the same bytes",
+                run_id=run_id,
                 first_seen_at=moment,
                 changed_at=moment,
                 attempt=1,

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Table, insert, select, text, update
+from sqlalchemy import Table, bindparam, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -27,7 +27,7 @@ from .filter_values import FIELDS
 from .migrate import copy_sqlite, find_revision, make_ready
 from .provenance import RunRecord
 from .rows import add_verifications
-from .schema import Base, File
+from .schema import Base, Fate, File
 from .sealed import check_metadata, read_record
 from .verifications import read_history
 
@@ -214,13 +214,17 @@ def _copy(source: Database, target: Database) -> None:
     with source.read() as reading, target.write() as writing:
         _check_empty(writing, target.name)
         for table in _in_order():
-            # Files and runs name each other: the runs of files come when they are there.
-            columns = [column for column in table.columns if not (table is _FILES and column.name == "run_id")]
-            for batch in reading.execute(select(*columns), execution_options=_BY_BATCH).mappings().partitions():
-                writing.execute(insert(table), [dict(row) for row in batch])
-        came_to = select(_FILES.c.id, _FILES.c.run_id).where(_FILES.c.run_id.is_not(None))
-        for file_id, run_id in reading.execute(came_to, execution_options=_BY_BATCH):
-            writing.execute(update(_FILES).where(_FILES.c.id == file_id).values(run_id=run_id))
+            # Files and runs name each other: files wait until the runs are there to which they have come.
+            waiting = {"run_id": None, "state": Fate.WAITING} if table is _FILES else {}
+            for batch in reading.execute(select(table), execution_options=_BY_BATCH).mappings().partitions():
+                writing.execute(insert(table), [{**row, **waiting} for row in batch])
+        came_to = select(_FILES.c.id.label("file"), _FILES.c.run_id, _FILES.c.state)
+        is_it = _FILES.c.id == bindparam("file")
+        for batch in reading.execute(came_to, execution_options=_BY_BATCH).mappings().partitions():
+            writing.execute(
+                update(_FILES).where(is_it).values(run_id=bindparam("run_id"), state=bindparam("state")),
+                [dict(row) for row in batch],
+            )
         if not target.is_sqlite:
             _count_on(writing)
 

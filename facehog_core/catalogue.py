@@ -17,20 +17,32 @@ from sqlalchemy.orm import Session, joinedload
 from .causes import Cause
 from .choices import identify
 from .comparison import find_comparable
+from .conditions import begins_with
 from .database import Database
 from .errors import CatalogueError
-from .fates import find_file, identify_file, is_as_seen, note_look, path_of, tell_file, turn_file, write_record
+from .fates import (
+    add_file,
+    come_to_run,
+    find_file,
+    identify_file,
+    is_as_seen,
+    note_look,
+    path_of,
+    tell_file,
+    turn_file,
+    write_record,
+)
 from .files import FileRecord, Glance, glance_at
 from .filters import Filter, check_field, parse_filter, read_sort
 from .migrate import make_ready
 from .names import Identity
 from .path_text import as_text
 from .provenance import RunRecord, now
-from .queries import Question, begins_with, find_records, find_rows
+from .queries import Question, find_records, find_rows
 from .rows import add_verifications, history_of, identity_of, read_record
 from .schema import Event, Fate, File, Parameters, Run, Sitting
 from .source import Signature
-from .story import FileEvent, StoryEvent, tell_events, tell_run, tell_story
+from .story import FileEvent, FileStory, StoryEvent, tell_events, tell_run, tell_story
 from .verifications import Verification
 
 if TYPE_CHECKING:
@@ -166,8 +178,7 @@ class Catalogue:
                 return False
             moment = now()
             if file is None:
-                file = File(path=as_text(path), name=as_text(path.name), first_seen_at=moment, attempt=0)
-                session.add(file)
+                file = add_file(session, path, moment)
             # Of a run that has ended nothing more happens.
             run = file.run if file.run and file.run.state == Fate.RUNNING else None
             if run:
@@ -179,7 +190,8 @@ class Catalogue:
             file.attempt = file.attempt if attempt is None else attempt
             file.flow_run_id = flow_run_id or file.flow_run_id
             if run_id is not None:
-                run = file.run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
+                run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
+                come_to_run(session, file, run)
             if step := turn_file(session, file, state, reason, moment, cause):
                 step.run = run
             file.not_before = not_before
@@ -302,12 +314,14 @@ class Catalogue:
         with self._database.read() as session:
             return session.scalar(select(func.max(Event.id))) or 0
 
-    def story_with_warnings(self, path: Path) -> tuple[list[StoryEvent], list[str]]:
-        """Return the story of one path as `story` does, and the warnings of the run that it came to: of one moment."""
+    def whole_story(self, path: Path) -> FileStory | None:
+        """Return the story of one path, and what else is told with it, of one moment; None if it was never seen."""
         with self._database.read() as session:
             found = find_file(session, path)
-            warnings = [warning.text for warning in found.run.warnings] if found and found.run else []
-            return tell_story(session, path), warnings
+            if found is None:
+                return None
+            warnings = [warning.text for warning in found.run.warnings] if found.run else []
+            return FileStory(seen_at=found.first_seen_at, steps=tell_story(session, path), warnings=warnings)
 
     def find(
         self,

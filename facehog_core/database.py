@@ -125,6 +125,31 @@ class Database:
             yield session
 
     @contextmanager
+    def rewrite(self) -> Iterator[Session]:
+        """Yield a session as `write` does, in which tables may be made anew that others name.
+
+        Raises
+        ------
+        CatalogueError
+            If rows name others in the end that are not there: nothing is kept then.
+        """
+        if not self.is_sqlite:
+            with self.write() as session:
+                yield session
+            return
+        with self.connect() as connection:
+            # Within a transaction SQLite would not take it.
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+            try:
+                with self._within(connection, "IMMEDIATE") as session:
+                    yield session
+                    if lost := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
+                        fact = f"{len(lost)} rows of {lost[0][0]} or other tables name rows that are not there"
+                        raise CatalogueError(self.name, fact, "It is as it was: `facehog catalogue restore` a backup.")
+            finally:
+                connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+
+    @contextmanager
     def _within(self, connection: Connection, mode: str) -> Iterator[Session]:
         if self.is_sqlite:
             # Python's driver would begin later, with the first change, and then may be told that it is too late.

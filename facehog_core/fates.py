@@ -31,22 +31,38 @@ def write_record(
     cause : Cause, optional
         What the state hangs on, if that may change by itself.
     tells_of_file : bool, optional
-        Whether it is all that is known of the file, also of one that has a row: where nobody looks at files.
+        Whether it is all that is known of the file, also of one that has a row: where nobody looks at files. Then it is
+        not known when it was first seen.
     """
     known = find_file(session, record.path)
-    file = known or File(path=as_text(record.path), name=as_text(record.path.name), first_seen_at=record.changed_at)
+    file = known or add_file(session, record.path, None if tells_of_file else record.changed_at)
     if known is None or tells_of_file:
         file.size_bytes, file.mtime_ns, file.inode = record.size_bytes, record.stream.get("mtime_ns", 0), "0"
         file.attempt, file.flow_run_id = record.attempt, record.flow_run_id
     # What was made long ago is news of its file nevertheless: a story does not run backwards.
     is_old = known is not None and known.changed_at > record.changed_at
-    step = turn_file(session, file, Fate(record.state), record.reason, now() if is_old else record.changed_at, cause)
+    moment = now() if is_old else record.changed_at
     if known is None or tells_of_file:
         identify_file(session, file, record.identity)
-    file.run = write_run(session, record, file)
-    if step:
-        step.run = file.run
-    return file.run
+    run = write_run(session, record, file)
+    come_to_run(session, file, run)
+    if step := turn_file(session, file, Fate(record.state), record.reason, moment, cause):
+        step.run = run
+    return run
+
+
+def add_file(session: Session, path: Path, seen_at: datetime | None) -> File:
+    """Add the row of a path; nothing has become of it yet."""
+    file = File(path=as_text(path), name=as_text(path.name), first_seen_at=seen_at, attempt=0)
+    file.state, file.reason, file.changed_at = Fate.WAITING, "", seen_at or now()
+    session.add(file)
+    return file
+
+
+def come_to_run(session: Session, file: File, run: Run) -> None:
+    """Note the run that a file has come to, before the state that only those have which came to one."""
+    file.run = run
+    session.flush()
 
 
 def find_file(session: Session, path: Path) -> File | None:

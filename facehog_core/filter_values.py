@@ -88,7 +88,11 @@ FIELDS = {
     "height": Field(Kind.COUNT, "height of its frames in pixels", "=1024"),
     "duration": Field(Kind.SECONDS, "how long it takes", ">=10min"),
     "changed": Field(Kind.MOMENT, "since when it is in its state", ">=2026-11-21"),
-    "seen": Field(Kind.MOMENT, "when its file was first seen", ">=2026-11-21T08:00"),
+    "seen": Field(
+        Kind.MOMENT,
+        "when its file was first seen; none if it was made from stores",
+        ">=2026-11-21T08:00",
+    ),
     "started": Field(Kind.MOMENT, "when its run started", ">=2026-11"),
     "finished": Field(Kind.MOMENT, "when its run ended", "<2026-11-21"),
     "verified": Field(Kind.MOMENT, "when its store was verified last, or never", "<2026-01", never="never"),

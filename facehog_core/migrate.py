@@ -94,7 +94,7 @@ def find_revision(connection: Connection) -> str | None:
 def _change(database: Database) -> None:
     """Make or upgrade the tables, unless whoever had its turn before has done so."""
     if (path := database.path) is None:
-        with database.write() as session:
+        with database.rewrite() as session:
             _change_within(session)
         return
     with hold(str(path), "creation"):
@@ -106,7 +106,7 @@ def _change(database: Database) -> None:
         if found is not None and found != REVISION:
             _back_up(database, path, found)
         try:
-            with database.write() as session:
+            with database.rewrite() as session:
                 _change_within(session)
         except IntegrityError as error:
             raise CatalogueError(

@@ -6,44 +6,26 @@ one, with other parameters). Both are asked for with the same filter, and put in
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Float,
-    Row,
-    Select,
-    and_,
-    cast,
-    false,
-    func,
-    literal,
-    not_,
-    or_,
-    select,
-    true,
-    union_all,
-)
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, contains_eager, joinedload, selectinload
+from sqlalchemy import CTE, ColumnElement, Select, and_, func, literal, or_, select, true, union_all
+from sqlalchemy.orm import Session, aliased, contains_eager, joinedload, selectinload
 
-from .filter_values import FIELDS, Chars, Kind, Known, Pattern, Share, Span, Whole, Wild
-from .filters import EVERYTHING, And, Comparison, Filter, Not, Or
+from .conditions import SIGNS, columns_of, compile_filter, fields_of, join, select_where, tables_of
+from .filters import EVERYTHING, And, Comparison, Filter, Or, Value
 from .provenance import RunRecord
 from .rows import read_record
-from .schema import Details, Fate, File, Host, Output, Parameters, Recording, Run, Sitting, Software, Subject
-from .verifications import WRONG
+from .schema import Fate, File, Run, Sitting
 
-# Above any character: what begins with a text is less than the text and this.
-_LAST = "\U0010ffff"
+# Whether it is a file, and the number of the file or of the run.
+Key: TypeAlias = tuple[bool, int]
 # So many rows are loaded by their numbers in one statement.
 _BATCH = 5000
-# Among so many of the newest is looked first.
-_NEWEST = 5000
+# Among so many of the newest, or of those with the best figures, is looked first.
+_FIRST = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +48,29 @@ class Question:
 
 def find_rows(session: Session, question: Question, fields: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return some fields of what is found."""
-    return [tuple(row[2 : 2 + len(fields)]) for row in _ask(session, question, fields)]
+    if question.limit is None:
+        dialect = session.get_bind().dialect.name
+        return [tuple(row[2 : 2 + len(fields)]) for row in session.execute(_write(dialect, question, fields))]
+    # A few are put in order by what that takes: all that is told of them is looked up for no others.
+    keys = _find_keys(session, question)
+    found: dict[Key, tuple[Any, ...]] = {}
+    for files, runs in _in_batches(keys):
+        for own, numbers in ((File, files), (Run, runs)):
+            is_file = own is File
+            columns = columns_of(is_file)
+            query = select(own.id, *(columns[field].label(f"field_{place}") for place, field in enumerate(fields)))
+            query = join(query.select_from(own), is_file, tables_of(columns, fields)).where(own.id.in_(numbers))
+            found |= {(is_file, row[0]): tuple(row[1:]) for row in session.execute(query)}
+    return [found[key] for key in keys]
 
 
 def find_records(session: Session, question: Question) -> list[RunRecord]:
     """Return all that is known of what is found."""
-    keys = [(bool(row[0]), int(row[1])) for row in _ask(session, question, ())]
-    found: dict[tuple[bool, int], RunRecord] = {}
-    for start in range(0, len(keys), _BATCH):
-        batch = keys[start : start + _BATCH]
-        files = select(File).where(File.id.in_([number for is_file, number in batch if is_file]))
-        runs = select(Run).where(Run.id.in_([number for is_file, number in batch if not is_file]))
+    keys = _find_keys(session, question)
+    found: dict[Key, RunRecord] = {}
+    for file_numbers, run_numbers in _in_batches(keys):
+        files = select(File).where(File.id.in_(file_numbers))
+        runs = select(Run).where(Run.id.in_(run_numbers))
         who = joinedload(File.session).joinedload(Sitting.subject)
         for file in session.scalars(files.options(who, joinedload(File.run).options(*_whole_run()))):
             found[True, file.id] = read_record(file, file.run, is_turn_of_file=True)
@@ -84,11 +78,6 @@ def find_records(session: Session, question: Question) -> list[RunRecord]:
             found[False, run.id] = read_record(run.file, run, is_turn_of_file=False)
         session.expunge_all()
     return [found[key] for key in keys]
-
-
-def begins_with(column: ColumnElement[str] | InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
-    """Return a condition that an index on the column serves."""
-    return and_(column >= text, column < text + _LAST)
 
 
 def _whole_run() -> tuple[Any, ...]:
@@ -103,25 +92,76 @@ def _whole_run() -> tuple[Any, ...]:
     )
 
 
-def _ask(session: Session, question: Question, fields: Sequence[str]) -> Sequence[Row[Any]]:
-    """Return the kind and number of what is found, and its fields, in order."""
+def _find_keys(session: Session, question: Question) -> list[Key]:
+    """Return the kind and number of what is found, in order."""
     dialect = session.get_bind().dialect.name
+
+    def ask(asked: Question, since: datetime | None = None) -> list[Key]:
+        return [(bool(row[0]), int(row[1])) for row in session.execute(_write(dialect, asked, (), since=since))]
+
     if question.limit and question.where != EVERYTHING and question.sort[0] == ("changed", True):
         # What most are found by is found among the newest, without a look at years of others.
-        among_newest = session.execute(_write(dialect, question, fields, since=_find_newest(session))).all()
+        among_newest = ask(question, _find_newest(session, question.where, dialect))
         if len(among_newest) >= question.limit:
             return among_newest
-    return session.execute(_write(dialect, question, fields)).all()
+    if question.limit and dialect == "sqlite" and (bound := _find_bound(session, question)):
+        # As well those with the best figures, without putting all in order.
+        among_best = ask(replace(question, where=And((question.where, bound))))
+        if len(among_best) >= question.limit:
+            return among_best
+    return ask(question)
 
 
-def _find_newest(session: Session) -> datetime:
-    """Return the time since when at most so many files, and so many runs, have changed."""
-    nth = (select(table.changed_at).order_by(table.changed_at.desc()).offset(_NEWEST).limit(1) for table in (File, Run))
+def _in_batches(keys: Sequence[Key]) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield the numbers of files, and those of runs."""
+    for start in range(0, len(keys), _BATCH):
+        batch = keys[start : start + _BATCH]
+        yield [number for is_file, number in batch if is_file], [number for is_file, number in batch if not is_file]
+
+
+def _find_newest(session: Session, where: Filter, dialect: str) -> datetime:
+    """Return the time since when at most so many files, and so many runs, have changed that are not too new."""
+    nth = (
+        select(table.changed_at)
+        .where(_is_old_enough(where, table, dialect))
+        .order_by(table.changed_at.desc())
+        .offset(_FIRST)
+        .limit(1)
+        for table in (File, Run)
+    )
     return max((found for query in nth if (found := session.scalar(query))), default=datetime.max.replace(tzinfo=UTC))
 
 
+def _find_bound(session: Session, question: Question) -> Comparison | None:
+    """Return what holds of the first runs, if they are put in order by a figure; None if that helps nobody."""
+    field, is_descending = question.sort[0]
+    if field not in _FIGURES or not _reads_figures(question.where):
+        return None
+    column = columns_of(is_file=False)[field]
+    order = column.desc() if is_descending else column.asc()
+    nth = session.scalar(select(column).where(column.is_not(None)).order_by(order).offset(_FIRST).limit(1))
+    if nth is None:
+        return None
+    sign = ">=" if is_descending else "<="
+    return Comparison(field=field, sign=sign, values=(Value(text=str(nth), is_quoted=False, known=nth),))
+
+
+def _is_old_enough(where: Filter, table: Any, dialect: str) -> ColumnElement[bool]:
+    """Return what a filter says of how new anything may be at most."""
+    parts = where.parts if isinstance(where, And) else (where,)
+    bounds = And(
+        tuple(
+            part
+            for part in parts
+            if isinstance(part, Comparison) and part.field == "changed" and part.sign in ("=", "<", "<=")
+        )
+    )
+    return compile_filter(bounds, {"changed": table.changed_at}, dialect)
+
+
 def _write(dialect: str, question: Question, fields: Sequence[str], *, since: datetime | None = None) -> Select[Any]:
-    arms = [_write_one(is_file, dialect, question, fields, since) for is_file in (True, False)]
+    narrow = _find_narrow(question.where, dialect) if dialect == "sqlite" and since is None else None
+    arms = [_write_one(is_file, dialect, question, fields, since, narrow) for is_file in (True, False)]
     both = union_all(*(select(arm.subquery()) for arm in arms)).subquery()
     order = [
         _order(both.c[f"sort_{place}"], field, is_descending)
@@ -131,15 +171,20 @@ def _write(dialect: str, question: Question, fields: Sequence[str], *, since: da
 
 
 def _write_one(
-    is_file: bool, dialect: str, question: Question, fields: Sequence[str], since: datetime | None
+    is_file: bool,
+    dialect: str,
+    question: Question,
+    fields: Sequence[str],
+    since: datetime | None,
+    narrow: CTE | None,
 ) -> Select[Any]:
     own = File if is_file else Run
     sort = [field for field, _ in question.sort]
-    columns = _columns(is_file)
+    columns = columns_of(is_file)
     told = [columns[field].label(f"field_{place}") for place, field in enumerate(fields)]
     by = [columns[field].label(f"sort_{place}") for place, field in enumerate(sort)]
     query = select(literal(int(is_file)).label("is_file"), own.id.label("id"), *told, *by).select_from(own)
-    query = _join(query, is_file, {*fields, *sort, *_fields_of(question.where)})
+    query = join(query, is_file, tables_of(columns, [*fields, *sort], question.where))
     if not is_file:
         holder = aliased(File)
         # A file that came to a finished run may be a duplicate, or not finished any more: the run is told beside it.
@@ -148,17 +193,22 @@ def _write_one(
     if since is not None:
         # By their numbers, lest another index be followed.
         newest: Any = aliased(own)
-        query = query.where(own.id.in_(select(newest.id).where(newest.changed_at >= since)))
-    elif dialect == "sqlite" and (narrow := _find_narrow(question.where)):
-        run_id: Any = File.run_id if is_file else Run.id
-        query = query.where(run_id.in_(_write_narrow(narrow, dialect)))
+        is_between = and_(newest.changed_at >= since, _is_old_enough(question.where, newest, dialect))
+        query = query.where(own.id.in_(select(newest.id).where(is_between)))
+    elif dialect == "sqlite":
+        # Such that it looks at few rows, or at narrow ones.
+        if not is_file:
+            query = query.where(_is_of_file(question.where, dialect))
+        if narrow is not None:
+            run_id: Any = File.run_id if is_file else Run.id
+            query = query.where(run_id.in_(select(narrow.c.id)))
     # SQLite would rather follow an index that gives the order than one that finds the few that are wanted.
     is_walk = dialect != "sqlite" or since is not None or question.where == EVERYTHING
     order = [
         _order(columns[field] if is_walk else func.ifnull(columns[field], None), field, is_descending)
         for field, is_descending in question.sort
     ]
-    where = _compile(question.where, columns, dialect)
+    where = compile_filter(question.where, columns, dialect)
     return query.where(where).order_by(*order, own.id.desc()).limit(question.limit)
 
 
@@ -171,101 +221,39 @@ def _order(column: ColumnElement[Any], field: str, is_descending: bool) -> Colum
 _ALWAYS_KNOWN = ("state", "name", "path", "warnings", "size", "changed", "seen", "attempt", "reason")
 
 
-def _columns(is_file: bool) -> Mapping[str, Any]:
-    """Return what each field is, of a file with its run or of a run alone."""
-    turn = File if is_file else Run
-    return {
-        "state": turn.state,
-        "name": File.name,
-        "path": File.path,
-        "subject": Subject.name,
-        "date": Sitting.date,
-        "plane": File.plane,
-        "camera": File.camera,
-        "run": Run.run_id,
-        "digest": Recording.digest,
-        "parameters": Parameters.digest,
-        "crop": Parameters.crop,
-        "grey": Parameters.grey,
-        "frames": Run.n_frames,
-        "corrupt": Run.n_corrupt,
-        "dropped": Run.n_dropped,
-        "warnings": func.coalesce(Run.n_warnings, 0),
-        "brightness": Run.brightness,
-        "saturated": Run.saturated,
-        "focus": Run.focus,
-        "moved": Run.moved,
-        "size": File.size_bytes if is_file else Recording.size_bytes,
-        "width": Run.width,
-        "height": Run.height,
-        "duration": Run.duration_s,
-        "changed": turn.changed_at,
-        "seen": File.first_seen_at,
-        "started": Run.started_at,
-        "finished": Run.finished_at,
-        "verified": Run.verified_at,
-        "verdict": Run.verdict,
-        "wrong_since": Run.wrong_since,
-        "attempt": turn.attempt,
-        "facehog": Software.facehog,
-        "host": Host.name,
-        "store": Output.store,
-        "flow_run": turn.flow_run_id,
-        "reason": turn.reason,
-        # Nobody's question, but of those that ask what may be compared. Older runs did not say it where it was 0.
-        "rotation": func.coalesce(Details.stream["rotation"].as_integer(), 0),
-    }
-
-
-def _fields_of(where: Filter) -> set[str]:
-    match where:
-        case Comparison():
-            return {where.field}
-        case Not():
-            return _fields_of(where.part)
-        case And() | Or():
-            return set[str]().union(*map(_fields_of, where.parts))
-
-
-def _join(query: Select[Any], is_file: bool, fields: set[str]) -> Select[Any]:
-    """Join the tables that the fields need, and no others: a join that is of no use costs as much as one that is."""
-    columns = _columns(is_file)
-    needed = {table for field in fields for table in columns[field]._from_objects}
-    if needed & {Subject.__table__, Sitting.__table__}:
-        needed |= {File.__table__, Sitting.__table__}
-    if needed & {table.__table__ for table in (Recording, Parameters, Software, Host, Output, Details)}:
-        needed |= {Run.__table__}
-    joins = (
-        (Run, Run.id == File.run_id) if is_file else (File, File.id == Run.file_id),
-        (Sitting, Sitting.id == File.session_id),
-        (Subject, Subject.id == Sitting.subject_id),
-        (Recording, Recording.id == Run.recording_id),
-        (Parameters, Parameters.id == Run.parameters_id),
-        (Software, Software.id == Run.software_id),
-        (Host, Host.id == Run.host_id),
-        (Output, Output.run_id == Run.id),
-        (Details, Details.run_id == Run.id),
-    )
-    for table, on in joins:
-        if table.__table__ in needed:
-            # A run has all of these; said so, the database may begin with any of them.
-            is_there = not is_file and table in (File, Recording, Parameters, Software, Host)
-            query = query.join(table, on, isouter=not is_there)
-    return query
-
-
 # Fields that an index of its own has of each run (`ix_runs_figures`), and those of the parameters that it begins with.
 _FIGURES = {"frames", "corrupt", "dropped", "warnings", "brightness", "saturated", "focus", "moved"}
 _NARROW = _FIGURES | {"parameters", "crop", "grey"}
+# Fields of files alone.
+_OF_FILE = {"name", "path", "subject", "date", "plane", "camera", "seen"}
 
 
-def _find_narrow(where: Filter) -> And | None:
-    """Return the parts of a filter that need nothing but that index; None where it is of no use."""
+def _split(where: Filter) -> tuple[And, And, And]:
+    """Return the parts of a filter that need nothing but that index, those about files alone, and the others."""
     parts = where.parts if isinstance(where, And) else (where,)
-    narrow = And(tuple(filter(_is_narrow, parts)))
-    # Whatever else is asked for, a subject say, may find far fewer; but for the state, which most have in common.
-    others = _fields_of(And(tuple(part for part in parts if part not in narrow.parts)))
-    return narrow if _fields_of(narrow) & _FIGURES and others <= {"state"} else None
+    narrow = tuple(filter(_is_narrow, parts))
+    of_file = tuple(part for part in parts if fields_of(part) and fields_of(part) <= _OF_FILE)
+    return And(narrow), And(of_file), And(tuple(part for part in parts if part not in narrow))
+
+
+def _reads_figures(where: Filter) -> bool:
+    """Say whether runs are to be found by their figures: nothing is asked for by which far fewer may be found."""
+    # But for the state, which most have in common.
+    return fields_of(_split(where)[2]) <= {"state"}
+
+
+def _find_narrow(where: Filter, dialect: str) -> CTE | None:
+    """Find runs by their figures: once for both, files with runs and runs alone. None if that helps nobody."""
+    narrow, _, _ = _split(where)
+    if not (fields_of(narrow) & _FIGURES and _reads_figures(where)):
+        return None
+    return select_where(Run, narrow, dialect).cte("narrow")
+
+
+def _is_of_file(where: Filter, dialect: str) -> ColumnElement[bool]:
+    """Say again of a run what a filter says of its file: then the files are looked at before."""
+    _, of_file, _ = _split(where)
+    return Run.file_id.in_(select_where(File, of_file, dialect)) if of_file.parts else true()
 
 
 def _is_narrow(where: Filter) -> bool:
@@ -276,134 +264,10 @@ def _is_narrow(where: Filter) -> bool:
         case Comparison(field="warnings"):
             numbers: list[Any] = [value.known for value in where.values]
             # A file without a run has none.
-            return not any(number is None or _SIGNS[where.sign](0, number) for number in numbers)
+            return not any(number is None or SIGNS[where.sign](0, number) for number in numbers)
         case Comparison():
             return where.field in _NARROW and all(value.known is not None for value in where.values)
         case And() | Or():
             return bool(where.parts) and all(map(_is_narrow, where.parts))
         case _:
             return False
-
-
-def _write_narrow(where: And, dialect: str) -> Select[Any]:
-    query = _join(select(Run.id).select_from(Run), False, _fields_of(where))
-    return query.where(_compile(where, _columns(False), dialect)).correlate(None)
-
-
-# Fields that are another table away from files or runs.
-_BETWEEN = {
-    "subject": Sitting.id,
-    "digest": Run.id,
-    "parameters": Run.id,
-    "crop": Run.id,
-    "grey": Run.id,
-    "facehog": Run.id,
-    "host": Run.id,
-    "store": Run.id,
-}
-_SIGNS = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-
-
-def _compile(where: Filter, columns: Mapping[str, Any], dialect: str) -> ColumnElement[bool]:
-    match where:
-        case Not():
-            return not_(_compile(where.part, columns, dialect))
-        case And():
-            return and_(true(), *(_compile(part, columns, dialect) for part in where.parts))
-        case Or():
-            return or_(false(), *(_compile(part, columns, dialect) for part in where.parts))
-        case Comparison(sign="!="):
-            return not_(_compile(replace(where, sign="="), columns, dialect))
-        case Comparison():
-            # As one list: a thousand conditions joined by "or" are nested deeper than SQLite takes.
-            whole = [value.known for value in where.values if isinstance(value.known, Whole)]
-            known = [value.known for value in where.values if not isinstance(value.known, Whole)]
-            told = [*known, whole] if whole else known
-            return or_(false(), *(_fits(where.field, where.sign, one, columns, dialect) for one in told))
-
-
-def _fits(
-    field: str, sign: str, known: Known | list[Whole], columns: Mapping[str, Any], dialect: str
-) -> ColumnElement[bool]:
-    """Return a condition that is true or false, and never unknown: then its opposite is what it seems."""
-    column = columns[field]
-    fits: ColumnElement[bool]
-    match known:
-        case None:
-            fits = column.is_(None)
-            return fits
-        case Share():
-            frames = columns["frames"]
-            # Not percent * frames: 0.07 * 10000 is more than 700. Of no frames there is no share.
-            share = _SIGNS[sign](100.0 * cast(column, Float) / func.nullif(cast(frames, Float), 0.0), known.percent)
-            return and_(column.is_not(None), frames.is_not(None), frames > 0, share)
-        case Span():
-            fits = _fits_span(column, sign, known)
-        case Pattern():
-            fits = _fits_pattern(column, known, dialect)
-        case list():
-            fits = column.in_([one.text for one in known])
-        case str() if FIELDS[field].kind is Kind.BEGINNING:
-            fits = begins_with(column, known)
-        case str():
-            # Nearly all are finished, and few are wrong: SQLite knows neither.
-            is_common = dialect == "sqlite" and known == Fate.FINISHED
-            fits = (func.ifnull(column, None) if is_common else column) == known
-            if field == "verdict" and known == WRONG:
-                fits = and_(fits, Run.wrong_since.is_not(None))
-        case _:
-            # As a number of its own, and not of the column's type: 1.5 is not to be rounded to whole frames.
-            is_exact = isinstance(known, int) and abs(known) < 2**63
-            fits = _SIGNS[sign](column, literal(known, BigInteger if is_exact else Float))
-    # Said of the table between as well, it lets the database begin with the last of them.
-    between = _BETWEEN[field] > 0 if field in _BETWEEN else true()
-    return and_(between, column.is_not(None), fits)
-
-
-def _fits_span(column: Any, sign: str, span: Span) -> ColumnElement[bool]:
-    compare, bound = {
-        "<": (operator.lt, span.start),
-        "<=": (operator.lt, span.stop),
-        ">": (operator.ge, span.stop),
-        ">=": (operator.ge, span.start),
-    }.get(sign, (None, span.start))
-    if compare is None:
-        return and_(column >= span.start, column < span.stop)
-    fits: ColumnElement[bool] = compare(column, bound)
-    return fits
-
-
-def _fits_pattern(column: Any, pattern: Pattern, dialect: str) -> ColumnElement[bool]:
-    fits: ColumnElement[bool]
-    if dialect == "sqlite" and not any(isinstance(part, Chars) for part in pattern.parts):
-        # Its regular expressions are Python's, called for each row; its GLOB takes other characters as it likes.
-        fits = column.op("GLOB", is_comparison=True)("".join(map(_as_glob, pattern.parts)))
-    else:
-        # An expression that Python and PostgreSQL read alike.
-        fits = column.regexp_match(rf"(?s)\A{''.join(map(_as_regex, pattern.parts))}\Z")
-    return fits
-
-
-def _as_glob(part: str | Wild | Chars) -> str:
-    match part:
-        case Wild():
-            return str(part.value)
-        case _:
-            return f"[{part}]" if str(part) in "*?[" else str(part)
-
-
-def _as_regex(part: str | Wild | Chars) -> str:
-    match part:
-        case Wild.ANY:
-            return ".*"
-        case Wild.ONE:
-            return "."
-        case Chars():
-            ranges = "".join(f"{_escape(first)}-{_escape(last)}" for first, last in part.ranges)
-            return f"[{'^' * part.is_not}{ranges}]"
-        case _:
-            return _escape(str(part))
-
-
-def _escape(char: str) -> str:
-    return f"\\{char}" if char.isascii() and not char.isalnum() else char

@@ -84,6 +84,9 @@ def write_run(session: Session, record: RunRecord, file: File) -> Run:
         run = Run(run_id=record.run_id, details=Details(stream={}))
     for name in _SAME:
         setattr(run, name, getattr(record, name))
+    if run.finished_at:
+        # By a clock that was set back meanwhile it would end before it starts.
+        run.finished_at = max(run.started_at, run.finished_at)
     # A run that failed before it read anything keeps what was read of the recording before.
     if record.stream:
         run.details.stream = record.stream

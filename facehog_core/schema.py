@@ -31,7 +31,7 @@ from sqlalchemy.types import TypeEngine
 from .path_text import showable
 
 #: The revision that these tables have; `facehog_core.migrations` leads to it from each earlier one.
-REVISION = "0005"
+REVISION = "0006"
 
 
 class Fate(StrEnum):
@@ -168,7 +168,11 @@ class File(Base):
     __table_args__ = (
         CheckConstraint(f"state IN ({_FATES})", name="state_is_a_fate"),
         *_at_least_0("size_bytes", "attempt"),
+        CheckConstraint("state NOT IN ('finished', 'duplicate') OR run_id IS NOT NULL", name="what_is_done_has_a_run"),
+        CheckConstraint("not_before IS NULL OR state = 'waiting'", name="only_what_waits_rests"),
         Index(None, "state", "changed_at"),
+        # Whether a file tells of a run is asked for each of them, and answered by this alone.
+        Index(None, "run_id", "state"),
     )
 
     id: Mapped[int] = _key()
@@ -183,11 +187,12 @@ class File(Base):
     inode: Mapped[str]
     state: Mapped[str]
     reason: Mapped[str]
-    first_seen_at: Mapped[datetime]
+    # Null in a catalogue that was made from the stores: they do not say it.
+    first_seen_at: Mapped[datetime | None]
     changed_at: Mapped[datetime] = mapped_column(index=True)
     attempt: Mapped[int]
     flow_run_id: Mapped[str | None]
-    run_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("runs.id"), index=True)
+    run_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("runs.id"))
     # What its state hangs on, where something else than the file may change that: `facehog_core.causes`.
     cause: Mapped[str | None]
     cause_about: Mapped[str | None] = _checked("cause_is_about_something", "cause_about IS NULL OR cause IS NOT NULL")
@@ -268,6 +273,9 @@ class Run(Base):
     __table_args__ = (
         CheckConstraint(f"state IN ({_FATES})", name="state_is_a_fate"),
         CheckConstraint("state <> 'finished' OR n_frames IS NOT NULL", name="what_is_finished_has_frames"),
+        CheckConstraint("state <> 'finished' OR finished_at IS NOT NULL", name="what_is_finished_has_ended"),
+        CheckConstraint("finished_at >= started_at", name="none_ends_before_it_starts"),
+        CheckConstraint("verdict IN ('sound', 'wrong')", name="verdict_is_sound_or_wrong"),
         CheckConstraint("n_corrupt <= n_frames", name="no_more_are_corrupt_than_there_are"),
         *_at_least_0("attempt", "n_frames", "n_corrupt", "n_dropped", "n_warnings"),
         Index(None, "state", "changed_at"),

@@ -31,6 +31,25 @@ class FileEvent(StoryEvent):
     path: Path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileStory:
+    """All that is told of a file.
+
+    Parameters
+    ----------
+    seen_at : datetime or None
+        When it was first seen. A catalogue that was made from the stores does not know it, nor the steps before.
+    steps : list of StoryEvent
+        Oldest first.
+    warnings : list of str
+        Of the run that it came to.
+    """
+
+    seen_at: datetime | None
+    steps: list[StoryEvent]
+    warnings: list[str]
+
+
 def tell_story(session: Session, path: Path) -> list[StoryEvent]:
     """Return the story of one path, oldest first; empty if it was never seen."""
     steps = session.scalars(select(Event).join(Event.file).where(File.path == as_text(path)).order_by(Event.id))

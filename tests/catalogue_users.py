@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -10,12 +11,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import xxhash
 from sqlalchemy.orm import Session
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.database import Database
+from facehog_core.fates import add_file, find_file, note_look
 from facehog_core.files import FileRecord
 from facehog_core.provenance import RunRecord
+from facehog_core.rows import write_run
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
 
@@ -67,6 +71,25 @@ def file_of(catalogue: Catalogue, path: Path) -> FileRecord:
     found = catalogue.file(path)
     assert found is not None
     return found
+
+
+def come_to(catalogue: Catalogue, path: Path, state: Fate, reason: str, **more: Any) -> bool:
+    """Let something become of a file. What is done has come to a run: one is made up for it, if it has none."""
+    if state in (Fate.FINISHED, Fate.DUPLICATE) and "run_id" not in more:
+        known = catalogue.file(path)
+        more["run_id"] = (known and known.run_id) or _make_up_run(catalogue, path, more.get("signature"))
+    return catalogue.set_fate(path, state, reason, **more)
+
+
+def _make_up_run(catalogue: Catalogue, path: Path, signature: Signature | None) -> str:
+    run_id = f"{xxhash.xxh3_64_hexdigest(os.fsencode(path))[:12]}-00000000"
+    with writing(f"sqlite:///{catalogue.location}") as session:
+        file = find_file(session, path)
+        if file is None:
+            file = add_file(session, path, NOON)
+            note_look(file, signature or LOOK)
+        write_run(session, make_record(path.name, run_id, path=path), file)
+    return run_id
 
 
 @contextmanager

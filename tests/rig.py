@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from catalogue_users import come_to
+
 from facehog_core.catalogue import Catalogue
 from facehog_core.files import FileRecord
 from facehog_core.inbox import Inbox
@@ -117,7 +119,7 @@ class Rig:
 
     def end(self, name: str, state: Fate) -> None:
         run = self.launcher.runs[name]
-        self.catalogue.set_fate(run.request.path, state, "the run's last word")
+        come_to(self.catalogue, run.request.path, state, "the run's last word")
         run.life = Life.DEAD
 
 

@@ -121,19 +121,21 @@ def why(
     """Tell what became of a file, and why."""
     loaded, _ = configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
-        story, warnings = catalogue.story_with_warnings(normalise(path))
-    if not story:
+        story = catalogue.whole_story(normalise(path))
+    if story is None:
         raise CatalogueError(
             path,
             "no inbox has seen this file",
             "See `facehog doctor` for the inboxes, or `facehog process` it.",
         )
     if as_json:
-        steps = list(map(_tell, story))
-        print_json([*steps[:-1], {**steps[-1], "warnings": warnings}])
+        steps = list(map(_tell, story.steps))
+        print_json([*steps[:-1], {**steps[-1], "warnings": story.warnings}])
         return
-    print_story(story)
-    print_warnings(warnings)
+    print_story(story.steps)
+    if story.seen_at is None:
+        aside.print("when it was first seen is not known, nor what came before: the catalogue was made of stores")
+    print_warnings(story.warnings)
 
 
 def _tell(step: StoryEvent) -> dict[str, str]:

@@ -161,6 +161,8 @@ def test_the_catalogue_is_kept_lost_and_made_again(run: Run, lab: Lab, processed
         file.rename(tmp_path / f"lost-by-{words[0]}.db")
         assert run("catalogue", *words).status == 0
         assert run("find", *columns).out == found
+        not_known = "when it was first seen is not known" in " ".join(run("why", str(processed)).err.split())
+        assert not_known == (words == ["rebuild"]), "a backup knows it"
     (lab.folder / "store" / "broken" / "1.zarr").mkdir(parents=True)
     file.rename(tmp_path / "lost.db")
     broken = run("catalogue", "rebuild")

@@ -152,9 +152,13 @@ def test_the_last_run_of_a_file_says_what_is_known_of_the_file(new_url: Callable
     with Catalogue(url) as catalogue:
         (file,) = catalogue.files().values()
         story = catalogue.story(file.path)
+        told = catalogue.whole_story(file.path)
+        assert catalogue.rows("seen=none", columns=("name",)) == [("m12.mp4",)] * 3
     assert (file.identity.subject, file.attempt, file.flow_run_id) == ("m13", 3, "flow-3")
     assert (file.run_id, file.signature.mtime_ns) == (stores[-1].stem, 2)
     assert [step.at for step in story] == sorted(step.at for step in story)
+    assert told
+    assert (told.seen_at, told.steps) == (None, story), "no store says when its recording was first seen"
 
 
 def test_who_was_recorded_may_have_been_corrected_after_the_stores_were_made(

@@ -11,6 +11,7 @@ from catalogue_users import (
     INBOX,
     LOOK,
     NOON,
+    come_to,
     file_of,
     make_record,
     reading,
@@ -154,7 +155,7 @@ def test_a_file_has_exactly_one_fate_the_last_and_its_story_has_all_in_order(
     path = INBOX / "m12.mp4"
     with Catalogue(f"sqlite:///{tmp_path_factory.mktemp('c') / 'catalogue.db'}", create=True) as catalogue:
         for state, reason in turns:
-            assert catalogue.set_fate(path, state, reason, signature=LOOK)
+            assert come_to(catalogue, path, state, reason, signature=LOOK)
 
         told = [turn for turn, before in zip(turns, [None, *turns], strict=False) if turn != before]
         story = catalogue.story(path)

@@ -7,14 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from catalogue_users import INBOX, LOOK, NOON, file_of, make_record, running
-from sqlalchemy import event
+from catalogue_users import INBOX, LOOK, NOON, file_of, make_record, running, writing
+from sqlalchemy import event, text
+from sqlalchemy.exc import IntegrityError
 
 from facehog_core import catalogue as catalogue_module
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError
 from facehog_core.provenance import now
 from facehog_core.schema import Fate, Run
+from facehog_core.verifications import Verification
 
 
 def test_a_run_record_comes_back_as_it_was_recorded(catalogue: Catalogue) -> None:
@@ -184,9 +186,40 @@ def test_what_is_told_of_a_run_or_a_file_at_once_is_of_one_moment(
     assert (found.state, [step.state for step in history]) == (Fate.RUNNING, [Fate.RUNNING])
     catalogue.record(record)
     interrupt("tell_story")
-    story, warnings = catalogue.story_with_warnings(record.path)
-    assert (story[-1].state, warnings) == (Fate.RUNNING, [])
-    assert len(catalogue.story_with_warnings(record.path)[1]) == 2
+    told = catalogue.whole_story(record.path)
+    assert told
+    assert (told.steps[-1].state, told.warnings) == (Fate.RUNNING, [])
+    later = catalogue.whole_story(record.path)
+    assert later
+    assert len(later.warnings) == 2
+
+
+def test_a_clock_that_is_set_back_keeps_no_run_from_being_recorded(catalogue: Catalogue) -> None:
+    back = make_record(started_at=NOON + timedelta(hours=1), finished_at=NOON)
+    catalogue.record(back)
+    found = catalogue.run(str(back.run_id))
+    assert found.finished_at == found.started_at == back.started_at
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "rule"),
+    [
+        ("files", "run_id = NULL", "what_is_done_has_a_run"),
+        ("files", "not_before = changed_at", "only_what_waits_rests"),
+        ("runs", "finished_at = NULL", "what_is_finished_has_ended"),
+        ("runs", "started_at = verified_at", "none_ends_before_it_starts"),
+        ("runs", "verdict = 'odd', wrong_since = verified_at", "verdict_is_sound_or_wrong"),
+    ],
+)
+def test_the_database_itself_keeps_what_must_hold(
+    catalogue: Catalogue, url: str, table: str, change: str, rule: str
+) -> None:
+    record = make_record()
+    catalogue.record(record)
+    later = Verification(at=NOON + timedelta(days=1), is_deep=False, source="unchanged", problems=[])
+    catalogue.note_verifications(str(record.run_id), [later])
+    with pytest.raises(IntegrityError, match=f"ck_{table}_{rule}"), writing(url) as session:
+        session.execute(text(f"UPDATE {table} SET {change}"))
 
 
 def test_of_many_runs_of_which_one_is_asked_for_hardly_any_is_read(catalogue: Catalogue) -> None:

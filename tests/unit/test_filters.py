@@ -17,10 +17,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from facehog_core import queries
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import FilterError
 from facehog_core.filter_values import FIELDS
-from facehog_core.filters import And, Comparison, Filter, Not, Or, Value, parse_filter
+from facehog_core.filters import EVERYTHING, And, Comparison, Filter, Not, Or, Value, parse_filter
 from facehog_core.names import Identity
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
@@ -416,6 +417,25 @@ def test_the_catalogue_finds_what_a_loop_over_all_rows_finds(catalogue: Catalogu
     (new,) = catalogue.rows("run=none", columns=tuple(FIELDS))
     expected += ["none"] * holds(where, dict(zip(FIELDS, new, strict=True)))
     assert sorted(str(run or "none") for (run,) in catalogue.rows(where, columns=["run"])) == expected
+
+
+SORTS = st.lists(st.builds(str.__add__, st.sampled_from(["", "-"]), st.sampled_from([*FIELDS])), min_size=1, max_size=2)
+
+
+@given(where=FILTERS | st.just(EVERYTHING), sort=SORTS.map(",".join), limit=st.integers(1, 30))
+@example(where=EVERYTHING, sort="-corrupt,name", limit=5)
+@example(where=parse_filter("state=finished"), sort="moved", limit=40)
+@example(where=parse_filter("changed<2021-11 and warnings>0"), sort="-changed", limit=3)
+def test_the_first_ones_are_the_first_of_all(catalogue: Catalogue, where: Filter, sort: str, limit: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        # So few are looked at first: those that are wanted may be among them, or not.
+        patch.setattr(queries, "_FIRST", 8)
+        first = catalogue.rows(where, sort=sort, columns=tuple(FIELDS), limit=limit)
+    every = catalogue.rows(where, sort=sort, columns=tuple(FIELDS))
+    assert first == every[:limit]
+    assert [record.run_id for record in catalogue.records(where, sort=sort, limit=limit)] == [
+        row[list(FIELDS).index("run")] for row in first
+    ]
 
 
 @pytest.mark.parametrize("sign", [*SIGNS, "!="])

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from catalogue_users import come_to
 
 from deployments import health as health_module
 from deployments.config_file import load_config
@@ -43,7 +44,7 @@ def test_it_counts_what_waits_and_runs_and_what_failed_within_a_day(
     assert measure_health(config, [], is_up=True).files == health_module.Files(), "there is no catalogue yet"
     with Catalogue(config.catalogue, create=True) as catalogue:
         for number, state in enumerate([Fate.WAITING, Fate.WAITING, *Fate]):
-            catalogue.set_fate(Path(f"/inbox/{number}.mp4"), state, f"reason {number}", signature=LOOK)
+            come_to(catalogue, Path(f"/inbox/{number}.mp4"), state, f"reason {number}", signature=LOOK)
         assert catalogue.oldest(Fate.WAITING) is not None
         oldest = catalogue.records("path=/inbox/0.mp4")[0].changed_at
 
@@ -84,7 +85,7 @@ def test_little_space_and_a_broken_catalogue_are_problems(config: Config, monkey
 
 def test_a_runner_that_lives_and_begins_no_runs_is_a_problem(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     with Catalogue(config.catalogue, create=True) as catalogue:
-        turn = partial(catalogue.set_fate, reason="by hand", signature=LOOK)
+        turn = partial(come_to, catalogue, reason="by hand", signature=LOOK)
         for name in "ab":
             turn(Path(f"/inbox/{name}.mp4"), Fate.QUEUED)
         assert measure_health(config, [], is_up=True).is_well

@@ -15,7 +15,7 @@ FILES = sorted(file for layer in LAYERS for file in (REPOSITORY / layer).glob("*
 # What the core must run without, so that a notebook can use all of it.
 ORCHESTRATION = {"prefect", "prefect_dask", "distributed", "watchdog"}
 DATABASE = {
-    *("schema", "database", "migrate", "migrations", "rows", "files", "story", "queries", "fates"),
+    *("schema", "database", "migrate", "migrations", "rows", "files", "story", "conditions", "queries", "fates"),
     *("catalogue", "archive"),
 }
 # Each module of the core may import those of the rows above it, and none of the rows below.
@@ -54,7 +54,7 @@ CORE_ORDER = (
     {"starts", "hog", "frame_index", "stills", "schema", "synthetic_portrait", "database"},
     {"filter_values"},
     {"filters", "sheets", "table"},
-    {"completeness", "migrations", "rows", "files", "story"},
+    {"completeness", "migrations", "rows", "files", "story", "conditions"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "migrate", "queries", "fates"},
     {"timing", "view", "choices", "comparison"},
     {"decode", "layout", "receipts", "synthetic", "encoding", "inbox", "face_position", "looking"},

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from catalogue_users import come_to
 from runs import BEGUN, fill_store, make_paths, make_store, make_work
 
 from facehog_core.catalogue import Catalogue
@@ -63,7 +64,7 @@ def test_what_no_run_will_go_on_with_is_removed_after_a_while_and_its_story_says
     store: Path, catalogue: Catalogue, state: Fate, reason: str, is_kept: bool
 ) -> None:
     cause = Cause(kind=CauseKind.VANISHED) if reason == GONE else None
-    catalogue.set_fate(PATH, state, reason, signature=LOOK, cause=cause)
+    come_to(catalogue, PATH, state, reason, signature=LOOK, cause=cause)
     before, last = catalogue.file(PATH), catalogue.last_event()
     paths = leave(store, 31)
     removed = remove_leftovers(store, catalogue, MONTH)

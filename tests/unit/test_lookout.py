@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from catalogue_users import come_to
 from rig import SETTLE_S, Rig, settle
 
 from facehog_core import lookout as lookout_module
@@ -450,7 +451,7 @@ def test_what_was_not_asked_for_any_more_is_taken_up_when_it_is_asked_for_again(
     assert (rig.file(path).state, rig.file(path).attempt) == (Fate.WAITING, 0)
     rig.at_s += SETTLE_S
     assert [due.file.path for due in backfill.look(rig.launcher)] == [path]
-    rig.catalogue.set_fate(path, Fate.FINISHED, "is done")
+    come_to(rig.catalogue, path, Fate.FINISHED, "is done")
     assert backfill.look(rig.launcher) == []
     assert backfill.is_done
     assert rig.file(other).reason == "its decoder crashed"

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from facehog_core.database import Database
 from facehog_core.errors import CatalogueError
 from facehog_core.locks import hold
 from facehog_core.migrate import copy_sqlite
+from facehog_core.names import Identity, NamePattern
 from facehog_core.schema import REVISION
 
 CATALOGUES = Path(__file__).parents[1] / "catalogues"
@@ -55,8 +57,9 @@ def old(url: str, request: pytest.FixtureRequest) -> str:
 def tables_of(path: Path) -> set[tuple[str, ...]]:
     with closing(sqlite3.connect(path)) as connection:
         statements = [said for (said,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
-    # Constraints are written in any order.
-    return {tuple(sorted(" ".join(part.split()) for part in re.split(r"[(),]", said))) for said in statements}
+    # Constraints are written in any order, and a name that was given later in quotation marks.
+    parts = ([" ".join(part.split()) for part in re.split(r"[(),]", said.replace('"', ""))] for said in statements)
+    return {tuple(sorted(filter(None, told))) for told in parts}
 
 
 def rows_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -214,6 +217,13 @@ def test_an_older_facehog_sees_that_a_catalogue_is_newer_than_it_knows(old: str)
         assert connection.execute("PRAGMA user_version").fetchone() == (int(REVISION),)
 
 
+# Of version 6.
+NEW_RULES = {
+    "files": ("what_is_done_has_a_run", "only_what_waits_rests"),
+    "runs": ("what_is_finished_has_ended", "none_ends_before_it_starts", "verdict_is_sound_or_wrong"),
+}
+
+
 def test_a_catalogue_on_a_server_is_brought_here_too(
     tmp_path: Path, make_catalogue_url: Callable[[str, Path], str]
 ) -> None:
@@ -223,6 +233,12 @@ def test_a_catalogue_on_a_server_is_brought_here_too(
             catalogue.record(make_record())
     new = described(urls[1])
     with writing(urls[0]) as session:
+        for table, rules in NEW_RULES.items():
+            for name in rules:
+                session.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{name}"))
+        session.execute(text("ALTER TABLE files ALTER COLUMN first_seen_at SET NOT NULL"))
+        session.execute(text("DROP INDEX ix_files_run_id_state"))
+        session.execute(text("CREATE INDEX ix_files_run_id ON files (run_id)"))
         for column in ("brightness", "saturated", "focus", "moved", "verdict", "wrong_since", "verified_at"):
             session.execute(text(f"ALTER TABLE runs DROP COLUMN {column}"))
         session.execute(text("ALTER TABLE outputs DROP COLUMN quality"))
@@ -261,3 +277,99 @@ def test_what_fates_hung_on_by_their_words_they_hang_on_by_causes(url: str) -> N
         "short": ("manifest", "n_frames = 9000"),
         "timed": ("timestamps", "timed_timestamps.csv"),
     }
+
+
+def change(url: str, *statements: str) -> None:
+    with closing(sqlite3.connect(path_of(url))) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "said"),
+    [
+        (
+            "UPDATE files SET run_id = NULL WHERE id = 1",
+            "SELECT run_id = 2 FROM files WHERE id = 1",
+            "have come to the",
+        ),
+        (
+            "UPDATE files SET run_id = NULL, state = 'duplicate' WHERE id = 2",
+            "SELECT state = 'failed' AND reason LIKE 'was noted as duplicate, but not by which run%' FROM files "
+            "WHERE id = 2 AND (SELECT state FROM events WHERE file_id = 2 ORDER BY id DESC LIMIT 1) = 'failed'",
+            "they are failed now",
+        ),
+        (
+            "UPDATE files SET not_before = '2026-01-01' WHERE id = 1",
+            "SELECT not_before IS NULL FROM files WHERE id = 1",
+            "do not rest any more",
+        ),
+        (
+            "UPDATE runs SET finished_at = NULL, changed_at = '2000-01-01' WHERE id = 1",
+            "SELECT finished_at = started_at FROM runs WHERE id = 1",
+            "1f0c2a9b77d3-5e21c0aa ended when they were last changed",
+        ),
+        (
+            "UPDATE runs SET finished_at = '2000-01-01' WHERE id = 1",
+            "SELECT finished_at = started_at FROM runs WHERE id = 1",
+            "1f0c2a9b77d3-5e21c0aa ended when they started",
+        ),
+        (
+            "UPDATE runs SET verdict = 'odd', verified_at = '2000-01-01', wrong_since = '2000-01-01' WHERE id = 1",
+            "SELECT verdict IS NULL AND verified_at IS NULL FROM runs WHERE id = 1",
+            "are to be verified again",
+        ),
+    ],
+)
+def test_what_breaks_a_rule_that_came_later_is_mended_and_that_is_said(
+    url: str, caplog: pytest.LogCaptureFixture, broken: str, mended: str, said: str
+) -> None:
+    make_old(path_of(url), 5)
+    change(url, broken)
+    Catalogue(url).close()
+    with closing(sqlite3.connect(path_of(url))) as connection:
+        assert connection.execute(mended).fetchall() == [(1,)]
+    assert [said in text for text in caplog.messages if "was mended" in text] == [True]
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed"):
+        change(url, broken if "id = 1" in broken else broken.replace("id = 2", "id = 1"))
+
+
+def test_nothing_is_said_of_a_catalogue_in_which_nothing_is_to_be_mended(
+    old: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Catalogue(old).close()
+    assert not [text for text in caplog.messages if "mended" in text]
+
+
+def test_rows_that_name_what_is_not_there_keep_a_catalogue_as_it_was(url: str) -> None:
+    make_old(path_of(url), 5)
+    change(url, "UPDATE events SET file_id = 999")
+    before = tables_of(path_of(url)), rows_of(path_of(url))
+    with pytest.raises(CatalogueError, match="rows of events or other tables name rows that are not there"):
+        Catalogue(url)
+    assert (tables_of(path_of(url)), rows_of(path_of(url))) == before
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_who_was_recorded_is_read_from_names_of_a_catalogue_that_did_not_know_it(
+    url: str, version: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_old(path_of(url), version)
+    new = "/data/inbox/20211105_CSE020_plane1_cam0.mp4"
+    (old,) = next(iter(rows_of_path(url)))
+    change(url, f"UPDATE files SET path = '{new}' WHERE path = '{old}'")
+    Catalogue(url).close()
+    with Catalogue(url) as catalogue:
+        told = [as_default(path) for path in catalogue.files()]
+        assert [file.identity for file in catalogue.files().values()] == told
+        assert Identity(subject="CSE020", session_date=date(2021, 11, 5), plane="1", camera="0") in told
+    assert [text for text in caplog.messages if "is read from the names of 1 files" in text]
+
+
+def rows_of_path(url: str) -> list[tuple[str]]:
+    with closing(sqlite3.connect(path_of(url))) as connection:
+        return connection.execute("SELECT path FROM files WHERE path NOT IN (SELECT path FROM runs)").fetchall()
+
+
+def as_default(path: Path) -> Identity:
+    return NamePattern().read(path.stem)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from catalogue_users import come_to
 
 from deployments.notifier import EVENT, GATHER_S, N_NAMED, Notifier
 from facehog_core import Catalogue
@@ -42,7 +43,7 @@ class Rig:
 
     def turn(self, name: str, *states: Fate) -> None:
         for state in states:
-            self.catalogue.set_fate(Path("/inbox", name), state, f"is {state}", signature=LOOK)
+            come_to(self.catalogue, Path("/inbox", name), state, f"is {state}", signature=LOOK)
 
     def look(self) -> None:
         """Look as a notifier does that was started just now: it remembers nothing but what is on the disk."""

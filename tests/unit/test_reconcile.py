@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from catalogue_users import come_to
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -264,6 +265,7 @@ def refuse_because(
             recipe=recipe.as_dict(),
             started_at=now(),
             n_frames=1 if state is Fate.FINISHED else None,
+            finished_at=now() if state is Fate.FINISHED else None,
         ),
         cause,
     )
@@ -628,7 +630,7 @@ def test_files_outside_of_the_inbox_are_left_alone(rig: Rig) -> None:
     outside = Path("/elsewhere/by hand.mp4")
     look = Signature(size_bytes=1, mtime_ns=1, inode=1)
     for state in (Fate.WAITING, Fate.RUNNING):
-        rig.catalogue.set_fate(outside, state, "by hand", signature=look)
+        come_to(rig.catalogue, outside, state, "by hand", signature=look)
         rig.look(after_s=60)
         assert rig.file(outside).state is state
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from catalogue_users import come_to
 from mounts import can_mount, mount_tmpfs, unmount
 from share import Share
 
@@ -213,7 +214,7 @@ def test_a_share_that_goes_and_comes_back_forgets_nothing_and_starts_nothing(
     with lab.watched("rig 1"):
         wait_for(lambda: len(lab.launcher.paths) == 5, "five runs")
         for name in names:
-            lab.catalogue.set_fate(share / name, Fate.FINISHED, "5 frames are described")
+            come_to(lab.catalogue, share / name, Fate.FINISHED, "5 frames are described")
         before = lab.catalogue.files()
         unmount(share)
         wait_for(lambda: "is its share mounted?" in lab.troubles.get("rig 1", ""), "the word that it is empty")
@@ -251,7 +252,7 @@ def test_what_does_not_fit_into_the_queue_waits_and_the_rig_that_matters_more_co
         wait_for(all_wait, "all to wait for their turn")
         assert lab.launcher.paths == []
         for number in range(3):
-            lab.catalogue.set_fate(lab.folder / f"rig 1/{number}.mp4", Fate.FINISHED, "is done")
+            come_to(lab.catalogue, lab.folder / f"rig 1/{number}.mp4", Fate.FINISHED, "is done")
         wait_for(lambda: len(lab.launcher.paths) == 2, "as many as there is room for")
         time.sleep(0.2)
         assert lab.launcher.paths == ["urgent.mp4", "5.mp4"]
@@ -335,7 +336,7 @@ def test_a_backfill_is_watched_until_all_in_it_have_come_to_their_end(lab: Lab, 
     with lab.watched("rig 1", backlog=backlog):
         backlog.add(Backfill(path=str(archive)))
         wait_for(lambda: len(lab.launcher.paths) == 2, "both runs")
-        lab.catalogue.set_fate(paths[0], Fate.FINISHED, "is done")
+        come_to(lab.catalogue, paths[0], Fate.FINISHED, "is done")
         n_looks = lab.n_looks
         wait_for(lambda: lab.n_looks > n_looks + 10, "some looks")
         assert [inbox.path for inbox in backlog.inboxes()] == [archive], "one of them is not done"

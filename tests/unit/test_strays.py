@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from catalogue_users import come_to
 from rig import FakeLauncher, Run
 
 from deployments.backlog import Backfill, Backlog
@@ -38,7 +39,7 @@ class Lab:
         if life:
             request = RunRequest(path=path, signature=LOOK, recipe=Recipe(), attempt=1, after=None)
             self.launcher.runs[name] = Run(request, life=life)
-        self.catalogue.set_fate(path, state, f"is {state}", signature=LOOK, flow_run_id=name if life else None)
+        come_to(self.catalogue, path, state, f"is {state}", signature=LOOK, flow_run_id=name if life else None)
         return path
 
     def look(self, n_times: int = 1) -> None:

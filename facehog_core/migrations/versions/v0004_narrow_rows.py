@@ -1,4 +1,4 @@
-"""Subjects and sessions; what many runs share is kept once; histories, warnings and shards have their places.
+"""Subjects and sessions, read from names; what runs share is kept once; histories, warnings and shards have places.
 
 Only SQLite has tables that are older than this.
 """
@@ -6,13 +6,18 @@ Only SQLite has tables that are older than this.
 from __future__ import annotations
 
 import json
+import logging
+import re
 from collections.abc import Iterable
+from datetime import date
 from pathlib import PurePath
 from typing import Any
 
 import xxhash
 from alembic import op
 from sqlalchemy import Connection
+
+log = logging.getLogger(__name__)
 
 revision = "0004"
 down_revision = "0003"
@@ -47,6 +52,7 @@ def upgrade() -> None:
     )
     for table in _OLD:
         connection.exec_driver_sql(f"DROP TABLE old_{table}")
+    _identify_files(connection)
 
 
 def _copy_files(connection: Connection) -> None:
@@ -56,6 +62,45 @@ def _copy_files(connection: Connection) -> None:
     )
     for row in _read(connection, f"SELECT {', '.join(kept)} FROM old_files"):
         _insert(connection, "files", row | {"name": PurePath(row["path"]).name})
+
+
+# As facehog read names on that day, where nothing else was said.
+_NAME = re.compile(
+    r"(?P<date>\d{4}-?\d\d-?\d\d)(?=_)(_(?P<subject>(?!(plane|cam|camera)\d)[^_]+))?"
+    r"(_plane(?P<plane>[^_]+))?(_cam(era)?(?P<camera>[^_]+))?(_.*)?"
+)
+
+
+def _identify_files(connection: Connection) -> None:
+    """Read from the names of files who was recorded: nobody had until then."""
+    n_read = 0
+    for row in list(_read(connection, "SELECT id, name FROM files")):
+        match = _NAME.fullmatch(PurePath(row["name"]).stem)
+        try:
+            day = date.fromisoformat(match["date"]).isoformat() if match else None
+        except ValueError:
+            continue
+        if match is None or day is None:
+            continue
+        n_read += 1
+        subject = match["subject"]
+        who = None if subject is None else _find(connection, "subjects", "name", subject)
+        if subject is not None and who is None:
+            who = _insert(connection, "subjects", {"name": subject})
+        known = "SELECT id FROM sessions WHERE subject_id IS ? AND date = ?"
+        session = connection.exec_driver_sql(known, (who, day)).scalar()
+        if session is None:
+            session = _insert(connection, "sessions", {"subject_id": who, "date": day})
+        connection.exec_driver_sql(
+            "UPDATE files SET session_id = ?, plane = ?, camera = ? WHERE id = ?",
+            (session, match["plane"], match["camera"], row["id"]),
+        )
+    if n_read:
+        log.warning(
+            "who was recorded, and when, is read from the names of %d files, as facehog does where nothing is set; "
+            "where `name_pattern` or files beside recordings say more: `facehog catalogue identify`",
+            n_read,
+        )
 
 
 def _copy_run(connection: Connection, row: dict[str, Any]) -> None:
