@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 1280, 1024
 GOP = 250
 SEGMENT = 1000
 # About 7 Mbit/s at 30 frames a second, as a camera's recording of a real mouse at crf 18 has.
-CRF: Final = 16
+CRF: Final = 15.5
 FRAME_RATE: Final = 30
 # The face, at this size.
 RECIPE = Recipe(crop=Crop(x=53, y=22, width=916, height=475))
