@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from .config import Config
-
-# Prefect's own names: of what a client shows, and of what a server wants to see.
-AUTH_VARIABLE, SERVER_AUTH_VARIABLE = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
+from .environment import AUTH_VARIABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

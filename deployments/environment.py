@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_urlsafe
 
+# Prefect's own names: of what a client shows, and of what a server wants to see.
+AUTH_VARIABLE, SERVER_AUTH_VARIABLE = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
 # In every process that a service of facehog starts: by it they are found, whoever their parent is now.
 MARK = "FACEHOG_SERVICE"
 
@@ -21,9 +24,9 @@ def describe_environment(home: Path, api_url: str | None = None, auth_string: st
     home : Path
         Folder of Prefect's database and profiles: not the user's own, which may belong to something else.
     api_url : str, optional
-        The Prefect server; without it Prefect starts a temporary one.
+        The Prefect server; without it Prefect starts a temporary one, which asks for a password of its own.
     auth_string : str, optional
-        What that server wants to be shown.
+        What the server at that address wants to be shown.
     """
     variables = {
         "PREFECT_HOME": str(home),
@@ -63,9 +66,11 @@ def describe_environment(home: Path, api_url: str | None = None, auth_string: st
         "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
     }
     if api_url is None:
-        # No page has any business with a temporary server; by default those of all sites may ask it for anything.
-        variables["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = "http://127.0.0.1"
-    server = {"PREFECT_API_URL": api_url, "PREFECT_API_AUTH_STRING": auth_string if api_url else None}
+        # Nobody has any business with a temporary server but this process and its workers: neither other accounts of
+        # the machine nor pages in a browser know the password.
+        auth_string = os.environ.get(AUTH_VARIABLE) or f"facehog:{token_urlsafe()}"
+        variables[SERVER_AUTH_VARIABLE] = auth_string
+    server = {"PREFECT_API_URL": api_url, AUTH_VARIABLE: auth_string}
     return variables | {name: value for name, value in server.items() if value}
 
 

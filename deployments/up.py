@@ -27,12 +27,12 @@ from facehog_core.locks import remove_idle
 from flows.cluster import LOOPBACK
 from flows.names import address_inbox, name_owner
 
-from .api import AUTH_VARIABLE, SERVER_AUTH_VARIABLE, Api, find_api_url, find_auth_string
+from .api import Api, find_api_url, find_auth_string
 from .beats import Beats
 from .certificates import describe_encryption
 from .config import Config
 from .doors import address_here, address_outside, is_loopback, is_open, join
-from .environment import MARK, describe_environment
+from .environment import AUTH_VARIABLE, MARK, SERVER_AUTH_VARIABLE, describe_environment
 from .health import Health, Part, measure_health, patient_measure
 from .health_server import serve_health
 from .logs import OWN, Rotation, describe_logging, log_to_file

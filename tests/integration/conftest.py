@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from lab import Lab
 
 REAL_CLIP = Path(__file__).resolve().parents[2] / "deployments" / "recordings" / "aind_bvt_clip.mp4"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Put the environment back: commands set Prefect up in it."""
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="session")

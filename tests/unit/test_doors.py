@@ -12,10 +12,11 @@ import pytest
 from cryptography import x509
 
 from deployments import certificates
-from deployments.api import AUTH_VARIABLE, Api, find_auth_string
+from deployments.api import Api, find_auth_string
 from deployments.certificates import describe_encryption
 from deployments.config_file import load_config
 from deployments.doors import address_here, is_loopback, is_open, join
+from deployments.environment import AUTH_VARIABLE
 from deployments.up import describe_dask_doors
 from facehog_core.errors import ConfigError
 from facehog_core.provenance import now
