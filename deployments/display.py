@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from facehog_core.errors import RecipeError
 from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
@@ -78,6 +79,14 @@ def print_story(story: Iterable[StoryEvent]) -> None:
         console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {escape(step.reason)}")
 
 
+def _choices_of(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the choices of a run that are not the usual ones; all of them, if a newer facehog wrote them."""
+    try:
+        return Recipe.from_dict(recipe).unusual if recipe else {}
+    except RecipeError:
+        return {name: value for name, value in recipe.items() if name not in ("hog", "crop")}
+
+
 def print_run(
     record: RunRecord,
     history: Iterable[StoryEvent] = (),
@@ -110,7 +119,7 @@ def run_pairs(record: RunRecord, n_verified: int) -> Iterator[tuple[str, Any]]:
         ("content (xxh3_128)", record.digest),
         *stream_pairs(record.stream),
         ("crop (x, y, width, height)", recipe.get("crop") or "whole frame"),
-        *((f"chosen {name}", value) for name, value in (Recipe.from_dict(recipe).unusual.items() if recipe else ())),
+        *((f"chosen {name}", value) for name, value in _choices_of(recipe).items()),
         *((f"hog {name}", value) for name, value in recipe.get("hog", {}).items()),
         ("frames described", record.n_frames if record.n_frames is not None else ""),
         ("corrupt frames", record.n_corrupt if record.n_corrupt is not None else ""),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import RecipeError
 from .filters import And, Filter, Not, Or, any_of
 from .provenance import RunRecord
 from .quality import MEASURED, median_of
@@ -81,7 +82,9 @@ def find_comparable(record: RunRecord, known: Iterable[tuple[str, Mapping[str, A
     """
     recipe, (width, height) = Recipe.from_dict(record.recipe), _size_of(record)
     alike = [
-        (digest, found) for digest, values in known if _shaping(found := Recipe.from_dict(values)) == _shaping(recipe)
+        (digest, found)
+        for digest, values in known
+        if (found := _read_known(values)) and _shaping(found) == _shaping(recipe)
     ]
     cropped = {
         digest for digest, found in alike if found.crop and (found.crop.width, found.crop.height) == (width, height)
@@ -98,6 +101,14 @@ def find_comparable(record: RunRecord, known: Iterable[tuple[str, Mapping[str, A
             fits = Or((And((is_upright, fits)), And((Not(is_upright), turned))))
         fitting.append(And((any_of("parameters", *sorted(whole)), fits)))
     return And((any_of("state", "finished"), Or(tuple(fitting)), Not(any_of("run", record.run_id or ""))))
+
+
+def _read_known(values: Mapping[str, Any]) -> Recipe | None:
+    """Read a recipe of the catalogue; None if a newer facehog wrote it, and nothing here compares."""
+    try:
+        return Recipe.from_dict(values)
+    except RecipeError:
+        return None
 
 
 def _shaping(recipe: Recipe) -> dict[str, Any]:

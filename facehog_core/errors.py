@@ -8,6 +8,12 @@ from pathlib import PurePath
 from .path_text import showable
 
 
+def tell_error(error: Exception) -> str:
+    """Say what Python says of values that are not as they should be."""
+    # Of a key that is missing it says the key alone.
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
 class FacehogError(Exception):
     """An error that a user can read and act on.
 
@@ -157,6 +163,10 @@ class StoreGoneError(StoreError):
 
 class DiskFullError(StoreError):
     """There is no space for the store."""
+
+
+class RecipeError(FacehogError, ValueError):
+    """What a run was made with cannot be read: a newer facehog wrote it, or somebody else."""
 
 
 class ExportError(FacehogError):

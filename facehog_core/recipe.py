@@ -11,6 +11,7 @@ from typing import Any
 import xxhash
 
 from .crop import Crop
+from .errors import RecipeError, tell_error
 from .mask import Mask, read_masks
 from .params import HogParams
 from .rounding import ALL_BITS
@@ -105,7 +106,26 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Rebuild a recipe from `as_dict`, also of a version that knew fewer choices."""
+        """Rebuild a recipe from `as_dict`, also of a version that knew fewer choices.
+
+        Raises
+        ------
+        RecipeError
+            If it cannot be read, or has choices that this version does not know: they may shape the numbers.
+        """
+        try:
+            if unknown := [name for name in values if name not in cls.__slots__]:
+                raise ValueError(f"it says {', '.join(sorted(unknown))}, which is not known")
+            return cls._read(values)
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+            raise RecipeError(
+                "the recipe",
+                f"what a run was made with cannot be read: {tell_error(error)}",
+                "If a newer facehog wrote it, use that one.",
+            ) from error
+
+    @classmethod
+    def _read(cls, values: Mapping[str, Any]) -> Recipe:
         known: dict[str, Any] = {name: values[name] for name in cls.__slots__ if name in values}
         crop, rate, timestamps = known["crop"], known.get("frame_rate"), known.get("timestamps")
         return cls(

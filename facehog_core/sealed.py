@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import xxhash
 import zarr
 
-from .errors import StoreError
+from .errors import RecipeError, StoreError, tell_error
 from .names import Identity
 from .path_text import from_text
 from .provenance import RunRecord
@@ -23,7 +24,7 @@ FORMAT = 2
 READABLE_FORMATS = (1, FORMAT)
 METADATA = "zarr.json"
 # What zarr raises for metadata that it cannot read, and what is raised for attributes that are not as they should be.
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError)
 _REMEDY = "Make it anew from its recording, with the choices of then: `facehog process --force PATH`."
 
 
@@ -80,7 +81,23 @@ def open_group(path: Path) -> zarr.Group:
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
-    return StoreError(path, f"its metadata cannot be read: {error}", _REMEDY)
+    if isinstance(error, RecipeError):
+        return StoreError(path, error.fact, error.remedy)
+    return StoreError(path, f"its metadata cannot be read: {tell_error(error)}", _REMEDY)
+
+
+@contextmanager
+def believing(path: Path) -> Iterator[None]:
+    """Read what a store says of itself: where that is not as it should be, the error says so in words.
+
+    Raises
+    ------
+    StoreError
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
 
 
 def read_shards(group: zarr.Group) -> list[SealedShard]:
@@ -145,7 +162,9 @@ def check_whole(path: Path) -> None:
         If there is none, or a file of it is missing or not as it was written.
     """
     check_metadata(path)
-    if damage := find_damage(path, list_files(open_group(path))):
+    with believing(path):
+        damage = find_damage(path, list_files(open_group(path)))
+    if damage:
         more = f" (and {len(damage) - 1} more files are damaged)" if len(damage) > 1 else ""
         raise StoreError(path, f"{damage[0]}{more}", _REMEDY)
 
@@ -160,7 +179,8 @@ def check_present(path: Path, group: zarr.Group) -> None:
     StoreError
         If not.
     """
-    wrong = [name for name, (size, _) in list_files(group).items() if _size_of(path / name) != size]
+    with believing(path):
+        wrong = [name for name, (size, _) in list_files(group).items() if _size_of(path / name) != size]
     if wrong:
         more = f" and {len(wrong) - 1} more files" if len(wrong) > 1 else ""
         raise StoreError(path, f"{wrong[0]}{more}: missing, or not of the size that was written", _REMEDY)
@@ -199,10 +219,8 @@ def read_record(path: Path) -> RunRecord:
         If there is no sealed store of facehog, or what it says cannot be read.
     """
     group = open_group(path)
-    try:
+    with believing(path):
         return _read_record(path, group)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
 
 
 def _read_record(path: Path, group: zarr.Group) -> RunRecord:

@@ -18,7 +18,7 @@ from .layout import most_pictures_per_file
 from .params import HogParams
 from .picture import render_pictures
 from .recipe import Recipe
-from .sealed import check_metadata, check_present, open_group
+from .sealed import believing, check_metadata, check_present, open_group
 
 
 def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -53,9 +53,10 @@ def open_session(path: str | os.PathLike[str]) -> xr.Dataset:
     check_metadata(path)
     group = open_group(path)
     check_present(path, group)
-    dataset = _open_lazily(path, group)
-    if "images" not in dataset:
-        dataset["images"] = _lazy_pictures(group, dataset["histograms"])
+    with believing(path):
+        dataset = _open_lazily(path, group)
+        if "images" not in dataset:
+            dataset["images"] = _lazy_pictures(group, dataset["histograms"])
     return dataset
 
 

@@ -26,6 +26,7 @@ from .rounding import round_bits
 from .sealed import (
     METADATA,
     SealedShard,
+    believing,
     check_metadata,
     list_files,
     open_group,
@@ -178,7 +179,8 @@ def verify_store(
         At last, whatever the disk or share says.
     """
     try:
-        yield from _verify(path, expected, is_deep=is_deep, history=history)
+        with believing(path):
+            yield from _verify(path, expected, is_deep=is_deep, history=history)
     except StoreError as error:
         # Nothing that it says of itself can be relied on.
         remedy = _MAKE_ANEW.format(path=as_text(expected.path)) if expected else error.remedy

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ from facehog_core.mask import Box
 from facehog_core.provenance import RunRecord
 from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.recipe import Recipe
-from facehog_core.sealed import FORMAT, check_whole, read_record
+from facehog_core.sealed import FORMAT, METADATA, check_whole, digest_metadata, read_record, write_metadata
 from facehog_core.sealing import seal_store
 from facehog_core.session import open_session
 from facehog_core.store import create_store, write_shard
@@ -439,3 +440,76 @@ def test_a_store_whose_shards_cannot_be_read_is_refused_in_words(old: Path, shar
 
     with pytest.raises(StoreError, match="its metadata cannot be read: "):
         read_record(old)
+
+
+# -- what another facehog, or a hand, has written ---------------------------------------------------------
+
+ODD = st.sampled_from(["odd", -1, None, [], {}, 3.5, [[1]]])
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of a recording that is there."""
+    folder = tmp_path_factory.mktemp("described")
+    recipe = Recipe(hog=HogParams(pixels_per_cell=(16, 16)), masks=RECIPE.masks)
+    return run_recording(folder / "store", write_recording(folder / "m12.mp4", 8), recipe)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Let a store say something else of itself, as if it had been sealed so."""
+    metadata = json.loads((path / METADATA).read_text("utf-8"))
+    change(metadata["attributes"])
+    metadata["attributes"]["metadata_digest"] = digest_metadata(metadata)
+    (path / METADATA).write_text(write_metadata(metadata), "utf-8")
+
+
+def places_in(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return where there is anything in values of JSON."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, part in inside for place in ((*at, key), *places_in(part, (*at, key)))]
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_whatever_a_store_says_of_itself_is_judged_or_refused_in_words(described: Path, data: st.DataObject) -> None:
+    text = (described / METADATA).read_text("utf-8")
+    place = data.draw(st.sampled_from(places_in(json.loads(text)["attributes"])))
+    what = data.draw(st.just("remove") | st.just("add") | ODD.map(lambda odd: ("set", odd)))
+
+    def change(attributes: dict[str, Any]) -> None:
+        inside: Any = attributes
+        for key in place[:-1]:
+            inside = inside[key]
+        if what == "remove":
+            del inside[place[-1]]
+        elif what == "add" and isinstance(inside, dict):
+            inside["newer"] = 1
+        elif what != "add":
+            inside[place[-1]] = what[1]
+
+    expected = read_record(described)
+    try:
+        rewrite(described, change)
+        assert isinstance(verdict_of(described, expected), Verdict)
+        for look in (check_whole, read_record, open_session):
+            with suppress(StoreError):
+                look(described)  # type: ignore[operator]
+    finally:
+        (described / METADATA).write_text(text, "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda told: told["recipe"].update(block_overlap=1), "it says block_overlap, which is not known"),
+        (lambda told: told["recipe"]["hog"].update(signed=True), "unexpected keyword argument 'signed'"),
+        (lambda told: told["recipe"].update(masks=[{"circle": [1, 2, 3]}]), "circle"),
+        (lambda told: told["recipe"].pop("crop"), "'crop' is missing"),
+    ],
+)
+def test_choices_of_a_newer_facehog_accuse_no_frames(store: Path, change: Callable[[Any], None], said: str) -> None:
+    rewrite(store, change)
+    (finding,) = verdict_of(store).findings
+    assert finding.fact.startswith("what a run was made with cannot be read: ")
+    assert said in finding.fact
+    assert finding.remedy == "If a newer facehog wrote it, use that one."
