@@ -19,7 +19,7 @@ def test_an_error_comes_whole_out_of_a_pickle(kind: type[FacehogError], path: st
     error = kind(path, fact, remedy)
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
-    assert (copy.path, copy.fact, copy.remedy) == (path, fact, remedy)
+    assert copy.args[:3] == (path, fact, remedy)
     assert str(copy) == str(error)
 
 
