@@ -66,7 +66,7 @@ class Database:
     @property
     def name(self) -> str:
         """What it is called in messages: without a password."""
-        return str(self.path or self.url)
+        return str(self.path or _name_server(self.url))
 
     @property
     def location(self) -> str:
@@ -179,13 +179,22 @@ def _read_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise CatalogueError(url, "this is no database URL", _WRITE_IT_AS) from error
+        # Not as it stands there: a password may be in it.
+        raise CatalogueError("catalogue", "this is no database URL", _WRITE_IT_AS) from error
     match parsed.get_backend_name(), parsed.database:
         case "sqlite", str(name) if name and name != ":memory:":
             return parsed
         case "postgresql", str(name) if name:
             return parsed.set(drivername="postgresql+psycopg")
-    raise CatalogueError(str(parsed), "the catalogue must be a SQLite file, or a database of PostgreSQL", _WRITE_IT_AS)
+    raise CatalogueError("catalogue", f"{parsed} is neither a SQLite file nor a database of PostgreSQL", _WRITE_IT_AS)
+
+
+def _name_server(url: URL) -> str:
+    """Name a database on a server for people."""
+    named = url.host or url.query.get("host", "")
+    host = named if isinstance(named, str) else ", ".join(named)
+    # A socket is named by its folder.
+    return f"PostgreSQL catalogue {url.database} on {'this machine' if '/' in host or not host else host}"
 
 
 def no_catalogue(name: str) -> NoCatalogueError:
@@ -215,7 +224,7 @@ def _make_engine(url: URL) -> Engine:
         return create_engine(url, pool_pre_ping=True)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise CatalogueError(
-            str(url), "there is no driver for PostgreSQL", "Install it: pip install 'facehog[postgresql]'."
+            _name_server(url), "there is no driver for PostgreSQL", "Install it: pip install 'facehog[postgresql]'."
         ) from error
 
 

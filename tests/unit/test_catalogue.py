@@ -411,3 +411,26 @@ def test_what_happens_to_a_file_later_is_no_step_of_a_run_that_has_ended(catalog
     assert [step.state for step in before] == [Fate.RUNNING, Fate.FINISHED]
     assert catalogue.run_with_history(str(record.run_id))[1] == before
     assert catalogue.story(record.path)[-1].reason == "is being read"
+
+
+SECRET = "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        (f"postgresql://lab:{SECRET}@127.0.0.1:9/mice", "PostgreSQL catalogue mice on 127.0.0.1"),
+        (f"postgresql://lab:{SECRET}@/mice?host=/nowhere/run", "PostgreSQL catalogue mice on this machine"),
+        (f"postgresql://lab:{SECRET}@/mice?host=127.0.0.1&port=9", "PostgreSQL catalogue mice on 127.0.0.1"),
+        (f"mysql://lab:{SECRET}@rig/mice", "catalogue"),
+        (f"lab:{SECRET}@rig/mice", "catalogue"),
+    ],
+)
+def test_a_server_is_named_in_errors_and_its_password_never(url: str, name: str) -> None:
+    if url.startswith("postgresql"):
+        pytest.importorskip("psycopg")
+    with pytest.raises(CatalogueError) as caught:
+        Catalogue(url)
+    assert caught.value.path == name
+    assert str(caught.value).startswith(f"{name}: ")
+    assert SECRET not in repr(caught.value.args)
