@@ -16,6 +16,8 @@ from service_lab import PATIENCE_S, ServiceLab
 from strike import reach
 
 from facehog_core import Catalogue
+from facehog_core.files import FileRecord
+from facehog_core.schema import Fate
 
 libfaketime = pytest.importorskip("libfaketime", reason="needs libfaketime to fake a clock")
 
@@ -65,6 +67,31 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServiceLab
     if lab.is_running:
         assert lab.stop() == 0
         check_nothing_is_left(lab)
+
+
+# More than run at once.
+N_QUEUED = 8
+
+
+@pytest.mark.fault("the clock is set back while runs are queued", "they begin as before, and each is finished once")
+def test_runs_that_are_queued_do_not_wait_for_a_clock_that_was_set_back(
+    timed: tuple[ServiceLab, Clock], footage: Footage, moment: random.Random
+) -> None:
+    lab, clock = timed
+    clock.set(0)
+    tag = f"{moment.getrandbits(64):016x}"
+    recordings = footage.land(lab.inbox, *(f"{tag}-{number}.mp4" for number in range(N_QUEUED)))
+
+    def queued() -> list[FileRecord]:
+        known = lab.files()
+        return [file for path in recordings if (file := known.get(path)) and file.state is Fate.QUEUED]
+
+    lab.wait_for(queued, "runs that wait")
+    clock.set(-3600)
+    assert queued(), "some wait when the clock is set"
+    check_finished(lab, recordings, footage.expected)
+    with Catalogue(f"sqlite:///{lab.catalogue}") as catalogue:
+        assert {file.attempt for file in catalogue.files().values() if file.path in recordings} == {1}
 
 
 @pytest.mark.fault("the clock is set by {seconds:+d} s", "nothing waits for it, and nothing is done twice")

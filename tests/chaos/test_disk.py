@@ -6,7 +6,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ from outcome import Shards, check_finished, check_nothing_is_left
 from service_lab import ServiceLab
 from strike import last, reach
 
+from facehog_core.database import LOCK_TIMEOUT_S
+
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(900),
@@ -23,6 +25,7 @@ pytestmark = [
 ]
 
 STORE_BYTES = 256 * 1024**2
+TOO_LONG_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,14 @@ def test_a_store_that_may_not_be_written_is_waited_for(
     check_finished(lab, recordings, footage.expected, done)
 
 
+@contextmanager
+def _locked(lab: ServiceLab) -> Iterator[None]:
+    with closing(sqlite3.connect(lab.catalogue, timeout=60, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
 @pytest.mark.fault("another process locks the catalogue for {locked_s} s", "everybody waits; nothing is lost")
 @pytest.mark.parametrize("locked_s", [pytest.param(5), pytest.param(30, marks=pytest.mark.thorough)])
 def test_a_locked_catalogue_is_waited_for(
@@ -82,9 +93,26 @@ def test_a_locked_catalogue_is_waited_for(
 ) -> None:
     recordings, done = _reach(lab, footage, moment)
     n_said = lab.count_said("database is locked")
-    with closing(sqlite3.connect(lab.catalogue, timeout=60, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with _locked(lab):
         time.sleep(locked_s)
-        other.execute("ROLLBACK")
     check_finished(lab, recordings, footage.expected, done)
     assert lab.count_said("database is locked") == n_said
+
+
+@pytest.mark.thorough
+@pytest.mark.fault(
+    "another process locks the catalogue for 90 s, longer than it is waited for",
+    "it is said, runs rest, and go on from the chunks that are done",
+)
+def test_a_catalogue_that_is_locked_for_too_long_is_said_and_nothing_is_lost(
+    lab: ServiceLab, footage: Footage, moment: random.Random
+) -> None:
+    recordings, done = _reach(lab, footage, moment)
+    recordings += footage.land(lab.inbox, f"{moment.getrandbits(64):016x}meanwhile.mp4")
+    assert LOCK_TIMEOUT_S < TOO_LONG_S
+    told = f"has kept the catalogue to itself for more than {LOCK_TIMEOUT_S} s"
+    n_said = lab.count_said(told)
+    with _locked(lab):
+        time.sleep(TOO_LONG_S)
+    check_finished(lab, recordings, footage.expected, done)
+    assert lab.count_said(told) > n_said
