@@ -21,6 +21,7 @@ import httpx
 from facehog_core.catalogue import Catalogue
 from facehog_core.choices import find_orphans
 from facehog_core.cores import count_cores
+from facehog_core.disk import find_existing
 from facehog_core.errors import CatalogueError, ConfigError, NoCatalogueError
 from facehog_core.face_position import read_picture
 from facehog_core.filesystems import is_network, name_filesystem
@@ -34,7 +35,7 @@ from flows.cluster import LOOPBACK
 from .api import find_api_url
 from .config import Config
 from .doors import is_open
-from .health import LITTLE_SPACE_BYTES, find_existing
+from .health import LITTLE_SPACE_BYTES
 from .processes import find_marked
 from .service_paths import ServicePaths
 from .tables import InboxConfig

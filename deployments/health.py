@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facehog_core.catalogue import Catalogue
+from facehog_core.disk import find_existing
 from facehog_core.errors import CatalogueError
 from facehog_core.path_text import as_text
 from facehog_core.patience import Patient
@@ -224,8 +225,3 @@ def patient_measure(place: Path) -> Callable[[], int | None]:
             return None
 
     return measure
-
-
-def find_existing(place: Path) -> Path:
-    """Return a folder, or the nearest one above it that is there."""
-    return next(found for found in (place, *place.parents) if found.exists() or found == found.parent)

@@ -10,28 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import xxhash
-
 from .errors import DiskFullError
-from .source import open_file
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Not regular: a named pipe, say (see `facehog_core.source.open_file`).
 _LIES_WITH_THE_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG)
-_HASH_BUFFER_BYTES = 2**22
 # What is left free of a disk, and of a small one.
 RESERVE_BYTES, RESERVE_SHARE = 200 * 10**6, 0.02
 GOES_ON = "Make room, and it goes on from what is done."
-
-
-def measure_file(path: Path) -> tuple[int, str]:
-    """Return a file's size in bytes and the xxh3_128 of its content."""
-    hasher, size = xxhash.xxh3_128(), 0
-    with open_file(path) as file:
-        while block := file.read(_HASH_BUFFER_BYTES):
-            hasher.update(block)
-            size += len(block)
-    return size, hasher.hexdigest()
 
 
 def lies_with_the_file(error: OSError) -> bool:
@@ -102,11 +88,13 @@ def measure_room(path: Path) -> int:
 
     A part of each disk is left free, for what else is on it: the catalogue, above all.
     """
-    place = path
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    usage = shutil.disk_usage(place)
+    usage = shutil.disk_usage(find_existing(path))
     return usage.free - min(RESERVE_BYTES, round(RESERVE_SHARE * usage.total))
+
+
+def find_existing(place: Path) -> Path:
+    """Return a folder, or the nearest one above it that is there."""
+    return next(found for found in (place, *place.parents) if found.exists() or found == found.parent)
 
 
 def check_room(path: Path, n_bytes: int = 0, promised_bytes: int = 0) -> None:

@@ -74,10 +74,7 @@ class Glance(NamedTuple):
 
     def is_like(self, signature: Signature) -> bool:
         """Say whether nothing tells the file from what it was."""
-        if self.size_bytes != signature.size_bytes or self.mtime_ns != signature.mtime_ns:
-            return False
-        inode = int(self.inode)
-        return inode == signature.inode or not (inode and signature.inode)
+        return signature.is_of(self.size_bytes, self.mtime_ns, int(self.inode))
 
     @property
     def record(self) -> FileRecord:

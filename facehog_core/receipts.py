@@ -11,11 +11,11 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from .disk import measure_file
 from .effort import Effort, Pace, measure_pace
 from .errors import DamagedError
 from .quality import FrameLook
 from .rounding import RoundingError
+from .source import measure_file
 
 # What of a receipt is no proof: what it took, by what, and what comes to a sentence for the whole recording.
 _NOT_SEALED = ("effort", "looks", "software")

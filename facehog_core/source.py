@@ -52,9 +52,13 @@ class Signature:
 
     def is_like(self, other: Signature) -> bool:
         """Say whether nothing tells the two apart."""
-        if (self.size_bytes, self.mtime_ns) != (other.size_bytes, other.mtime_ns):
+        return self.is_of(other.size_bytes, other.mtime_ns, other.inode)
+
+    def is_of(self, size_bytes: int, mtime_ns: int, inode: int) -> bool:
+        """Say whether nothing tells it from what has these values."""
+        if (self.size_bytes, self.mtime_ns) != (size_bytes, mtime_ns):
             return False
-        return self.inode == other.inode or not (self.inode and other.inode)
+        return self.inode == inode or not (self.inode and inode)
 
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> Signature:
@@ -213,9 +217,13 @@ def digest_file(path: str | os.PathLike[str]) -> str:
     OSError
         If the file cannot be read.
     """
+    return measure_file(path)[1]
+
+
+def measure_file(path: str | os.PathLike[str]) -> tuple[int, str]:
+    """Return a file's size in bytes and the digest of its content, which is read once for both."""
     content = xxhash.xxh3_128()
-    _read_into(content, Path(path))
-    return content.hexdigest()
+    return _read_into(content, Path(path)), content.hexdigest()
 
 
 def open_file(path: str | os.PathLike[str]) -> FileIO:

@@ -24,7 +24,7 @@ import zarr
 from numpy.typing import NDArray
 
 from .chunking import Chunk, ChunkPlan
-from .disk import flush, flush_tree, measure_file, telling_full_disk, write_durably
+from .disk import flush, flush_tree, telling_full_disk, write_durably
 from .encoding import encode_shards
 from .errors import StoreError, StoreGoneError
 from .layout import Work, lay_out
@@ -33,6 +33,7 @@ from .receipts import ShardHogs, ShardReceipt, find_damage, spans_of
 from .recipe import Recipe
 from .run_paths import RunPaths
 from .sealed import FORMAT, METADATA, UNREADABLE
+from .source import measure_file
 from .starts import noting_start
 from .timing import Times, time_frames
 from .video import FrameIndex, VideoInfo

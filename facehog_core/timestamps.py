@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .disk import lies_with_the_file, measure_file
+from .disk import lies_with_the_file
 from .errors import ChangedError, TimestampsError
-from .source import name_recording, open_file
+from .source import measure_file, name_recording, open_file
 
 UNITS = {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 10**6), "ns": Fraction(1, 10**9)}
 # What a pattern may name of a recording.

@@ -147,10 +147,12 @@ class Ledger:
         The file is taken up again after a while, which is longer each time: as often as need be, since an outage may
         last, unless the run counts as an attempt.
         """
-        if self.refuse(Fate.WAITING, reason, can_be_read=can_be_read):
+        if self.end_without_store(Fate.WAITING, reason, can_be_read=can_be_read):
             let_rest(self._records, self.record.path, reason, attempt=self.record.attempt if is_attempt else 0)
 
-    def refuse(self, state: Fate, reason: str, cause: Cause | None = None, *, can_be_read: bool = True) -> bool:
+    def end_without_store(
+        self, state: Fate, reason: str, cause: Cause | None = None, *, can_be_read: bool = True
+    ) -> bool:
         """Record why the run ends without a store, and what that hangs on, if it may change by itself.
 
         Parameters

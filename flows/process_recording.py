@@ -144,14 +144,14 @@ def process_recording(
         except ConfigError as error:
             # The file beside it has changed since it was queued: as if that had been seen before.
             reason = f"{WRONG_SIDECAR}{error}"
-            ledger.refuse(Fate.QUARANTINED, reason, Cause(kind=CauseKind.SIDECAR))
+            ledger.end_without_store(Fate.QUARANTINED, reason, Cause(kind=CauseKind.SIDECAR))
             return Failed(name="Quarantined", message=reason)
         except SilentShareError as error:
             ledger.give_back(str(error), can_be_read=False)
             return Failed(name="GivenBack", message=str(error))
         except RecordingRefusedError as error:
             get_run_logger().error("is quarantined: %s", error)
-            ledger.refuse(Fate.QUARANTINED, str(error), cause_of(error))
+            ledger.end_without_store(Fate.QUARANTINED, str(error), cause_of(error))
             return Failed(name="Quarantined", message=str(error))
         except Exception as error:
             if may_pass(error):
@@ -160,7 +160,7 @@ def process_recording(
                 return Failed(name="GivenBack", message=_say(error))
             # The row comes before the traceback: whoever asks the catalogue must not find a run that is
             # said to go on.
-            ledger.refuse(Fate.FAILED, _say(error))
+            ledger.end_without_store(Fate.FAILED, _say(error))
             raise
     _show(lambda: create_markdown_artifact(summarise(record), key=f"run-{record.run_id}", description=Path(path).name))
     if record.path != source:

@@ -9,26 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import xxhash
-from hypothesis import given
-from hypothesis import strategies as st
 from mounts import can_mount, mount_tmpfs, unmount
 
 from facehog_core import disk
-from facehog_core.disk import appearing, check_room, measure_file, measure_room, telling_full_disk, write_durably
+from facehog_core.disk import appearing, check_room, measure_room, telling_full_disk, write_durably
 from facehog_core.errors import DiskFullError
-
-
-@given(st.binary(max_size=100), st.integers(1, 40))
-def test_a_file_is_measured_whole_whatever_the_buffer(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, n_buffer: int
-) -> None:
-    path = tmp_path_factory.mktemp("d") / "file"
-    path.write_bytes(content)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disk, "_HASH_BUFFER_BYTES", n_buffer)
-
-        assert measure_file(path) == (len(content), xxhash.xxh3_128_hexdigest(content))
 
 
 def test_a_file_that_two_write_at_once_is_always_that_of_one(tmp_path: Path) -> None:

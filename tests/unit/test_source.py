@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facehog_core import source
 from facehog_core.source import (
     ImageFile,
     ImagesDigest,
@@ -18,6 +20,7 @@ from facehog_core.source import (
     digest_looks,
     digest_source,
     list_images,
+    measure_file,
     name_recording,
     open_file,
 )
@@ -193,3 +196,15 @@ def test_a_named_pipe_is_no_file_and_nobody_waits_for_its_other_end(tmp_path: Pa
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=tmp_path.name):
         open_file(tmp_path)
+
+
+@given(st.binary(max_size=100), st.integers(1, 40))
+def test_a_file_is_measured_whole_whatever_the_buffer(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, n_buffer: int
+) -> None:
+    path = tmp_path_factory.mktemp("d") / "file"
+    path.write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "_HASH_BUFFER_BYTES", n_buffer)
+
+        assert measure_file(path) == (len(content), xxhash.xxh3_128_hexdigest(content))
