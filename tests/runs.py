@@ -152,12 +152,13 @@ def run_recording(
     frames_per_shard: int = 1000,
     shards_per_chunk: int = 1,
     order: Callable[[Sequence[Chunk]], Sequence[Chunk]] = lambda chunks: chunks,
+    ended: dict[str, Any] = ENDED,
 ) -> Path:
     """Turn a recording into a sealed store, its chunks in any order."""
     paths = lay_out_run(root, recording, recipe, frames_per_shard=frames_per_shard, shards_per_chunk=shards_per_chunk)
     chunks = list(read_work(paths).plan)
     receipts = [receipt for chunk in order(chunks) for receipt in extract_chunk(paths, chunk)]
-    return seal_store(paths, receipts, ENDED)
+    return seal_store(paths, receipts, ended)
 
 
 def data_files(path: Path) -> list[str]:

@@ -25,6 +25,7 @@ import xarray as xr
 from barcode import write_recording
 from nwbinspector import Importance, inspect_nwbfile
 from runs import BEGUN, ENDED, make_hogs, make_paths, make_store, make_work, run_recording, shards_of
+from scipy.io.matlab import matfile_version
 from stills import write_stills
 
 from facehog_core.blocks import COLUMNS, StoredRun
@@ -181,6 +182,8 @@ def test_a_mat_file_is_matlab_s_by_its_first_bytes_and_has_the_frames_first(stor
     head = (tmp_path / "run.mat").read_bytes()[:128]
     assert head.startswith(b"MATLAB 7.3 MAT-file")
     assert head[124:] == b"\0\2IM"
+    # MATLAB's own reader is not to be had; SciPy's tells its versions apart as MATLAB does.
+    assert matfile_version(tmp_path / "run.mat") == (2, 0)
     with h5py.File(tmp_path / "run.mat") as file:
         # HDF5 has MATLAB's dimensions in the opposite order.
         assert file["descriptors"].shape == (480, 50)
