@@ -36,6 +36,8 @@ def start_detached(paths: ServicePaths, config_file: Path | None) -> dict[str, s
         If one runs already, or it does not start.
     """
     with paths.alone():
+        # Of a service that was killed.
+        paths.addresses.unlink(missing_ok=True)
         paths.logs.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "deployments.cli", "up", *(["--config", str(config_file)] if config_file else [])]
     said = paths.logs / "up.out"

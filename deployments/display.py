@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from facehog_core.errors import RecipeError
-from facehog_core.path_text import as_text
+from facehog_core.path_text import as_text, printable
 from facehog_core.provenance import RunRecord
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
@@ -37,9 +37,14 @@ COLOURS = {
 }
 
 
+def plain(value: Any) -> str:
+    """Return a value such that it commands neither Rich nor the terminal, whatever the name of a file holds."""
+    return escape(printable(str(value)))
+
+
 def print_error(text: str) -> None:
-    """Print an error as one line on the side."""
-    aside.print(f"[red]facehog:[/] {escape(text)}")
+    """Print an error on the side: one line, but where it points at a place in another."""
+    aside.print("[red]facehog:[/] " + "\n".join(map(plain, text.split("\n"))))
 
 
 def print_json(value: Any) -> None:
@@ -63,20 +68,20 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(name, escape(str(value)))
+        table.add_row(name, plain(value))
     console.print(table)
 
 
 def print_warnings(warnings: Iterable[str]) -> None:
     """Print each warning on a line of its own."""
     for warning in warnings:
-        console.print(f"  [yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+        console.print(f"  [yellow]warning:[/] {plain(warning)}", soft_wrap=True)
 
 
 def print_story(story: Iterable[StoryEvent]) -> None:
     """Print what became of a file or run, step by step."""
     for step in story:
-        console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {escape(step.reason)}")
+        console.print(f"[dim]{tell_time(step.at)}[/]  {step.state:<11}  {plain(step.reason)}")
 
 
 def _choices_of(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -94,9 +99,9 @@ def print_run(
     progress: str | None = None,
 ) -> None:
     """Print all that is known of a run, what became of it, and how far it is if it runs."""
-    console.print(f"[bold]{escape(as_text(record.path.name))}[/]  {paint(record.state)}: {escape(record.reason)}")
+    console.print(f"[bold]{plain(as_text(record.path.name))}[/]  {paint(record.state)}: {plain(record.reason)}")
     if progress:
-        console.print(f"  {escape(progress)}", soft_wrap=True)
+        console.print(f"  {plain(progress)}", soft_wrap=True)
     print_warnings(record.warnings)
     print_pairs(run_pairs(record, len(verifications)))
     print_story(history)

@@ -304,10 +304,11 @@ def _logging(paths: ServicePaths) -> Iterator[None]:
 
 def _end_leftovers(config: Config, paths: ServicePaths) -> None:
     """End what a service that was killed has left running, and forget what it said of itself."""
+    # First, since the rest takes a while: others would believe it.
+    paths.addresses.unlink(missing_ok=True)
     if leftovers := find_marked(paths.mark):
         log.warning("ends %d processes of a service that was killed", len(leftovers))
         end_processes(leftovers)
-    paths.addresses.unlink(missing_ok=True)
     shutil.rmtree(paths.ready, ignore_errors=True)
     paths.ready.mkdir(parents=True)
     paths.prefect.mkdir(exist_ok=True)

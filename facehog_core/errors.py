@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import PurePath
 
-from .path_text import showable
+from .path_text import printable, showable
 
 
 def tell_error(error: Exception) -> str:
@@ -48,7 +48,7 @@ class FacehogError(Exception):
         return str(self.args[2])
 
     def __str__(self) -> str:
-        return f"{showable(PurePath(self.path).name or self.path)}: {self.fact}. {self.remedy}"
+        return f"{printable(showable(PurePath(self.path).name or self.path))}: {self.fact}. {self.remedy}"
 
 
 class RecordingRefusedError(FacehogError):

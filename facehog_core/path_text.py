@@ -11,7 +11,8 @@ import os
 import re
 
 _MARK = "\N{REPLACEMENT CHARACTER}"
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNTYPED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 # NUL is in no name on a disk, but what a library says of a damaged file may have it, and PostgreSQL does not take it.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _TO_MARK = re.compile(f"[\ud800-\udfff{_MARK}]")
@@ -33,9 +34,14 @@ def showable(message: str) -> str:
     return _NO_TEXT.sub(_mark, message)
 
 
+def printable(text: str) -> str:
+    """Return a text with no control characters, which could command a terminal; `from_text` gives them back."""
+    return _CONTROL.sub(_mark, text)
+
+
 def as_typed(name: str) -> str:
-    """Return a name that can be typed, and is no longer: ``_`` stands for what is not valid Unicode."""
-    return _SURROGATE.sub("_", name)
+    """Return a name that can be typed, and is no longer: ``_`` stands for control characters and invalid Unicode."""
+    return _UNTYPED.sub("_", name)
 
 
 def _mark(found: re.Match[str]) -> str:

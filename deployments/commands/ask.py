@@ -18,7 +18,7 @@ from facehog_core.story import StoryEvent
 
 from ..config import Config
 from ..display import aside, print_json, print_run, print_story, print_warnings
-from ..listing import as_dicts, print_rows, write_csv
+from ..listing import as_dicts, print_fitting_rows, print_rows, write_csv
 from .common import ConfigOption, JsonOption, configure, normalise
 
 # A command imports what it needs, when it is given: those that only ask are not to wait for what reads video.
@@ -72,8 +72,11 @@ def find(
         print_json(as_dicts(chosen, shown))
     elif as_csv:
         write_csv(chosen, shown)
-    elif shown:
+    elif shown and columns:
         print_rows(chosen, shown)
+    elif shown:
+        if left_out := print_fitting_rows(chosen, shown):
+            aside.print(f"the terminal is too narrow for: {', '.join(left_out)}")
     else:
         aside.print("nothing is found")
     if len(rows) > len(shown):

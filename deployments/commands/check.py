@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError, ConfigError
 from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord
 
-from ..display import aside, print_json, print_pairs, print_warnings, stream_pairs, timing_pairs
+from ..display import aside, plain, print_json, print_pairs, print_warnings, stream_pairs, timing_pairs
 from .common import DONE, FAILED, ConfigOption, JsonOption, configure, normalise
 
 # A command imports what it needs, when it is given: those that only ask are not to wait for what reads video.
@@ -83,7 +82,7 @@ def _telling(record: RunRecord) -> Iterator[None]:
     try:
         yield
     except (OSError, CatalogueError) as error:
-        aside.print(f"[yellow]{record.run_id}[/]: that it was verified cannot be noted: {escape(str(error))}")
+        aside.print(f"[yellow]{record.run_id}[/]: that it was verified cannot be noted: {plain(error)}")
 
 
 def _verify(record: RunRecord, catalogue: str, *, is_deep: bool) -> Verdict:
@@ -92,7 +91,7 @@ def _verify(record: RunRecord, catalogue: str, *, is_deep: bool) -> Verdict:
 
     assert record.store is not None
     history = read_history(record.store)
-    name = escape(as_text(record.path.name))
+    name = plain(as_text(record.path.name))
     with aside.status(f"reads {name}") as status:
         for found in verify_store(record.store, record, is_deep=is_deep, history=history):
             if isinstance(found, Verdict):
@@ -104,10 +103,10 @@ def _verify(record: RunRecord, catalogue: str, *, is_deep: bool) -> Verdict:
     with _telling(record):
         note_verification(record.store, noted[-1])
     for finding in found.findings:
-        aside.print(f"[red]{record.run_id}[/]: {escape(finding.fact)} ({finding.since}). {escape(finding.remedy)}")
+        aside.print(f"[red]{record.run_id}[/]: {plain(finding.fact)} ({finding.since}). {plain(finding.remedy)}")
     if found.is_sound:
         again = f"; {found.n_described} described again are the same" if found.n_described else ""
         aside.print(
-            f"[green]{record.run_id}[/]: {record.n_frames} frames are as written{again}; source {escape(found.source)}"
+            f"[green]{record.run_id}[/]: {record.n_frames} frames are as written{again}; source {plain(found.source)}"
         )
     return found

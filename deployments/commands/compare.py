@@ -6,13 +6,12 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.comparison import compare_runs
 
-from ..display import console, print_json
+from ..display import console, plain, print_json
 from .common import ConfigOption, JsonOption, configure
 
 _COLOURS = {"yes": "green", "with care": "yellow", "no": "red"}
@@ -34,7 +33,7 @@ def diff(
         return
     console.print(f"may their numbers be compared? [{_COLOURS[verdict.answer]}]{verdict.answer}[/]")
     for reason in verdict.reasons:
-        console.print(f"  {escape(reason)}")
+        console.print(f"  {plain(reason)}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("", "", *(str(record.run_id) for record in records)):
         table.add_column(name, overflow="fold")
@@ -45,4 +44,4 @@ def diff(
 
 
 def _show(value: Any) -> str:
-    return "" if value is None else escape(str(value))
+    return "" if value is None else plain(value)

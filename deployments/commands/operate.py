@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from facehog_core.errors import ConfigError, ServiceError
 from flows.names import name_owner
 
 from ..api import find_api_url
 from ..config_file import FILE_NAME
-from ..display import console, print_error, print_json, print_pairs, tell_time
+from ..display import console, plain, print_error, print_json, print_pairs, tell_time
 from ..service_paths import ServicePaths
-from .common import DONE, FAILED, ConfigOption, JsonOption, configure, normalise
+from .common import DONE, FAILED, ConfigOption, JsonOption, configure, find_service, normalise
 from .process import prepare_prefect
 
 if TYPE_CHECKING:
@@ -31,10 +30,11 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     loaded, _ = configure(config)
     health = find_health(loaded)
+    addresses = find_service(loaded)
     if as_json:
-        print_json(health.as_dict())
+        print_json(health.as_dict() | {"addresses": addresses})
     else:
-        _print_health(health)
+        _print_health(health, addresses)
     raise typer.Exit(DONE if health.is_well else FAILED)
 
 
@@ -47,7 +47,7 @@ def stop(config: ConfigOption = None) -> None:
 
 
 def notify(config: ConfigOption = None) -> None:
-    """Send a notification through each channel that is set under [notify], to see whether it arrives."""
+    """Send a notification through each channel that the configuration sets, to see whether it arrives."""
     from ..channels import send
 
     loaded, _ = configure(config)
@@ -96,12 +96,17 @@ def service(
     sys.stdout.write(text)
 
 
-def _print_health(health: Health) -> None:
+# What a service's addresses are for.
+_ADDRESSES = {"Prefect UI": "ui_url", "health": "health_url"}
+
+
+def _print_health(health: Health, addresses: Mapping[str, str]) -> None:
     word = "[green]well[/]" if health.is_well else "[red]not well[/]" if health.is_up else "[red]not up[/]"
     console.print(f"[bold]facehog[/] is {word}")
-    print_pairs([*((part.name, _tell_part(part)) for part in health.parts), *_tell_files(health)])
+    shown = [(f"{name} at", addresses[key]) for name, key in _ADDRESSES.items() if key in addresses]
+    print_pairs([*((part.name, _tell_part(part)) for part in health.parts), *_tell_files(health), *shown])
     for problem in health.problems:
-        console.print(f"  [yellow]problem:[/] {escape(problem)}", soft_wrap=True)
+        console.print(f"  [yellow]problem:[/] {plain(problem)}", soft_wrap=True)
 
 
 def _tell_part(part: Part) -> str:

@@ -22,7 +22,7 @@ from facehog_core.selection import Selection
 
 from ..choices import check_shared_timestamps, parse_frame_rate, parse_timestamps
 from ..config import Config
-from ..display import console, print_error, print_json, print_warnings
+from ..display import console, plain, print_error, print_json, print_warnings
 from ..environment import apply_environment, describe_environment
 from .common import (
     DONE,
@@ -126,7 +126,7 @@ def process(
         if statuses[-1] != DONE:
             print_error(_name(path, record.reason if record else str(state.message)))
         elif record and not as_json:
-            console.print(f"{as_text(path.name)}: {record.reason}\n  {record.store}", markup=False)
+            console.print(f"{plain(as_text(path.name))}: {plain(record.reason)}\n  {plain(record.store)}")
             print_warnings(record.warnings)
     if as_json:
         print_json([record.as_dict() for record in records if record])

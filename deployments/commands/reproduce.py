@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.errors import CatalogueError
 from facehog_core.path_text import as_text
 
-from ..display import aside, console, print_json
+from ..display import aside, console, plain, print_json
 from .common import DONE, FAILED, ConfigOption, JsonOption, configure
 
 # A command imports what it needs, when it is given.
@@ -41,18 +40,18 @@ def reproduce(
     if by_hand:
         sys.stdout.write(tell_by_hand(record))
         return
-    with aside.status(f"reads {escape(as_text(record.path.name))}") as status:
+    with aside.status(f"reads {plain(as_text(record.path.name))}") as status:
         for found in reproduce_run(record.store, scratch):
             if isinstance(found, Reproduction):
                 break
-            status.update(f"{escape(as_text(record.path.name))}: {found.doing} frames, {found.n_done} of {found.n_all}")
+            status.update(f"{plain(as_text(record.path.name))}: {found.doing} frames, {found.n_done} of {found.n_all}")
     if as_json:
         print_json(found.as_dict())
     else:
         for array in found.arrays:
-            console.print(f"[{'green' if array.is_same else 'red'}]{escape(str(array))}[/]", soft_wrap=True)
+            console.print(f"[{'green' if array.is_same else 'red'}]{plain(array)}[/]", soft_wrap=True)
         for text in (*found.told, *(f"another version: {text}" for text in found.versions)):
-            console.print(escape(text), soft_wrap=True)
+            console.print(plain(text), soft_wrap=True)
         console.print(_conclude(found), soft_wrap=True)
     raise typer.Exit(DONE if found.is_same else FAILED)
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from facehog_core.errors import ConfigError
 
 from ..config_file import FILE_NAME, load_config
 from ..detach import start_detached
-from ..display import console, print_json
+from ..display import console, plain, print_json
 from ..service_paths import ServicePaths
 from ..template import TEMPLATE
 from .common import DONE, FAILED, ConfigOption, JsonOption, configure
@@ -77,7 +76,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     else:
         for finding in findings:
             mark = {"good": "[green]good[/]", "look": "[yellow]look[/]", "bad": "[red]bad [/]"}[finding.verdict]
-            console.print(f"{mark}  {escape(finding.subject)}: {escape(finding.fact)}")
+            console.print(f"{mark}  {plain(finding.subject)}: {plain(finding.fact)}")
             if finding.remedy:
                 console.print(f"      {finding.remedy}", markup=False)
     raise typer.Exit(FAILED if any(finding.verdict == "bad" for finding in findings) else DONE)

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import unicodedata
 from contextlib import closing
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facehog_core.path_text import as_text, as_typed, from_text, showable
+from facehog_core.errors import FacehogError
+from facehog_core.path_text import as_text, as_typed, from_text, printable, showable
 
 MARK = "\N{REPLACEMENT CHARACTER}"
 # What Python gives of names on a disk, and names that look like the text of others.
@@ -31,7 +33,19 @@ def test_different_names_are_different_texts(one: str, other: str) -> None:
 
 @given(VALID_NAMES)
 def test_a_valid_name_stays_as_it_is(name: str) -> None:
-    assert as_text(name) == showable(name) == as_typed(name) == name
+    assert as_text(name) == showable(name) == name
+
+
+@given(NAMES)
+def test_what_is_printed_of_a_name_has_no_control_characters_and_is_a_name_of_the_file_too(name: str) -> None:
+    shown = printable(as_text(name))
+    assert not [letter for letter in shown + as_typed(name) if unicodedata.category(letter) == "Cc"]
+    assert from_text(shown) == name
+
+
+def test_an_error_and_a_folder_do_not_carry_what_commands_a_terminal() -> None:
+    assert str(FacehogError("in/a\x1b[31mb.mp4", "is red", "Wait.")) == f"a{MARK}001B[31mb.mp4: is red. Wait."
+    assert as_typed("a\x1b[31m\nb\x7f\x9b") == "a_[31m_b__"
 
 
 @given(st.binary())
