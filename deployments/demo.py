@@ -30,7 +30,7 @@ from facehog_core.synthetic import write_mouse_face
 from .config import Config
 from .config_file import FILE_NAME, load_config
 from .display import console, paint
-from .listing import print_rows
+from .listing import print_fitting_rows
 from .processes import end_processes, find_marked
 from .template import TEMPLATE
 
@@ -79,12 +79,13 @@ def run_demo(folder: Path | None) -> int:
             copy.join()
         console.print()
         with Catalogue(config.catalogue) as catalogue:
-            print_rows(COLUMNS, catalogue.rows())
+            print_fitting_rows(COLUMNS, catalogue.rows())
         console.print("\nfacehog verify --all")
         verified = subprocess.run(_command(folder, "verify", "--all"), check=False).returncode == 0
         _show_how_to_open(records)
         console.print("Shuts down")
     console.print(f"Done in {time.monotonic() - began_s:.0f} s. The stores are in {config.store}")
+    console.print(f"To go on: cd {folder}, then `facehog up`. Nothing else needs that folder; it may be removed.")
     return 0 if verified and all(record.state == Fate.FINISHED for record in records) else 1
 
 
