@@ -13,7 +13,7 @@ import pytest
 from footage import Footage
 from outcome import check_finished
 from service_lab import PATIENCE_S, ServiceLab
-from strike import reach
+from strike import RUNS, reach
 
 pytestmark = [
     pytest.mark.e2e,
@@ -54,7 +54,7 @@ def test_a_backfill_that_is_killed_and_asked_for_again_does_each_recording_once(
     time.sleep(moment.uniform(0, COMMAND_S))
     asked.kill()
     asked.wait()
-    more, done = reach(lab, land_and_ask, moment)
+    more, done = reach(lab, land_and_ask, moment, RUNS)
     lab.kill_everything()
     lab.start()
     assert _ask(lab, archive).wait(PATIENCE_S) == 0

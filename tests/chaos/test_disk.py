@@ -14,7 +14,7 @@ from footage import Footage
 from mounts import can_mount, mount_tmpfs, read_only, unmount
 from outcome import Shards, check_finished, check_nothing_is_left
 from service_lab import ServiceLab
-from strike import last, reach
+from strike import LANDED, RUNS, last, reach
 
 from facehog_core.database import LOCK_TIMEOUT_S
 
@@ -44,8 +44,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceLab]:
         unmount(lab.store)
 
 
-def _reach(lab: ServiceLab, footage: Footage, moment: random.Random) -> tuple[list[Path], Shards]:
-    return reach(lab, lambda: footage.land(lab.inbox, f"{moment.getrandbits(64):016x}.mp4"), moment)
+def _reach(lab: ServiceLab, footage: Footage, moment: random.Random, first: int = LANDED) -> tuple[list[Path], Shards]:
+    return reach(lab, lambda: footage.land(lab.inbox, f"{moment.getrandbits(64):016x}.mp4"), moment, first)
 
 
 @pytest.mark.fault("the store's disk is full, and freed later", "runs wait, say so, and go on")
@@ -107,7 +107,8 @@ def test_a_locked_catalogue_is_waited_for(
 def test_a_catalogue_that_is_locked_for_too_long_is_said_and_nothing_is_lost(
     lab: ServiceLab, footage: Footage, moment: random.Random
 ) -> None:
-    recordings, done = _reach(lab, footage, moment)
+    # A run is to end while it is locked.
+    recordings, done = _reach(lab, footage, moment, RUNS)
     recordings += footage.land(lab.inbox, f"{moment.getrandbits(64):016x}meanwhile.mp4")
     assert LOCK_TIMEOUT_S < TOO_LONG_S
     told = f"has kept the catalogue to itself for more than {LOCK_TIMEOUT_S} s"
