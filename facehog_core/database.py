@@ -200,7 +200,10 @@ def _name_server(url: URL) -> str:
 def no_catalogue(name: str) -> NoCatalogueError:
     """Return what is said where there is none yet."""
     return NoCatalogueError(
-        name, "there is no catalogue yet", "`facehog up` and `facehog process` make it when they first run."
+        name,
+        "there is no catalogue yet",
+        "`facehog up` and `facehog process` make it when they first run; if they did, ask in the folder of "
+        "facehog.toml, or name that: --config FILE.",
     )
 
 
