@@ -23,7 +23,7 @@ from facehog_core.provenance import now
 log = logging.getLogger(__name__)
 
 
-def bring_forward(client: SyncPrefectClient, deployments: Iterable[UUID]) -> int:
+def bring_forward(client: SyncPrefectClient, deployments: Iterable[UUID]) -> set[UUID]:
     """Let runs begin now that were to begin as soon as they were asked for, by a clock that was ahead.
 
     Parameters
@@ -35,8 +35,8 @@ def bring_forward(client: SyncPrefectClient, deployments: Iterable[UUID]) -> int
 
     Returns
     -------
-    int
-        Number of runs.
+    set of UUID
+        The runs. Who has taken one of them already sleeps until the time that it had: Prefect's engine waits for it.
     """
     waiting = FlowRunFilter(
         deployment_id=FlowRunFilterDeploymentId(any_=list(deployments)),
@@ -49,4 +49,4 @@ def bring_forward(client: SyncPrefectClient, deployments: Iterable[UUID]) -> int
     for run in early:
         client.set_flow_run_state(run.id, Scheduled(scheduled_time=now()), force=True)
         log.warning("%s: run %s waited for a time that was now before the clock was set back", run.name, run.id)
-    return len(early)
+    return {run.id for run in early}

@@ -6,7 +6,7 @@ import argparse
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -141,6 +141,7 @@ class FlowRunner:
         self._stopped = False
         self._clock = clock
         self._crowded_at_s: float | None = None
+        self._woken: set[UUID] = set()
 
     def run(self) -> None:
         """Run what is asked for until `stop` is called."""
@@ -156,7 +157,7 @@ class FlowRunner:
                     went_back |= clock.went_back_s() > 0
                     try:
                         if went_back:
-                            bring_forward(client, self._asked_one_by_one)
+                            self.end_sleepers(bring_forward(client, self._asked_one_by_one))
                             went_back = False
                         self.look(client)
                         # Not each time that a run ends: where many have landed, that is several times a second.
@@ -245,10 +246,22 @@ class FlowRunner:
         while not self._deaths.empty():
             flow_run_id, death = self._deaths.get()
             try:
-                self._conclude(client, flow_run_id, Crashed(message=f"The flow did not end: {death}."))
+                if not self._waits_again(client, flow_run_id):
+                    self._conclude(client, flow_run_id, Crashed(message=f"The flow did not end: {death}."))
             except Exception:
                 self._deaths.put((flow_run_id, death))
                 raise
+
+    def _waits_again(self, client: SyncPrefectClient, flow_run_id: UUID) -> bool:
+        """Say whether a run whose host was ended was only slept for, and so is scheduled still, or has another host."""
+        if flow_run_id not in self._woken:
+            return False
+        state = None
+        with suppress(ObjectNotFound):
+            state = client.read_flow_run(flow_run_id).state
+        self._woken.remove(flow_run_id)
+        is_scheduled = state is not None and state.is_scheduled()
+        return is_scheduled or any(host.flow_run_id == flow_run_id for host in self._hosts)
 
     def cancel(self, client: SyncPrefectClient) -> None:
         """End the runs that were cancelled in the UI."""
@@ -262,6 +275,16 @@ class FlowRunner:
             # killed sees it, and ends by itself.
             self._conclude(client, found.id, Cancelled(message="cancelled by hand"))
             if (host := hosts.get(found.id)) and host.flow_run_id == found.id:
+                host.kill()
+
+    def end_sleepers(self, early: Collection[UUID]) -> None:
+        """End the hosts that took runs just before the clock was set back, and sleep until the time of these is there.
+
+        Others take these runs.
+        """
+        for host in self._hosts:
+            if (flow_run_id := host.flow_run_id) in early:
+                self._woken.add(flow_run_id)
                 host.kill()
 
     def _conclude(self, client: SyncPrefectClient, flow_run_id: UUID, state: State[Any]) -> None:

@@ -236,3 +236,16 @@ def test_a_run_of_a_runner_that_was_killed_can_be_cancelled(rig: Rig) -> None:
     rig.look()
     assert rig.server.states[left].type is StateType.CANCELLED
     assert not any(host.n_killed for host in rig.hosts)
+
+
+def test_a_run_that_its_host_sleeps_for_since_the_clock_was_set_back_gets_another_host(rig: Rig) -> None:
+    # Prefect's engine waits for the time that a run was to begin at, be it days away.
+    slept_for, begun, other = (rig.server.ask() for _ in range(3))
+    rig.look(4)
+    rig.server.states[begun] = rig.server.states[other] = states.Running()
+    rig.runner.end_sleepers({slept_for, begun})
+    assert sum(host.n_killed for host in rig.hosts) == 2
+    rig.look(3)
+    assert rig.running == {slept_for, other}
+    assert rig.server.states[slept_for].type is StateType.SCHEDULED
+    assert rig.server.states[begun].type is StateType.CRASHED
