@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 from facehog_core.choices import read_rate
-from facehog_core.errors import ConfigError
+from facehog_core.errors import ConfigError, CropError, FacehogError, ViewError
 from facehog_core.recipe import Recipe
 from facehog_core.timestamps import TimestampsSource
+
+# What of a recipe may ask for what a recording does not have.
+_REACHING = ("crop", "downsample", "grey", "apply_rotation", "frames")
 
 
 def parse_frame_rate(text: str | None) -> Fraction | None:
@@ -65,6 +69,46 @@ def parse_timestamps(
     if not (path := source.path_for(recording)).is_file():
         raise ConfigError("--timestamps", f"there is no file {path}", "Check the path.")
     return source
+
+
+def check_reach(recording: Path, asked: Recipe, usual: Recipe) -> None:
+    """Check that a recording has what options ask of it, before anything is noted of it.
+
+    Parameters
+    ----------
+    recording : Path
+    asked, usual : Recipe
+        What is to be done to it with the options of the call, and without them.
+
+    Raises
+    ------
+    ConfigError
+        If an option asks for pixels or frames that it does not have. What is wrong with the recording itself, or with
+        what else is chosen for it, is left to its run.
+    """
+    reaches = any(getattr(asked, name) != getattr(usual, name) for name in _REACHING)
+    if reaches and (said := _find_refusal(recording, asked)):
+        without = _find_refusal(recording, usual)
+        if without is None or without.fact != said.fact:
+            raise ConfigError(recording, said.fact, f"Change the options; nothing else was done. {said.remedy}")
+
+
+def _find_refusal(recording: Path, recipe: Recipe) -> FacehogError | None:
+    """Say why a recipe cannot be applied to a recording."""
+    from facehog_core.extract import check_crop, choose_frames
+    from facehog_core.timestamps import find_timestamps
+    from facehog_core.timing import time_frames
+    from facehog_core.video import probe
+
+    with suppress(FacehogError, OSError):
+        info, index = probe(recording, recipe.stream)
+        times = time_frames(info, index, recipe, find_timestamps(recording, recipe.timestamps))
+        try:
+            check_crop(info, recipe)
+            choose_frames(info, times, recipe)
+        except (CropError, ViewError) as error:
+            return error
+    return None
 
 
 def check_shared_timestamps(sources: Mapping[Path, TimestampsSource]) -> None:

@@ -26,9 +26,10 @@ from facehog_core.errors import CatalogueError, ConfigError, NoCatalogueError
 from facehog_core.face_position import read_picture
 from facehog_core.filesystems import is_network, name_filesystem
 from facehog_core.leftovers import find_leftovers
-from facehog_core.path_text import as_text
+from facehog_core.path_text import as_text, from_text
 from facehog_core.patience import within
 from facehog_core.provenance import PACKAGES, describe_host, describe_software
+from facehog_core.run_paths import locate_store
 from facehog_core.scan import Scan, scan_inbox
 from flows.cluster import LOOPBACK
 
@@ -81,7 +82,7 @@ def examine(config: Config, config_file: Path | None) -> list[Finding]:
         *(finding for inbox in config.inbox for finding in _look_at_inbox(inbox)),
         *_look_at_store(config),
         _examine_catalogue(config),
-        *_look_at_leftovers(config),
+        *_look_beneath_store(config),
         _examine_prefect(config),
         *_examine_dask(config),
     ]
@@ -235,11 +236,30 @@ def _examine_catalogue(config: Config) -> Finding:
     return Finding(verdict="good", subject=subject, fact=told)
 
 
-def _look_at_leftovers(config: Config) -> list[Finding]:
+def _look_beneath_store(config: Config) -> list[Finding]:
     # That there is no catalogue, and that the disk does not answer, is said elsewhere.
     with suppress(CatalogueError, OSError):
-        return within(ANSWER_S, lambda: list(_examine_leftovers(config)))
+        return within(ANSWER_S, lambda: [*_examine_moved(config), *_examine_leftovers(config)])
     return []
+
+
+def _examine_moved(config: Config) -> Iterator[Finding]:
+    """Find stores that are recorded elsewhere than where stores are now: the folder of all may have been moved."""
+    with Catalogue(config.catalogue) as catalogue:
+        recorded = {Path(from_text(told)) for (told,) in catalogue.rows("state=finished", columns=["store"]) if told}
+    elsewhere = [store for store in recorded if not store.is_relative_to(config.store)]
+    if not elsewhere:
+        return
+    n_gone = sum(not locate_store(store, config.store).is_dir() for store in elsewhere)
+    yield Finding(
+        verdict="bad" if n_gone else "good",
+        subject=f"store {config.store}",
+        fact=f"{len(elsewhere)} of {len(recorded)} stores were made elsewhere, such as {as_text(elsewhere[0])}; "
+        + (f"{n_gone} of them are neither there nor here" if n_gone else "all of them are there or here"),
+        remedy="Move them into it with the folders of their recordings, or set `store` to where they are."
+        if n_gone
+        else "",
+    )
 
 
 def _examine_leftovers(config: Config) -> Iterator[Finding]:

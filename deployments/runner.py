@@ -84,7 +84,7 @@ def make_deployments(config: Config, scheduler: str | None, owner: str | None = 
             name_deployment(VERIFICATION, owner),
             description="Proves that stores hold what was written, those first that were verified the longest ago.",
             cron=VERIFY_AT,
-            parameters={"catalogue": config.catalogue},
+            parameters={"store": parameters["store"], "catalogue": config.catalogue},
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
     ]

@@ -6,7 +6,7 @@ Tasks on Dask workers never open it: what they find out comes back to the flow i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -40,6 +40,7 @@ from .path_text import as_text
 from .provenance import RunRecord, now
 from .queries import Question, find_records, find_rows
 from .rows import add_verifications, history_of, identity_of, read_record
+from .run_paths import locate_store
 from .schema import Event, Fate, File, Parameters, Run, Sitting
 from .source import Signature
 from .story import FileEvent, FileStory, StoryEvent, tell_events, tell_run, tell_story
@@ -84,6 +85,8 @@ class Catalogue:
     identify : callable, optional
         Says of a path, and of what is known already, who was recorded and when: when it is new, looks different, or
         is queued. If left out, only of one that is new, by the file beside it or the default pattern of names.
+    stores : Path, optional
+        Folder of all stores: `run` and `open_session` find those there that were moved into it since they were made.
 
     Notes
     -----
@@ -96,8 +99,11 @@ class Catalogue:
         file system, where SQLite's locks cannot be trusted.
     """
 
-    def __init__(self, url: str, *, create: bool = False, identify: Identify | None = None) -> None:
+    def __init__(
+        self, url: str, *, create: bool = False, identify: Identify | None = None, stores: Path | None = None
+    ) -> None:
         self._identify = identify
+        self._stores = stores
         self._database = Database(url, create=create)
         if create and (path := self._database.path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -414,14 +420,20 @@ class Catalogue:
         """
         with self._database.read() as session:
             found = self._find_run(session, run_id)
-            return read_record(found.file, found, is_turn_of_file=False)
+            record = read_record(found.file, found, is_turn_of_file=False)
+        return self._locate(record)
 
     def run_with_history(self, run_id: str) -> tuple[RunRecord, list[StoryEvent], list[Verification]]:
         """Return one run as `run` does, what became of it, and its verifications, oldest first: of one moment."""
         with self._database.read() as session:
             found = self._find_run(session, run_id)
             record = read_record(found.file, found, is_turn_of_file=False)
-            return record, tell_run(session, found.run_id), history_of(found)
+            steps, looks = tell_run(session, found.run_id), history_of(found)
+        return self._locate(record), steps, looks
+
+    def _locate(self, record: RunRecord) -> RunRecord:
+        """Say of a run where its store is now."""
+        return replace(record, store=locate_store(record.store, self._stores)) if record.store else record
 
     def _find_run(self, session: Session, run_id: str) -> Run:
         begins = begins_with(Run.run_id, run_id)

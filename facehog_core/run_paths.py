@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,3 +72,26 @@ class RunPaths:
     def begun(self) -> Path:
         """Folder of the notes of shards that were begun and have not ended."""
         return self.partial / "begun"
+
+
+def locate_store(recorded: Path, root: Path | None) -> Path:
+    """Return where a store is: where it was made, or below the folder that has all stores now, if they were moved.
+
+    Parameters
+    ----------
+    recorded : Path
+        Where it was made.
+    root : Path or None
+        Folder of all stores now; None if nobody told.
+
+    Returns
+    -------
+    Path
+        Where it was made, if it is at neither place.
+    """
+    if root is None:
+        return recorded
+    moved = root / recorded.parent.name / recorded.name
+    # Neither is looked for while they are the same: `find` and `show` are not to wait for a share.
+    is_moved = moved != recorded and not os.path.isdir(recorded) and os.path.isdir(moved)  # noqa: PTH112 - raises never
+    return moved if is_moved else recorded

@@ -24,7 +24,7 @@ _FINISHED = "state=finished"
 
 
 @flow(name=VERIFY_STORES)
-def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES) -> State[Any]:
+def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES, store: Path | None = None) -> State[Any]:
     """Verify finished runs until the time is over, those that were never verified first.
 
     Parameters
@@ -33,6 +33,8 @@ def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES) -> State[A
         URL of the catalogue.
     most_minutes : float, optional
         No store is begun later than that; one always is.
+    store : Path, optional
+        Folder of all stores: where those are that were moved.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES) -> State[A
         Failed, if a store or recording is not as it was; the message says which.
     """
     began_s, n_tried, wrong = time.monotonic(), 0, []
-    with Catalogue(catalogue) as records:
+    with Catalogue(catalogue, stores=store) as records:
         # By the catalogue, and not by what lies beside the stores: that may be where nothing can be noted.
         finished = sorted(records.rows(_FINISHED, columns=("verified", "run")), key=_turn_of)
         for _, run_id in finished:

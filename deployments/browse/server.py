@@ -85,7 +85,7 @@ def open_app(config: Config) -> Iterator[App]:
     from .pages import Pages
 
     with ExitStack() as stack:
-        catalogue = stack.enter_context(Catalogue(config.catalogue))
+        catalogue = stack.enter_context(Catalogue(config.catalogue, stores=config.store))
         path = config.catalogue_file
         if path is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="facehog-"))

@@ -93,7 +93,7 @@ def show(
 ) -> None:
     """Show all that is known of a run."""
     loaded, _ = configure(config)
-    with Catalogue(loaded.catalogue) as catalogue:
+    with Catalogue(loaded.catalogue, stores=loaded.store) as catalogue:
         record, history, looks = catalogue.run_with_history(run)
     progress = _progress_of(record, loaded)
     if as_json:

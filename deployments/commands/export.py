@@ -44,7 +44,7 @@ def export(
 
     loaded, _ = configure(config)
     facts = SessionFacts.from_mapping(dict(map(_split, about or [])))
-    with Catalogue(loaded.catalogue) as catalogue:
+    with Catalogue(loaded.catalogue, stores=loaded.store) as catalogue:
         record = catalogue.run(run)
     if record.store is None:
         raise ExportError(run, f"the run is {record.state}: {record.reason}", "Finished runs can be exported.")
@@ -78,7 +78,7 @@ def provenance(
     from facehog_core.crate import write_crate
 
     loaded, _ = configure(config)
-    with Catalogue(loaded.catalogue) as catalogue:
+    with Catalogue(loaded.catalogue, stores=loaded.store) as catalogue:
         record = catalogue.run(run)
     if record.store is None:
         raise ExportError(run, f"the run is {record.state}: {record.reason}", "Finished runs have a provenance.")

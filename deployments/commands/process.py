@@ -20,7 +20,7 @@ from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 from facehog_core.selection import Selection
 
-from ..choices import check_shared_timestamps, parse_frame_rate, parse_timestamps
+from ..choices import check_reach, check_shared_timestamps, parse_frame_rate, parse_timestamps
 from ..config import Config
 from ..display import console, plain, print_error, print_json, print_warnings
 from ..environment import apply_environment, describe_environment
@@ -111,6 +111,8 @@ def process(
     recipes = {path: choose_for(path) for path in map(normalise, paths)}
     if timestamps:
         check_shared_timestamps({path: recipe.timestamps for path, recipe in recipes.items() if recipe.timestamps})
+    for path, recipe in recipes.items():
+        check_reach(path, recipe, loaded.recipe_for(path))
     prepare_prefect(loaded, verbose=verbose)
     from ..foreground import process_in_foreground
 

@@ -33,7 +33,7 @@ def reproduce(
     from facehog_core.reproduce import Reproduction, reproduce_run, tell_by_hand
 
     loaded, _ = configure(config)
-    with Catalogue(loaded.catalogue) as catalogue:
+    with Catalogue(loaded.catalogue, stores=loaded.store) as catalogue:
         record = catalogue.run(run)
     if record.store is None:
         raise CatalogueError(run, f"the run is {record.state}: {record.reason}", "Finished runs can be reproduced.")

@@ -25,7 +25,7 @@ from runs import BEGUN, make_hogs, make_paths, make_work, shards_of
 from share import Share
 
 from deployments import doctor
-from deployments.choices import check_shared_timestamps
+from deployments.choices import check_reach, check_shared_timestamps
 from deployments.cli import app, main
 from deployments.commands.process import last_record
 from deployments.config_file import load_config
@@ -471,6 +471,40 @@ def test_a_wrong_crop_on_the_command_line_is_wrong_usage(run: Run, real_clip: Pa
     answer = run("process", real_clip, "--crop", "1,2,3")
     assert answer.status == 2
     assert "X,Y,WIDTH,HEIGHT" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--crop", "10,10,2000,100"),
+            "the crop [10, 10, 2000, 100] (x, y, width, height) reaches outside of the frame",
+        ),
+        (("--crop", "0,0,8,8"), "8 x 8 pixels hold no block"),
+        (("--frames", "900:"), "none of its frames is in frames 900"),
+        (("--seconds", "900:"), "none of its frames is in"),
+    ],
+)
+def test_an_option_that_asks_for_what_a_recording_does_not_have_changes_nothing_that_is_known_of_it(
+    run: Run, processed: Path, lab: Lab, words: tuple[str, str], said: str
+) -> None:
+    before = lab.record(processed)
+    answer = run("process", processed, *words)
+
+    assert answer.status == 2
+    assert f"{processed.name}: {said}" in answer.err
+    assert "nothing else was done" in answer.err
+    assert lab.record(processed) == before
+    assert before.state == Fate.FINISHED
+
+
+def test_what_is_wrong_with_a_recording_or_its_inbox_s_choice_is_left_to_its_run(tmp_path: Path) -> None:
+    path, outside = write_recording(tmp_path / "m12.mp4", 12), Crop(x=9000, y=0, width=64, height=64)
+    check_reach(path, Recipe(crop=outside, downsample=2), Recipe(crop=outside))
+    (tmp_path / "empty.mp4").touch()
+    check_reach(tmp_path / "empty.mp4", Recipe(crop=outside), Recipe())
+    with pytest.raises(ConfigError, match="reaches outside"):
+        check_reach(path, Recipe(crop=outside), Recipe(crop=replace(outside, x=8000)))
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -28,7 +28,6 @@ from runs import (
 )
 
 from facehog_core import store as store_module
-from facehog_core.disk import measure_file
 from facehog_core.errors import StoreError
 from facehog_core.extract import extract_chunk, plan_run
 from facehog_core.hog import HogParams
@@ -40,6 +39,7 @@ from facehog_core.recipe import Recipe
 from facehog_core.sealed import FORMAT, METADATA, check_whole, digest_metadata, read_record, write_metadata
 from facehog_core.sealing import seal_store
 from facehog_core.session import open_session
+from facehog_core.source import measure_file
 from facehog_core.store import create_store, write_shard
 from facehog_core.timestamps import TimestampsSource, find_timestamps
 from facehog_core.verify import Step, Verdict, verify_store
