@@ -36,7 +36,7 @@ from .files import FileRecord, Glance, glance_at
 from .filters import Filter, check_field, parse_filter, read_sort
 from .migrate import make_ready
 from .names import Identity
-from .path_text import as_text
+from .path_text import as_text, from_text
 from .provenance import RunRecord, now
 from .queries import Question, find_records, find_rows
 from .rows import add_verifications, history_of, identity_of, read_record
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
+# Of runs that begin alike so many are named, the newest first.
+_N_NAMED = 5
 # Takes a path and what is known already.
 Identify: TypeAlias = Callable[[Path, Identity | None], Identity]
 
@@ -440,12 +442,14 @@ class Catalogue:
         found = session.scalars(select(Run).where(begins).limit(2)).all()
         if len(found) == 1:
             return found[0]
-        n_found = session.scalar(select(func.count()).select_from(Run).where(begins))
+        if not found:
+            raise CatalogueError(run_id, "no run begins so", "See `facehog find` for the runs that there are.")
+        told = select(Run.run_id, File.name).join(Run.file).where(begins).order_by(Run.changed_at.desc(), Run.id.desc())
+        named = [f"{name} ({from_text(file)})" for name, file in session.execute(told.limit(_N_NAMED))]
+        n_found = session.scalar(select(func.count()).select_from(Run).where(begins)) or 0
+        more = ", ..." if n_found > len(named) else ""
         raise CatalogueError(
-            self._database.name,
-            f"{f'{n_found} runs' if found else 'no run'} of the catalogue "
-            f"{'begin' if found else 'begins'} with {run_id!r}",
-            "See `facehog find` for the runs that there are.",
+            run_id, f"{n_found} runs begin so: {', '.join(named)}{more}", "Give more letters of the one that is meant."
         )
 
     def knows_run(self, run_id: str) -> bool:

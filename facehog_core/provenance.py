@@ -111,9 +111,9 @@ class RunRecord:
     software, host : dict
         By what, and where: the versions of the workers that described frames, where they are known.
     attempt : int
-        How often the run was started.
+        How often in a row the run was started, by ``--force`` too: 1 again once it got on or what is around it failed.
     started_at, finished_at : datetime or None
-        When (UTC).
+        When it was started the last time, and when it ended (UTC).
     n_frames, n_corrupt : int or None
         Frames described, and those of them that the decoder flagged.
     n_dropped : int or None

@@ -203,7 +203,7 @@ SHEETS = (
             **_at("changed", "runs.changed_at"),
             "took": Column(
                 sql="round((julianday(runs.finished_at) - julianday(runs.started_at)) * 86400, 1)",
-                said="from start to end, in seconds",
+                said="from the last start to the end, in seconds",
             ),
             **_known("store", "outputs.store"),
             "store_size": Column(sql="outputs.size_bytes", said="size of its results, in bytes"),

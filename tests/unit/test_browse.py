@@ -239,12 +239,12 @@ def test_the_picture_of_a_run_is_that_of_its_store(ask: Ask, lab: Catalogue) -> 
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("/run/ffffff/picture.png", "no run of the catalogue begins with 'ffffff'"),
+        ("/run/ffffff/picture.png", "ffffff: no run begins so"),
         ("/run/0b0b0b0b0b0b-5e21c0aa/picture.png", "the run is running and has no store"),
         ("/run/0a0a0a0a0a0a-5e21c0aa/picture.png", "it cannot be read (No such file or directory)"),
         ("/run/{made}/picture.png?frame=23", "frame 23 is not among those that are described"),
         ("/run/{made}/picture.png?frame=x", "this is no whole number"),
-        ("/run/ffffff", "no run of the catalogue begins with"),
+        ("/run/ffffff", "ffffff: no run begins so"),
     ],
 )
 def test_where_there_is_no_picture_it_says_why(ask: Ask, address: str, said: str) -> None:

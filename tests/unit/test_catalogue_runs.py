@@ -232,7 +232,7 @@ def test_of_many_runs_of_which_one_is_asked_for_hardly_any_is_read(catalogue: Ca
 
     event.listen(Run, "load", note)
     try:
-        with pytest.raises(CatalogueError, match="5 runs of the catalogue begin with ''"):
+        with pytest.raises(CatalogueError, match="5 runs begin so"):
             catalogue.run("")
     finally:
         event.remove(Run, "load", note)
@@ -244,9 +244,16 @@ def test_a_run_is_found_by_the_beginning_of_its_name_if_that_is_enough(catalogue
     catalogue.record(make_record("b.mp4", "1f0cbbbbbbbb-00000000"))
 
     assert catalogue.run("1f0ca").path.name == "a.mp4"
-    with pytest.raises(CatalogueError, match="2 runs of the catalogue begin with '1f0c'"):
-        catalogue.run("1f0c")
-    with pytest.raises(CatalogueError, match="no run of the catalogue begins with '%'"):
+    with pytest.raises(CatalogueError, match="no run begins so") as none:
         catalogue.run("%")
+    assert str(none.value).startswith("%: ")
+    with pytest.raises(CatalogueError) as two:
+        catalogue.run("1f0c")
+    named = "1f0cbbbbbbbb-00000000 (b.mp4), 1f0caaaaaaaa-00000000 (a.mp4)"
+    assert str(two.value) == f"1f0c: 2 runs begin so: {named}. Give more letters of the one that is meant."
+    for number in range(4):
+        catalogue.record(make_record(f"{number}.mp4", f"1f0c{number:08x}-00000000"))
+    with pytest.raises(CatalogueError, match=r"6 runs begin so: (1f0c[^,]*, ){5}\.\.\.\. Give"):
+        catalogue.run("1f0c")
     assert catalogue.knows_run("1f0caaaaaaaa-00000000")
     assert not catalogue.knows_run("1f0c")
