@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import RecipeError
@@ -42,7 +42,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether the numbers of two runs may be compared.
+    """Whether the numbers of two runs were made alike, so that they may be compared as far as what they show may.
 
     Parameters
     ----------
@@ -51,11 +51,14 @@ class Verdict:
     reasons : list of str
         Why not, or with what care; empty for yes.
     differences : list of Difference
+    remarks : list of str, optional
+        What else to think of: that they show another subject, by another camera, or in frames of another size.
     """
 
     answer: str
     reasons: list[str]
     differences: list[Difference]
+    remarks: list[str] = field(default_factory=list)
 
 
 def compare_runs(first: RunRecord, second: RunRecord) -> Verdict:
@@ -68,7 +71,8 @@ def compare_runs(first: RunRecord, second: RunRecord) -> Verdict:
         if difference.about == "software"
     ]
     answer = "no" if against else "with care" if care else "yes"
-    return Verdict(answer=answer, reasons=against or care, differences=differences)
+    remarks = list(_find_remarks(first, second))
+    return Verdict(answer=answer, reasons=against or care, differences=differences, remarks=remarks)
 
 
 def find_comparable(record: RunRecord, known: Iterable[tuple[str, Mapping[str, Any]]]) -> Filter:
@@ -134,6 +138,23 @@ def _find_obstacles(first: RunRecord, second: RunRecord) -> Iterator[str]:
     for record in (first, second):
         if record.store is None:
             yield f"{record.run_id} has no results: it is {record.state}"
+
+
+def _find_remarks(first: RunRecord, second: RunRecord) -> Iterator[str]:
+    """Say what no parameter tells: whether they show the same."""
+    shown = [
+        ("frame size", *(_tell_size(record) for record in (first, second))),
+        ("subject", first.identity.subject, second.identity.subject),
+        ("camera", first.identity.camera, second.identity.camera),
+    ]
+    for name, ours, theirs in shown:
+        if ours and theirs and ours != theirs:
+            yield f"other {name}: {ours} and {theirs}"
+
+
+def _tell_size(record: RunRecord) -> str | None:
+    width, height = record.stream.get("width"), record.stream.get("height")
+    return f"{width} x {height}" if width and height else None
 
 
 def _compare_sources(first: RunRecord, second: RunRecord) -> Iterator[Difference]:

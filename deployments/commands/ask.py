@@ -41,7 +41,8 @@ def find(
         typer.Option(help=f"How many at most; 0 for all. A table has {SHOWN}, JSON and CSV all.", min=0, metavar="N"),
     ] = None,
     comparable_with: Annotated[
-        str | None, typer.Option(help="Finished runs whose numbers may be compared with this one's.", metavar="RUN")
+        str | None,
+        typer.Option(help="Finished runs by the same parameters as this one's, of as large a picture.", metavar="RUN"),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

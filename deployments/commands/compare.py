@@ -23,7 +23,7 @@ def diff(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what differs between two runs, and whether their numbers may be compared."""
+    """Say what differs between two runs, and whether their numbers were made by the same parameters."""
     loaded, _ = configure(config)
     with Catalogue(loaded.catalogue) as catalogue:
         records = catalogue.run(first), catalogue.run(second)
@@ -31,9 +31,11 @@ def diff(
     if as_json:
         print_json(asdict(verdict))
         return
-    console.print(f"may their numbers be compared? [{_COLOURS[verdict.answer]}]{verdict.answer}[/]")
+    console.print(f"by the same parameters: [{_COLOURS[verdict.answer]}]{verdict.answer}[/]")
     for reason in verdict.reasons:
         console.print(f"  {plain(reason)}")
+    for remark in verdict.remarks:
+        console.print(f"  but: {plain(remark)}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("", "", *(str(record.run_id) for record in records)):
         table.add_column(name, overflow="fold")

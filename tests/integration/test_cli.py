@@ -180,7 +180,7 @@ def test_two_runs_are_compared(run: Run, lab: Lab, processed: Path) -> None:
     with Catalogue(lab.catalogue) as catalogue:
         plain, pictured, small = (run for (run,) in catalogue.rows(sort="changed", columns=["run"]))
 
-    assert "compared? yes" in run("diff", plain, pictured).out
+    assert run("diff", plain, pictured).out.startswith("by the same parameters: yes\n")
     told = json.loads(run("diff", plain, small, "--json").out)
     assert (told["answer"], told["reasons"]) == ("no", ["downsample differs, which shapes every number"])
     assert [step["name"] for step in told["differences"] if step["about"] == "parameters"] == ["downsample"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from catalogue_users import make_record
 
 from facehog_core.catalogue import Catalogue
 from facehog_core.comparison import compare_runs, find_comparable
+from facehog_core.names import Identity
 from facehog_core.provenance import RunRecord
 
 TURNED = {"hog": {"orientations": 8}, "crop": None, "apply_rotation": True}
@@ -47,3 +49,15 @@ def test_whole_frames_are_compared_as_they_are_turned(catalogue: Catalogue) -> N
     found = catalogue.records(catalogue.comparable_with(str(record.run_id)), sort="name")
     assert found == alike
     assert len(catalogue.records(catalogue.comparable_with(str(alike[3].run_id)))) == 4
+
+
+def test_that_two_runs_show_another_mouse_by_another_camera_is_said_beside_the_answer() -> None:
+    first = make_record(identity=Identity(subject="CSE020", camera="0"), stream={"width": 640, "height": 480})
+    second = replace(first, identity=Identity(subject="CSE021", camera="1"), stream={"width": 1280, "height": 1024})
+    small = {"crop": [0, 0, 64, 64], "hog": {"orientations": 8}}
+
+    verdict = compare_runs(replace(first, recipe=small), replace(second, recipe=small))
+    said = ["other frame size: 640 x 480 and 1280 x 1024", "other subject: CSE020 and CSE021", "other camera: 0 and 1"]
+    assert (verdict.answer, verdict.remarks) == ("yes", said)
+    # What is not known is not another one.
+    assert compare_runs(first, replace(first, identity=Identity(), stream={})).remarks == []
