@@ -166,7 +166,7 @@ def verified_pairs(verified: Mapping[str, Any], n_times: int) -> Iterator[tuple[
     times = f"{n_times} times" if n_times > 1 else "once"
     yield "verified", f"{tell_time(datetime.fromisoformat(verified['at']))}, {times}: {verified['verdict']}"
     if since := verified["wrong_since"]:
-        yield "found wrong since", tell_time(datetime.fromisoformat(since))
+        yield "found wrong since", f"{tell_time(datetime.fromisoformat(since))}; `facehog verify RUN` looks again"
 
 
 def stream_pairs(stream: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -43,6 +43,7 @@ def columns_of(is_file: bool) -> Mapping[str, Any]:
     turn = File if is_file else Run
     return {
         "state": turn.state,
+        "current": literal("yes" if is_file else "no"),
         "name": File.name,
         "path": File.path,
         "subject": Subject.name,

@@ -62,6 +62,7 @@ FIELDS = {
     "state": Field(Kind.STATE, f"what became of it: {', '.join(Fate)}", "=failed,quarantined"),
     "name": Field(Kind.TEXT, "name of the recording's file", "=*m12*"),
     "path": Field(Kind.TEXT, "its whole path", "=/data/inbox/*"),
+    "current": Field(Kind.TEXT, "yes for what became of a file in the end, no for its earlier runs", "=yes"),
     "subject": Field(Kind.TEXT, "the mouse", "=CSE020"),
     "date": Field(Kind.DAY, "day of the session", ">=2021-11"),
     "plane": Field(Kind.TEXT, "plane that was imaged", "=1"),

@@ -284,6 +284,7 @@ def test_verify_passes_a_sound_store_and_names_what_is_broken(run: Run, processe
     assert "descriptors/c/0/0" in verdict["problems"][0]
     shown = json.loads(run("show", record.run_id, "--json").out)
     assert shown["verified"] == {"at": verdict["at"], "verdict": "wrong", "wrong_since": verdict["at"]}
+    assert "; `facehog verify RUN` looks again" in run("show", str(record.run_id)).out
     assert [each["problems"] for each in shown["verifications"]] == [[], verdict["problems"]]
 
     assert run("verify").status == 2

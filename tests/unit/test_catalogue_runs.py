@@ -117,6 +117,18 @@ def test_an_earlier_run_of_a_file_is_found_beside_its_latest(catalogue: Catalogu
     assert catalogue.records("state=finished") == [later, earlier]
 
 
+def test_what_was_mended_needs_nobody_any_more(catalogue: Catalogue) -> None:
+    refused = replace(running(make_record(run_id="aaaaaaaaaaaa-00000000")), state=Fate.QUARANTINED, finished_at=NOON)
+    mended = make_record(run_id="bbbbbbbbbbbb-00000000", changed_at=NOON + timedelta(hours=1))
+    catalogue.record(refused)
+    assert catalogue.rows("current=yes and state=quarantined", columns=["run"]) == [(refused.run_id,)]
+    catalogue.record(mended)
+
+    assert catalogue.rows(columns=["run", "current"]) == [(mended.run_id, "yes"), (refused.run_id, "no")]
+    assert catalogue.rows("current=yes and state=quarantined", columns=["run"]) == []
+    assert catalogue.rows("current=no", columns=["run"]) == [(refused.run_id,)]
+
+
 def test_a_finished_run_is_found_as_finished_whatever_has_become_of_the_files_that_came_to_it(
     catalogue: Catalogue,
 ) -> None:

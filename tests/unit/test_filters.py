@@ -185,6 +185,8 @@ def make_records() -> list[RunRecord]:
 
 
 RECORDS = make_records()
+# The run that each file came to in the end.
+LAST_OF = {record.path: record.run_id for record in RECORDS}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -233,6 +235,7 @@ def told_of(record: RunRecord) -> dict[str, Any]:
     who = record.identity
     return {
         "state": str(record.state),
+        "current": "yes" if LAST_OF[record.path] == record.run_id else "no",
         "name": record.path.name,
         "path": str(record.path),
         "subject": who.subject,
