@@ -50,6 +50,9 @@ POLL_S = 2.0
 BELL_S = 0.05
 # A host beyond the one that waits for the next run is ended when it had none for so long, seconds.
 IDLE_S = 600.0
+# How long a host may take from a run's name to its first state, seconds. One that takes longer for a run whose time was
+# set by a clock that was ahead sleeps until that time.
+TAKE_S = 10.0
 # Runs at the same time of what is done at night.
 MOST_NIGHTLY = 1
 # At night, when a rig is idle; in the server's time zone (UTC).
@@ -141,6 +144,7 @@ class FlowRunner:
         self._stopped = False
         self._clock = clock
         self._crowded_at_s: float | None = None
+        self._early: dict[UUID, float] = {}
         self._woken: set[UUID] = set()
 
     def run(self) -> None:
@@ -157,8 +161,9 @@ class FlowRunner:
                     went_back |= clock.went_back_s() > 0
                     try:
                         if went_back:
-                            self.end_sleepers(bring_forward(client, self._asked_one_by_one))
+                            self.watch_early(bring_forward(client, self._asked_one_by_one))
                             went_back = False
+                        self.end_sleepers(client)
                         self.look(client)
                         # Not each time that a run ends: where many have landed, that is several times a second.
                         if time.monotonic() >= cancel_at_s:
@@ -256,12 +261,9 @@ class FlowRunner:
         """Say whether a run whose host was ended was only slept for, and so is scheduled still, or has another host."""
         if flow_run_id not in self._woken:
             return False
-        state = None
-        with suppress(ObjectNotFound):
-            state = client.read_flow_run(flow_run_id).state
+        waits = _waits(client, flow_run_id)
         self._woken.remove(flow_run_id)
-        is_scheduled = state is not None and state.is_scheduled()
-        return is_scheduled or any(host.flow_run_id == flow_run_id for host in self._hosts)
+        return waits or any(host.flow_run_id == flow_run_id for host in self._hosts)
 
     def cancel(self, client: SyncPrefectClient) -> None:
         """End the runs that were cancelled in the UI."""
@@ -277,15 +279,24 @@ class FlowRunner:
             if (host := hosts.get(found.id)) and host.flow_run_id == found.id:
                 host.kill()
 
-    def end_sleepers(self, early: Collection[UUID]) -> None:
+    def watch_early(self, early: Collection[UUID]) -> None:
+        """Keep in mind which runs were to begin later than now, for `end_sleepers`."""
+        at_s = self._clock()
+        self._early |= {flow_run_id: at_s for flow_run_id in early}
+
+    def end_sleepers(self, client: SyncPrefectClient) -> None:
         """End the hosts that took runs just before the clock was set back, and sleep until the time of these is there.
 
         Others take these runs.
         """
-        for host in self._hosts:
-            if (flow_run_id := host.flow_run_id) in early:
-                self._woken.add(flow_run_id)
-                host.kill()
+        for flow_run_id, since_s in list(self._early.items()):
+            if self._clock() - since_s < TAKE_S:
+                continue
+            del self._early[flow_run_id]
+            for host in self._hosts:
+                if host.flow_run_id == flow_run_id and _waits(client, flow_run_id):
+                    self._woken.add(flow_run_id)
+                    host.kill()
 
     def _conclude(self, client: SyncPrefectClient, flow_run_id: UUID, state: State[Any]) -> None:
         try:
@@ -295,6 +306,14 @@ class FlowRunner:
         if run.state is None or not run.state.is_final():
             client.set_flow_run_state(flow_run_id, state, force=True)
             log.warning("%s: run %s: %s", run.name, flow_run_id, state.message)
+
+
+def _waits(client: SyncPrefectClient, flow_run_id: UUID) -> bool:
+    try:
+        state = client.read_flow_run(flow_run_id).state
+    except ObjectNotFound:
+        return False
+    return state is not None and state.is_scheduled()
 
 
 def _is_of_recording(flow_name: str) -> bool:
