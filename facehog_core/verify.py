@@ -46,7 +46,7 @@ _UNDECODABLE = (ValueError, RuntimeError)
 _Masked: TypeAlias = NDArray[np.bool_] | Literal["unknown"] | None
 
 _MAKE_ANEW = "Make it anew, with the choices of then: `facehog process --force {path}`."
-_FIND_STORE = "If it was moved, set `store` in facehog.toml to the folder that has all stores now; if it is lost: "
+_FIND_STORE = "If it was moved, set `store` in facehog.toml to the folder that has all stores now; if it is lost, "
 _LOOK_AGAIN = "Check the disk or share that it is on, then verify it again."
 _NOT_LOOKED_AT = "was not looked at"
 _NO_PART = "Remove it: it is no part of the store, and nothing of facehog reads it."
@@ -186,7 +186,7 @@ def verify_store(
         # Nothing that it says of itself can be relied on.
         remedy = _MAKE_ANEW.format(path=as_text(expected.path)) if expected else error.remedy
         if not path.exists():
-            remedy = _FIND_STORE + remedy
+            remedy = _FIND_STORE + remedy[:1].lower() + remedy[1:]
         found = Finding(fact=error.fact, remedy=remedy)
         yield _judge(path, [found], _NOT_LOOKED_AT, history, None)
     except OSError as error:

@@ -96,7 +96,8 @@ def test_where_a_store_is_at_neither_place_it_is_asked_first_whether_it_was_move
     said = run("verify", str(record.run_id)).err
 
     assert "there is no store" in said
-    assert said.index("If it was moved, set `store`") < said.index("facehog process --force")
+    assert "If it was moved, set `store` in facehog.toml to the folder that has all stores now; " in said
+    assert "; if it is lost, make it anew, with the choices of then: `facehog process --force" in said
 
 
 def test_a_store_that_is_where_it_was_made_is_taken_from_there(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_of_a_server_a_copy_is_shown_that_follows_it(
         with open_app(load_config(tmp_path / "facehog.toml")) as app:
             ask = ask_at(app)
             assert [row["name"] for row in rows_of(ask, "recordings")] == ["m12.mp4"]
-            assert "a copy of postgresql+psycopg://" in ask("/catalogue/recordings").text
+            assert "a copy of PostgreSQL catalogue " in ask("/catalogue/recordings").text
             catalogue.record(make_record("later.mp4", "0c0c0c0c0c0c-5e21c0aa"))
             deadline_s = time.monotonic() + 60
             while sorted(row["name"] for row in rows_of(ask, "recordings")) != ["later.mp4", "m12.mp4"]:
