@@ -282,7 +282,7 @@ class FlowRunner:
     def watch_early(self, early: Collection[UUID]) -> None:
         """Keep in mind which runs were to begin later than now, for `end_sleepers`."""
         at_s = self._clock()
-        self._early |= {flow_run_id: at_s for flow_run_id in early}
+        self._early |= dict.fromkeys(early, at_s)
 
     def end_sleepers(self, client: SyncPrefectClient) -> None:
         """End the hosts that took runs just before the clock was set back, and sleep until the time of these is there.
