@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 BENCHABLE := .venv/.benchable
-# Two files of tests at a time, the slow ones first: those wait for services, and the others have work for a core.
-SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# Three files of tests at a time, the slow ones first: those wait for services, and the others have work for two cores.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 ROUNDS ?= 10
