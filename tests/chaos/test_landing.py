@@ -16,7 +16,8 @@ from strike import RUNS, reach
 from facehog_core.schema import Fate
 from facehog_core.source import digest_file
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
+# CI has the same of the flow alone, in tests/integration/test_sources.py.
+pytestmark = [pytest.mark.e2e, pytest.mark.thorough, pytest.mark.timeout(3600)]
 
 
 @pytest.mark.fault("a file is replaced in mid-run", "the new one is described, and only that one")
@@ -54,7 +55,6 @@ def test_a_file_that_is_deleted_in_mid_run_is_finished_when_it_is_back(
     check_finished(lab, [gone], footage.expected)
 
 
-@pytest.mark.thorough
 @pytest.mark.fault("the same file under 20 names", "it is described once; the others are its duplicates")
 def test_the_same_file_under_20_names_is_described_once(
     lab: ServiceLab, footage: Footage, moment: random.Random
@@ -67,7 +67,6 @@ def test_the_same_file_under_20_names_is_described_once(
     assert sorted(states) == sorted([Fate.FINISHED, *[Fate.DUPLICATE] * 19])
 
 
-@pytest.mark.thorough
 @pytest.mark.fault("a file grows for ever", "it waits, and others go on")
 def test_a_file_that_grows_for_ever_waits(lab: ServiceLab, footage: Footage, moment: random.Random) -> None:
     tag = f"{moment.getrandbits(64):016x}"
@@ -92,7 +91,6 @@ def test_a_file_that_grows_for_ever_waits(lab: ServiceLab, footage: Footage, mom
         growing.unlink()
 
 
-@pytest.mark.thorough
 @pytest.mark.fault("1,000 files at once", "each has its fate; the good ones are finished")
 def test_a_thousand_files_at_once_are_all_dealt_with(lab: ServiceLab, footage: Footage, moment: random.Random) -> None:
     folder = lab.inbox / f"{moment.getrandbits(64):016x}"

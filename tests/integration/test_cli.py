@@ -226,7 +226,14 @@ def warned(lab: Lab, tmp_path: Path) -> Path:
     moment = datetime(2026, 11, 21, tzinfo=UTC)
     told = {"path": path, "state": "finished", "reason": "300 frames are described", "changed_at": moment}
     with Catalogue(lab.catalogue, create=True) as catalogue:
-        run = {"size_bytes": 1, "run_id": "1f0c", "digest": "1f0c", "started_at": moment, "n_frames": 300}
+        run = {
+            "size_bytes": 1,
+            "run_id": "1f0c",
+            "digest": "1f0c",
+            "started_at": moment,
+            "finished_at": moment,
+            "n_frames": 300,
+        }
         catalogue.record(RunRecord(**told, **run, warnings=WARNINGS))
     return path
 
