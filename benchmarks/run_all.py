@@ -21,7 +21,7 @@ from results import Outcome, write_results
 from side_by_side import Report
 
 HERE = Path(__file__).parent
-# A benchmark that takes longer hangs: all of them together take 20 minutes, or three.
+# A benchmark that takes longer hangs: all of them together take 20 to 30 minutes on two cores, or some.
 LIMIT_S, QUICK_LIMIT_S = 600.0, 120.0
 
 
