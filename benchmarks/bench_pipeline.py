@@ -46,7 +46,7 @@ REGULAR_GOPS = (12, 15, 25, 30, 48, 50, 60, 100, 120, 240, 250, 300, 600, 1200)
 LONG = 44_000
 N_WARMING = 500
 # Beside decoding, and among workers: what is done once for a recording is a part of the time of a short one.
-LENGTHS, QUICK_LENGTHS = (4_500, 1_500), (1_500, 500)
+LENGTHS, QUICK_LENGTHS = (6_000, 1_500), (1_500, 500)
 WORK = "decode + grey + HOG + write Zarr"
 # Two workers do at least 1.85 times what one does.
 LEAST_SHARE_OF_IDEAL = 0.925
