@@ -423,7 +423,7 @@ class Catalogue:
         with self._database.read() as session:
             found = self._find_run(session, run_id)
             record = read_record(found.file, found, is_turn_of_file=False)
-        return self._locate(record)
+        return self.locate(record)
 
     def run_with_history(self, run_id: str) -> tuple[RunRecord, list[StoryEvent], list[Verification]]:
         """Return one run as `run` does, what became of it, and its verifications, oldest first: of one moment."""
@@ -431,10 +431,10 @@ class Catalogue:
             found = self._find_run(session, run_id)
             record = read_record(found.file, found, is_turn_of_file=False)
             steps, looks = tell_run(session, found.run_id), history_of(found)
-        return self._locate(record), steps, looks
+        return self.locate(record), steps, looks
 
-    def _locate(self, record: RunRecord) -> RunRecord:
-        """Say of a run where its store is now."""
+    def locate(self, record: RunRecord) -> RunRecord:
+        """Return the record of a run with its store where that is now."""
         return replace(record, store=locate_store(record.store, self._stores)) if record.store else record
 
     def _find_run(self, session: Session, run_id: str) -> Run:

@@ -66,8 +66,9 @@ def verify(
         raise ConfigError("verify", "nothing or too much is named", "Give a RUN, or --all.")
     loaded, _ = configure(config)
     with Catalogue(loaded.catalogue, stores=loaded.store) as catalogue:
-        named = [name for (name,) in catalogue.rows("state=finished", columns=["run"])] if every else [run or ""]
-        records = list(map(catalogue.run, named))
+        records = (
+            list(map(catalogue.locate, catalogue.records("state=finished"))) if every else [catalogue.run(run or "")]
+        )
     stored = [record for record in records if record.store]
     if not stored:
         raise CatalogueError(run or "--all", "there is no finished run", "See `facehog find`.")
