@@ -1,4 +1,4 @@
-"""Many recordings that land at once, beside one that is as long as all of them.
+"""Many recordings that land at once, beside a long one: for as many frames.
 
 All land by renaming, in the inbox of a service that is warm, and the time goes on until the last one is finished.
 Beside it stand the CPU seconds of the service's processes, and the most processes that had a recording open at once.
@@ -7,11 +7,11 @@ Beside it stand the CPU seconds of the service's processes, and the most process
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -24,9 +24,12 @@ from deployments.processes import find_marked
 from facehog_core.cores import count_cores
 
 LOOK_S = 0.1
-# Frames of all, and recordings in which they come.
-CASES = ((16_000, 8, 0.80), (10_000, 200, 0.50))
-QUICK_CASES = ((500, 2, 0.80), (250, 5, 0.50))
+# Frames of the long one.
+LONG, QUICK_LONG = 16_000, 500
+# Recordings, frames of each, and the goal.
+CASES = ((8, 2_000, 0.80), (200, 50, 0.50))
+QUICK_CASES = ((2, 250, 0.80), (5, 50, 0.50))
+WARMING = (4, 400)
 NAMES = ("flow_host", "prefect", "spawn", "cluster", "runner", "sensor")
 
 
@@ -73,17 +76,46 @@ class Decoders:
         self._thread.join()
 
 
-def time_landing(
-    service: RunningService, source: Path, n_recordings: int, name: str
-) -> tuple[float, Counter[str], int]:
-    staged = [service.stage(source, f"{name}_{number}.mp4") for number in range(n_recordings)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landing:
+    """What some recordings of equal length took that landed at once."""
+
+    n_recordings: int
+    n_frames: int
+    took_s: float
+    cpu: Counter[str]
+    most_decoders: int
+
+    @property
+    def time(self) -> Measure:
+        """The time for a frame."""
+        took_ms = 1e3 * self.took_s / (self.n_recordings * self.n_frames)
+        return Measure(name=f"{self.n_recordings} of {self.n_frames:,} frames", unit="ms a frame", values=(took_ms,))
+
+    @property
+    def note(self) -> str:
+        """Where the time went."""
+        parts = ", ".join(f"{name} {spent:.1f}" for name, spent in self.cpu.most_common())
+        return f"{self.time.name}: {self.took_s:.1f} s; {self.most_decoders} decoders at most; CPU s: {parts}."
+
+
+def time_landing(service: RunningService, source: Path, n_recordings: int, n_frames: int) -> Landing:
+    cut_one = cut(source, n_frames, service.folder / f"of_{n_frames}.mp4")
+    staged = [service.stage(cut_one, f"of_{n_frames}_{number}.mp4") for number in range(n_recordings)]
+    cut_one.unlink()
     before = cpu_seconds(service)
     with Decoders(service) as decoders:
         began_s = time.monotonic()
         landed = [path.rename(service.inbox / path.name) for path in staged]
         service.wait_until_settled(landed, LOOK_S)
         took_s = time.monotonic() - began_s
-    return took_s, cpu_seconds(service) - before, decoders.most
+    return Landing(
+        n_recordings=n_recordings,
+        n_frames=n_frames,
+        took_s=took_s,
+        cpu=cpu_seconds(service) - before,
+        most_decoders=decoders.most,
+    )
 
 
 def main() -> None:
@@ -96,35 +128,29 @@ def main() -> None:
     cases = QUICK_CASES if options.quick else CASES
     if options.case is not None:
         cases = cases[options.case : options.case + 1]
-    measures: list[Measure] = []
-    findings: list[Finding] = []
-    notes: list[str] = []
-    most_decoders = 0
-    with tempfile.TemporaryDirectory() as folder, run_service() as service:
-        short = cut(given, 500, Path(folder) / "warm.mp4")
-        time_landing(service, short, 4, "warm")
-        for n_frames, n_recordings, goal in cases:
-            taken: list[Measure] = []
-            for n in (1, n_recordings):
-                source = cut(given, n_frames // n, Path(folder) / f"of_{n}.mp4")
-                took_s, cpu, most = time_landing(service, source, n, f"of{n}_{n_frames}")
-                parts = ", ".join(f"{name} {spent:.1f}" for name, spent in cpu.most_common())
-                taken.append(Measure(name=f"{n} of {n_frames // n:,} frames", unit="s", values=(took_s,)))
-                notes.append(f"{taken[-1].name}: {most} decoders at most; CPU s: {parts}.")
-                most_decoders = max(most, most_decoders)
-                source.unlink()
-            one, many = taken
-            names = (f"{many.name} at once", "one of the same total length")
-            findings.append(compare(many, one, number=12, names=names, at_least=goal))
-            measures += taken
+    with run_service() as service:
+        time_landing(service, given, *WARMING)
+        one = time_landing(service, given, 1, QUICK_LONG if options.quick else LONG)
+        many = [time_landing(service, given, n_recordings, n_frames) for n_recordings, n_frames, _ in cases]
+    findings = [
+        compare(
+            several.time,
+            one.time,
+            number=12,
+            names=(f"{several.time.name} at once", f"{one.time.name}, for each frame"),
+            at_least=goal,
+        )
+        for several, (*_, goal) in zip(many, cases, strict=True)
+    ]
+    most_decoders = max(landing.most_decoders for landing in (one, *many))
     most_at_once = Finding(number=12, what="decoders at once, at most", value=most_decoders, at_most=count_cores())
     report = Report(
         title="What do many recordings that land at once cost beside one?",
         setting="each case once, in a service that is warm",
         machine=machine,
-        measures=tuple(measures),
+        measures=tuple(landing.time for landing in (one, *many)),
         findings=(*findings, most_at_once),
-        notes=tuple(notes),
+        notes=tuple(landing.note for landing in (one, *many)),
     )
     publish(report, options)
 
