@@ -96,12 +96,12 @@ def print_run(
     record: RunRecord,
     history: Iterable[StoryEvent] = (),
     verifications: Sequence[Verification] = (),
-    progress: str | None = None,
+    progress: Iterable[str] = (),
 ) -> None:
-    """Print all that is known of a run, what became of it, and how far it is if it runs."""
+    """Print all that is known of a run, what became of it, and how far it is and whether it lives if it runs."""
     console.print(f"[bold]{plain(as_text(record.path.name))}[/]  {paint(record.state)}: {plain(record.reason)}")
-    if progress:
-        console.print(f"  {plain(progress)}", soft_wrap=True)
+    for told in progress:
+        console.print(f"  {plain(told)}", soft_wrap=True)
     print_warnings(record.warnings)
     print_pairs(run_pairs(record, len(verifications)))
     print_story(history)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from facehog_core.patience import Patient
 from facehog_core.provenance import now
 from facehog_core.schema import Fate
 from facehog_core.story import StoryEvent
+from facehog_core.vitals import Vigour, check_vitals
 
 from .config import Config
 from .pulse import Condition
@@ -80,8 +81,13 @@ class Files:
         Of those that are queued, how many wait though no run has begun or ended for long.
     n_failed, n_quarantined : int
         Within the last day.
+    n_wrong : int
+        Stores that verification has found wrong, and that nobody has mended since.
     oldest_waiting : dict or None
         ``path``, ``since`` and ``reason`` of the file that waits longest.
+    running : list of dict
+        `facehog_core.vitals.Vitals.as_dict` of each run in progress, those first that have shown no life for longest;
+        empty if the store's disk cannot be looked at.
     """
 
     n_waiting: int = 0
@@ -90,7 +96,9 @@ class Files:
     n_stuck: int = 0
     n_failed: int = 0
     n_quarantined: int = 0
+    n_wrong: int = 0
     oldest_waiting: dict[str, str] | None = None
+    running: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +145,7 @@ def measure_health(
     *,
     is_up: bool,
     problems: list[str] | None = None,
-    measure: Callable[[], int | None] | None = None,
+    disk: StoreDisk | None = None,
 ) -> Health:
     """Look at catalogue and disk, and join it with what is known of the parts.
 
@@ -148,21 +156,25 @@ def measure_health(
     is_up : bool
     problems : list of str, optional
         What is known to be wrong already.
-    measure : callable, optional
-        What `patient_measure` returned, for whoever asks again and again.
+    disk : StoreDisk, optional
+        For whoever asks again and again.
     """
-    found = list(problems or [])
+    found, disk = list(problems or []), disk or StoreDisk(config)
     for part in parts:
         found += part.problems()
     try:
-        files = _count_files(config)
+        files = _count_files(config, disk)
     except CatalogueError as error:
         files = Files()
         found.append(str(error))
     if files.n_stuck:
         long = f"{STANDSTILL.total_seconds() / 60:.0f} minutes"
         found.append(f"runner: {files.n_stuck} recordings are queued, and no run has begun for {long}; see runner.log")
-    free_bytes = (measure or patient_measure(config.store))()
+    found += [f"{run['path']}: {run['told']}" for run in files.running if run["vigour"] != Vigour.ALIVE]
+    if files.n_wrong:
+        stores = "store is" if files.n_wrong == 1 else "stores are"
+        found.append(f"verification: {files.n_wrong} {stores} not as written; see `facehog find verdict=wrong`")
+    free_bytes = disk.free()
     if free_bytes is None:
         found.append(f"store {config.store}: its disk cannot be looked at")
     elif free_bytes < LITTLE_SPACE_BYTES:
@@ -178,7 +190,7 @@ def measure_health(
     )
 
 
-def _count_files(config: Config) -> Files:
+def _count_files(config: Config, disk: StoreDisk) -> Files:
     if config.catalogue_file and not config.catalogue_file.exists():
         return Files()
     with Catalogue(config.catalogue) as catalogue:
@@ -191,7 +203,9 @@ def _count_files(config: Config) -> Files:
             n_stuck=n_queued if _stands_still(catalogue) else 0,
             n_failed=catalogue.count(Fate.FAILED, lately),
             n_quarantined=catalogue.count(Fate.QUARANTINED, lately),
+            n_wrong=catalogue.count_wrong(),
             oldest_waiting=_describe(*oldest) if oldest else None,
+            running=disk.vitals(),
         )
 
 
@@ -214,14 +228,33 @@ def measure_free(place: Path) -> int | None:
         return None
 
 
-def patient_measure(place: Path) -> Callable[[], int | None]:
-    """Return a function that does the same, but waits no longer than one can for a share that hangs."""
-    ask = Patient(ANSWER_S, lambda: measure_free(place))
+class StoreDisk:
+    """Asks the disk of the stores, and waits no longer than one can for a share that hangs.
 
-    def measure() -> int | None:
+    Parameters
+    ----------
+    config : Config
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._free = Patient(ANSWER_S, lambda: measure_free(config.store))
+        self._vitals = Patient(ANSWER_S, lambda: _read_vitals(config))
+
+    def free(self) -> int | None:
+        """Return how much space there is, in bytes; None if that cannot be known."""
         try:
-            return ask()
+            return self._free()
         except TimeoutError:
             return None
 
-    return measure
+    def vitals(self) -> list[dict[str, str]]:
+        """Return what is seen of the runs in progress; nothing if that cannot be known."""
+        try:
+            return self._vitals()
+        except TimeoutError:
+            return []
+
+
+def _read_vitals(config: Config) -> list[dict[str, str]]:
+    with Catalogue(config.catalogue) as catalogue:
+        return [vitals.as_dict(now()) for vitals in check_vitals(catalogue, config.store)]

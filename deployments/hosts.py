@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
 
+import psutil
+
 log = logging.getLogger(__name__)
 
 FLOW_HOST = "deployments.flow_host"
@@ -81,6 +83,13 @@ class Host:
         """The process that takes runs now."""
         assert self._process
         return self._process.pid
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the system keeps the process from going on: after SIGSTOP, or under a debugger."""
+        with suppress(psutil.Error):
+            return self._process is not None and psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
+        return False
 
     def run(self, flow_name: str, flow_run_id: UUID) -> None:
         """Run a flow. If the process has died since it was seen to be free, nothing happens: the run still waits."""

@@ -32,7 +32,7 @@ from flows.process_recording import process_recording
 from flows.tidy_stores import tidy_stores
 from flows.verify_stores import verify_stores
 
-from .beats import Heart
+from .beats import MOST_SILENT_S, Heart
 from .config import Config
 from .config_file import load_config
 from .early_runs import bring_forward
@@ -146,6 +146,7 @@ class FlowRunner:
         self._crowded_at_s: float | None = None
         self._early: dict[UUID, float] = {}
         self._woken: set[UUID] = set()
+        self._suspended: dict[Host, float] = {}
 
     def run(self) -> None:
         """Run what is asked for until `stop` is called."""
@@ -164,6 +165,7 @@ class FlowRunner:
                             self.watch_early(bring_forward(client, self._asked_one_by_one))
                             went_back = False
                         self.end_sleepers(client)
+                        self.end_suspended()
                         self.look(client)
                         # Not each time that a run ends: where many have landed, that is several times a second.
                         if time.monotonic() >= cancel_at_s:
@@ -297,6 +299,17 @@ class FlowRunner:
                 if host.flow_run_id == flow_run_id and _waits(client, flow_run_id):
                     self._woken.add(flow_run_id)
                     host.kill()
+
+    def end_suspended(self) -> None:
+        """End the hosts that are stopped for long: each would keep its recording, and its place, for ever."""
+        at_s = self._clock()
+        stopped = [host for host in self._hosts if host.is_suspended]
+        self._suspended = {host: self._suspended.get(host, at_s) for host in stopped}
+        for host, since_s in list(self._suspended.items()):
+            if at_s - since_s >= MOST_SILENT_S:
+                log.warning("a flow host is stopped for %.0f s, and is ended", at_s - since_s)
+                del self._suspended[host]
+                host.kill()
 
     def _conclude(self, client: SyncPrefectClient, flow_run_id: UUID, state: State[Any]) -> None:
         try:

@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from .certificates import describe_encryption
 from .config import Config
 from .doors import address_here, address_outside, is_loopback, is_open, join
 from .environment import AUTH_VARIABLE, MARK, SERVER_AUTH_VARIABLE, describe_environment
-from .health import Health, Part, measure_health, patient_measure
+from .health import Health, Part, StoreDisk, measure_health
 from .health_server import serve_health
 from .logs import OWN, Rotation, describe_logging, log_to_file
 from .processes import Service, end_processes, find_marked, stop_services, wait_until_ready
@@ -89,7 +89,7 @@ def run_service(config: Config, config_file: Path | None, stop: threading.Event 
             server=server,
             environment=_make_environment(config, server, paths),
             services=_list_services(config, config_file, paths, server),
-            measure_free=patient_measure(config.store),
+            disk=StoreDisk(config),
         )
         try:
             family.run(stop)
@@ -177,7 +177,7 @@ class _Family:
     server: _Server
     environment: Mapping[str, str]
     services: list[Service]
-    measure_free: Callable[[], int | None]
+    disk: StoreDisk
 
     def run(self, stop: threading.Event) -> None:
         """Start all, say so, and keep all alive until `stop` is set."""
@@ -253,7 +253,7 @@ class _Family:
             answer = ask_server(self.server.api)
             condition = Condition.SILENT if answer is None else Condition.WELL
             parts.insert(0, Part(name=SERVER, condition=condition, facts={"api_url": self.server.api.url}))
-        return measure_health(self.config, parts, is_up=True, measure=self.measure_free)
+        return measure_health(self.config, parts, is_up=True, disk=self.disk)
 
 
 def _list_services(config: Config, config_file: Path | None, paths: ServicePaths, server: _Server) -> list[Service]:

@@ -293,6 +293,12 @@ class Catalogue:
         with self._database.read() as session:
             return session.scalar(counted if since is None else counted.where(File.changed_at >= since)) or 0
 
+    def count_wrong(self) -> int:
+        """Return how many finished runs there are whose store was found wrong when it was last verified."""
+        counted = select(func.count()).select_from(Run).where(Run.wrong_since.is_not(None), Run.state == Fate.FINISHED)
+        with self._database.read() as session:
+            return session.scalar(counted) or 0
+
     def oldest(self, state: Fate) -> tuple[Path, StoryEvent] | None:
         """Return the file that has been in a state for longest, and since when and why; None if there is none."""
         query = select(File).where(File.state == state).order_by(File.changed_at, File.id).limit(1)

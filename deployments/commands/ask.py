@@ -12,12 +12,13 @@ from facehog_core.catalogue import COLUMNS, Catalogue
 from facehog_core.errors import CatalogueError, ConfigError
 from facehog_core.filter_values import FIELDS
 from facehog_core.filters import And, parse_filter
+from facehog_core.path_text import as_text
 from facehog_core.provenance import RunRecord
 from facehog_core.schema import Fate
 from facehog_core.story import StoryEvent
 
 from ..config import Config
-from ..display import aside, print_json, print_run, print_story, print_warnings
+from ..display import aside, console, plain, print_json, print_run, print_story, print_warnings
 from ..listing import as_dicts, print_fitting_rows, print_rows, write_csv
 from .common import ConfigOption, JsonOption, configure, normalise
 
@@ -97,12 +98,15 @@ def show(
     with Catalogue(loaded.catalogue, stores=loaded.store) as catalogue:
         record, history, looks = catalogue.run_with_history(run)
     progress = _progress_of(record, loaded)
+    vitals = _vitals_of(record.path, loaded) if record.state == Fate.RUNNING else None
     if as_json:
         told = {"history": list(map(_tell, history)), "verifications": [look.as_dict() for look in looks]}
         told |= {"progress": asdict(progress)} if progress else {}
+        told |= {"vitals": vitals} if vitals else {}
         print_json(record.as_dict() | told)
     else:
-        print_run(record, history, looks, str(progress) if progress else None)
+        lines = [str(progress)] if progress else []
+        print_run(record, history, looks, [*lines, vitals["told"]] if vitals else lines)
 
 
 def _progress_of(record: RunRecord, config: Config) -> Progress | None:
@@ -117,6 +121,13 @@ def _progress_of(record: RunRecord, config: Config) -> Progress | None:
     return measure_progress(paths, record.started_at.timestamp() if record.started_at else 0.0)
 
 
+def _vitals_of(path: Path, config: Config) -> dict[str, str] | None:
+    """Look whether the run that a recording is at goes on."""
+    from ..health import StoreDisk
+
+    return next((run for run in StoreDisk(config).vitals() if run["path"] == as_text(path)), None)
+
+
 def why(
     path: Annotated[Path, typer.Argument(help="A file that is or was in an inbox.")],
     config: ConfigOption = None,
@@ -124,19 +135,24 @@ def why(
 ) -> None:
     """Tell what became of a file, and why."""
     loaded, _ = configure(config)
+    path = normalise(path)
     with Catalogue(loaded.catalogue) as catalogue:
-        story = catalogue.whole_story(normalise(path))
+        story = catalogue.whole_story(path)
     if story is None:
         raise CatalogueError(
             path,
             "no inbox has seen this file",
             "See `facehog doctor` for the inboxes, or `facehog process` it.",
         )
+    vitals = _vitals_of(path, loaded) if story.steps[-1].state is Fate.RUNNING else None
     if as_json:
         steps = list(map(_tell, story.steps))
-        print_json([*steps[:-1], {**steps[-1], "warnings": story.warnings}])
+        more = {"vitals": vitals} if vitals else {}
+        print_json([*steps[:-1], {**steps[-1], "warnings": story.warnings, **more}])
         return
     print_story(story.steps)
+    if vitals:
+        console.print(f"  {plain(vitals['told'])}", soft_wrap=True)
     if story.seen_at is None:
         aside.print("when it was first seen is not known, nor what came before: the catalogue was made of stores")
     print_warnings(story.warnings)

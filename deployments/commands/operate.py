@@ -96,6 +96,8 @@ def service(
     sys.stdout.write(text)
 
 
+# Runs in progress that are named, those first that have shown no life for longest.
+N_RUNS = 5
 # What a service's addresses are for.
 _ADDRESSES = {"Prefect UI": "ui_url", "health": "health_url"}
 
@@ -125,6 +127,9 @@ def _tell_part(part: Part) -> str:
 def _tell_files(health: Health) -> Iterator[tuple[str, Any]]:
     files = health.files
     yield "recordings", f"{files.n_waiting} wait, {files.n_queued} are queued, {files.n_running} run"
+    for run in files.running[:N_RUNS]:
+        since = tell_time(datetime.fromisoformat(run["since"]))
+        yield "runs", f"{run['path']}, since {since}: {run['doing']}; {run['told']}"
     yield "in the last day", f"{files.n_failed} failed, {files.n_quarantined} were quarantined"
     if oldest := files.oldest_waiting:
         since = tell_time(datetime.fromisoformat(oldest["since"]))

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import pytest
-from catalogue_users import come_to
+from catalogue_users import NOON, come_to, make_record
 
 from deployments import health as health_module
 from deployments.config_file import load_config
@@ -21,8 +22,10 @@ from deployments.status import find_health
 from facehog_core import Catalogue
 from facehog_core import catalogue as catalogue_module
 from facehog_core.errors import ServiceError
+from facehog_core.locks import hold
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
+from facehog_core.verifications import Verification
 
 LOOK = Signature(size_bytes=1, mtime_ns=2, inode=3)
 
@@ -96,11 +99,44 @@ def test_a_runner_that_lives_and_begins_no_runs_is_a_problem(config: Config, mon
         assert stuck.problems == [said]
         assert Health.from_dict(stuck.as_dict()) == stuck
         turn(Path("/inbox/long.mp4"), Fate.RUNNING)
-        assert measure_health(config, [], is_up=True).is_well, "they wait for one that takes its time"
+        with hold(catalogue.location, "/inbox/long.mp4"):
+            assert not measure_health(config, [], is_up=True).files.n_stuck, "they wait for one that takes its time"
         # It has ended a moment ago.
         monkeypatch.setattr(catalogue_module, "now", lambda: later)
         turn(Path("/inbox/long.mp4"), Fate.FINISHED)
         assert measure_health(config, [], is_up=True).is_well
+
+
+def test_runs_in_progress_are_told_with_their_last_sign_of_life(config: Config) -> None:
+    path = Path("/inbox/long.mp4")
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        come_to(catalogue, path, Fate.RUNNING, "300 frames are being described", signature=LOOK)
+        with hold(catalogue.location, str(path)):
+            good = measure_health(config, [], is_up=True)
+    assert good.is_well
+    (told,) = good.files.running
+    assert (told["path"], told["doing"], told["vigour"]) == (str(path), "300 frames are being described", "alive")
+    assert told["told"].startswith("last sign of life")
+    dead = measure_health(config, [], is_up=True)
+    assert len(dead.problems) == 1
+    assert dead.problems[0].startswith(f"{path}: its process is gone")
+    assert Health.from_dict(json.loads(json.dumps(dead.as_dict()))) == dead
+
+
+def test_a_store_that_verification_found_wrong_is_a_problem_until_it_is_mended(config: Config) -> None:
+    record = make_record()
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        catalogue.record(record)
+        looks = [
+            Verification(at=NOON + timedelta(days=day), is_deep=False, source="unchanged", problems=problems)
+            for day, problems in enumerate([["a shard is missing"], []])
+        ]
+        catalogue.note_verifications(str(record.run_id), looks[:1])
+        said = "verification: 1 store is not as written; see `facehog find verdict=wrong`"
+        assert measure_health(config, [], is_up=True).problems == [said]
+        assert catalogue.rows("verdict=wrong", columns=("run",)) == [(record.run_id,)], "what it says to give finds it"
+        catalogue.note_verifications(str(record.run_id), looks[1:])
+    assert measure_health(config, [], is_up=True).is_well
 
 
 def test_free_space_is_that_of_the_folder_that_there_is(tmp_path: Path) -> None:

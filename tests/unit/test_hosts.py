@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +91,20 @@ def test_a_run_that_is_killed_is_told_and_the_next_one_runs(host: Host, ends: En
     wait_for(lambda: host.is_free)
     host.run("quick", after)
     assert ends.get(timeout=60) == (after, None)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_process_that_is_stopped_is_seen_to_be_and_can_be_killed(host: Host, ends: Ends) -> None:
+    run_id = uuid4()
+    host.run("stay", run_id)
+    wait_for(lambda: host.has_taken)
+    assert not host.is_suspended
+    os.kill(host.pid, signal.SIGSTOP)
+    wait_for(lambda: host.is_suspended)
+    host.kill()
+    assert ends.get(timeout=60)[0] == run_id
+    wait_for(lambda: host.is_free)
+    assert not host.is_suspended
 
 
 def test_a_process_is_replaced_after_so_many_runs(host: Host, ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:

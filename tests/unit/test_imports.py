@@ -62,7 +62,7 @@ CORE_ORDER = (
     {"sealing", "headway", "room", "progress"},
     {"session", "extract", "blocks", "session_facts", "confirm"},
     {"catalogue"},
-    {"reconcile", "rest", "store_root"},
+    {"reconcile", "rest", "store_root", "vitals"},
     {"lookout"},
     {"leftovers"},
     {"describe_again"},

@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
 
+from deployments.beats import MOST_SILENT_S
 from deployments.runner import IDLE_S, TAKE_S, FlowRunner
 
 DEPLOYMENT, NIGHTLY = uuid4(), uuid4()
@@ -67,7 +68,7 @@ class FakeServer:
         ]
 
 
-@dataclass
+@dataclass(eq=False)
 class FakeHost:
     """Takes a run, and ends when it is told to."""
 
@@ -77,6 +78,7 @@ class FakeHost:
     flow_name: str = ""
     n_killed: int = 0
     is_stopped: bool = False
+    is_suspended: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -252,3 +254,19 @@ def test_a_run_that_its_host_sleeps_for_since_the_clock_was_set_back_gets_anothe
     rig.look(3)
     assert rig.running == {slept_for, begun, other}
     assert rig.server.states[slept_for].type is StateType.SCHEDULED
+
+
+def test_a_host_that_is_stopped_for_long_is_ended_and_one_that_goes_on_again_is_not(rig: Rig) -> None:
+    first, second = rig.server.ask(), rig.server.ask()
+    rig.look(3)
+    by_run = {host.flow_run_id: host for host in rig.hosts}
+    by_run[first].is_suspended = by_run[second].is_suspended = True
+    rig.runner.end_suspended()
+    rig.at_s += MOST_SILENT_S / 2
+    by_run[second].is_suspended = False
+    rig.runner.end_suspended()
+    by_run[second].is_suspended = True
+    rig.runner.end_suspended()
+    rig.at_s += MOST_SILENT_S / 2
+    rig.runner.end_suspended()
+    assert [by_run[run_id].n_killed for run_id in (first, second)] == [1, 0]
