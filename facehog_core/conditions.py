@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -128,9 +129,9 @@ def join(query: Select[Any], is_file: bool, needed: set[Any]) -> Select[Any]:
     return query
 
 
-def select_where(own: Any, where: Filter, dialect: str) -> Select[Any]:
+def select_where(own: Any, where: Filter, dialect: str, columns: Mapping[str, Any] | None = None) -> Select[Any]:
     """Return the numbers of the files, or of the runs, for which a filter holds."""
-    columns = columns_of(own is File)
+    columns = columns or columns_of(own is File)
     query = join(select(own.id).select_from(own), own is File, tables_of(columns, (), where))
     return query.where(compile_filter(where, columns, dialect)).correlate(None)
 
@@ -163,29 +164,50 @@ _ELSEWHERE = {
 SIGNS = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
-def compile_filter(where: Filter, columns: Mapping[str, Any], dialect: str) -> ColumnElement[bool]:
-    """Return a filter as a condition that is true or false, and never unknown."""
+def compile_filter(
+    where: Filter, columns: Mapping[str, Any], dialect: str, *, has_run: bool = False
+) -> ColumnElement[bool]:
+    """Return a filter as a condition that is true or false, and never unknown.
+
+    Parameters
+    ----------
+    where : Filter
+    columns : mapping of str to column
+        What each field is.
+    dialect : str
+    has_run : bool, optional
+        Whether it is asked of nothing but runs, and files with one. It changes no answer: indexes serve what is said
+        of a run if nothing is said of those without one.
+    """
+    compiled = partial(compile_filter, columns=columns, dialect=dialect, has_run=has_run)
     match where:
+        case Not(Comparison(sign="=" | "!=") as part):
+            return compiled(replace(part, sign="!=" if part.sign == "=" else "="))
         case Not():
-            return not_(compile_filter(where.part, columns, dialect))
+            return not_(compiled(where.part))
         case And():
-            return and_(true(), *(compile_filter(part, columns, dialect) for part in where.parts))
+            return and_(true(), *map(compiled, where.parts))
         case Or():
-            return or_(false(), *(compile_filter(part, columns, dialect) for part in where.parts))
-        case Comparison(sign="!="):
-            return not_(compile_filter(replace(where, sign="="), columns, dialect))
+            return or_(false(), *map(compiled, where.parts))
+        case Comparison(sign="!=") if where.field not in _ELSEWHERE:
+            return not_(compiled(replace(where, sign="=")))
         case Comparison():
             # As one list: a thousand conditions joined by "or" are nested deeper than SQLite takes.
             whole = [value.known for value in where.values if isinstance(value.known, Whole)]
             known = [value.known for value in where.values if not isinstance(value.known, Whole)]
             told = [*known, whole] if whole else known
-            fits = or_(false(), *(_fits(where.field, where.sign, one, columns, dialect) for one in told))
+            is_not = where.sign == "!="
+            sign = "=" if is_not else where.sign
+            fits = or_(false(), *(_fits(where.field, sign, one, columns, dialect) for one in told))
             if (elsewhere := _ELSEWHERE.get(where.field)) is None:
                 return fits
-            # Found among the few that are shared, and not anew for each row that shares them.
-            has_it = elsewhere.own.in_(elsewhere.query.where(fits).correlate(None))
-            is_none = elsewhere.own.is_(None) if None in known else false()
-            return or_(is_none, and_(elsewhere.own.is_not(None), has_it))
+            # Found among the few that are shared, and not anew for each row that shares them: what does not fit, too.
+            has_it = elsewhere.own.in_(elsewhere.query.where(not_(fits) if is_not else fits).correlate(None))
+            is_shared = elsewhere.own.is_not(None)
+            if has_run and elsewhere.own.class_ is Run:
+                return and_(is_shared, has_it)
+            is_none = elsewhere.own.is_(None) if (None in known) is not is_not else false()
+            return or_(is_none, and_(is_shared, has_it))
 
 
 def _fits(
@@ -208,7 +230,7 @@ def _fits(
         case Pattern():
             fits = _fits_pattern(column, known, dialect)
         case list():
-            fits = column.in_([one.text for one in known])
+            fits = column.in_([one.text for one in known]) if sign == "=" else SIGNS[sign](column, known[0].text)
         case str() if FIELDS[field].kind is Kind.BEGINNING:
             fits = begins_with(column, known)
         case str():

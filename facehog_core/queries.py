@@ -6,25 +6,26 @@ one, with other parameters). Both are asked for with the same filter, and put in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
 from sqlalchemy import CTE, ColumnElement, Select, and_, func, literal, or_, select, true, union_all
 from sqlalchemy.orm import Session, aliased, contains_eager, joinedload, selectinload
 
 from .conditions import SIGNS, columns_of, compile_filter, fields_of, join, select_where, tables_of
+from .filter_values import Span, Whole
 from .filters import EVERYTHING, And, Comparison, Filter, Or, Value
 from .provenance import RunRecord
 from .rows import read_record
-from .schema import Fate, File, Run, Sitting
+from .schema import Fate, File, Run, Sitting, Subject
 
 # Whether it is a file, and the number of the file or of the run.
 Key: TypeAlias = tuple[bool, int]
 # So many rows are loaded by their numbers in one statement.
 _BATCH = 5000
-# Among so many of the newest, or of those with the best figures, is looked first.
+# Among so many of the newest, or of those that come first in another order, is looked first.
 _FIRST = 5000
 
 
@@ -105,10 +106,10 @@ def _find_keys(session: Session, question: Question) -> list[Key]:
         if len(among_newest) >= question.limit:
             return among_newest
     if question.limit and dialect == "sqlite" and (bound := _find_bound(session, question)):
-        # As well those with the best figures, without putting all in order.
-        among_best = ask(replace(question, where=And((question.where, bound))))
-        if len(among_best) >= question.limit:
-            return among_best
+        # As well those that come first in another order, without putting all in it.
+        among_first = ask(replace(question, where=And((*_parts_of(question.where), bound))))
+        if len(among_first) >= question.limit:
+            return among_first
     return ask(question)
 
 
@@ -133,26 +134,32 @@ def _find_newest(session: Session, where: Filter, dialect: str) -> datetime:
 
 
 def _find_bound(session: Session, question: Question) -> Comparison | None:
-    """Return what holds of the first runs, if they are put in order by a figure; None if that helps nobody."""
+    """Return what holds of what comes first in the order that is asked for; None if that helps nobody."""
     field, is_descending = question.sort[0]
-    if field not in _FIGURES or not _reads_figures(question.where):
+    if field not in _IN_ORDER or (field in _FIGURES and not _reads_figures(question.where)):
         return None
-    column = columns_of(is_file=False)[field]
+    column, query = columns_of(is_file=field in _OF_FILE)[field], _IN_ORDER[field]
     order = column.desc() if is_descending else column.asc()
-    nth = session.scalar(select(column).where(column.is_not(None)).order_by(order).offset(_FIRST).limit(1))
-    if nth is None:
+    in_order = query.where(column.is_not(None)).order_by(order)
+    nth = session.scalar(in_order.offset(_FIRST).limit(1))
+    # Of what nearly all have in common nothing comes first.
+    if nth is None or (field in _FIGURES and nth == session.scalar(in_order.limit(1))):
         return None
+    known = Span(nth, nth + timedelta(days=1)) if isinstance(nth, date) else Whole(nth) if isinstance(nth, str) else nth
     sign = ">=" if is_descending else "<="
-    return Comparison(field=field, sign=sign, values=(Value(text=str(nth), is_quoted=False, known=nth),))
+    return Comparison(field=field, sign=sign, values=(Value(text=str(nth), is_quoted=False, known=known),))
+
+
+def _parts_of(where: Filter) -> tuple[Filter, ...]:
+    return where.parts if isinstance(where, And) else (where,)
 
 
 def _is_old_enough(where: Filter, table: Any, dialect: str) -> ColumnElement[bool]:
     """Return what a filter says of how new anything may be at most."""
-    parts = where.parts if isinstance(where, And) else (where,)
     bounds = And(
         tuple(
             part
-            for part in parts
+            for part in _parts_of(where)
             if isinstance(part, Comparison) and part.field == "changed" and part.sign in ("=", "<", "<=")
         )
     )
@@ -184,7 +191,12 @@ def _write_one(
     told = [columns[field].label(f"field_{place}") for place, field in enumerate(fields)]
     by = [columns[field].label(f"sort_{place}") for place, field in enumerate(sort)]
     query = select(literal(int(is_file)).label("is_file"), own.id.label("id"), *told, *by).select_from(own)
-    query = join(query, is_file, tables_of(columns, [*fields, *sort], question.where))
+    needed = tables_of(columns, [*fields, *sort], question.where)
+    query = join(query, is_file, needed)
+    has_run = not is_file or _is_done(question.where)
+    if is_file and has_run and Run.__table__ in needed:
+        # Said so, the database may begin with the run.
+        query = query.where(Run.id.is_not(None))
     if not is_file:
         holder = aliased(File)
         # A file that came to a finished run may be a duplicate, or not finished any more: the run is told beside it.
@@ -208,7 +220,8 @@ def _write_one(
         _order(columns[field] if is_walk else func.ifnull(columns[field], None), field, is_descending)
         for field, is_descending in question.sort
     ]
-    where = compile_filter(question.where, columns, dialect)
+    hidden = _by_no_index(columns) if dialect == "sqlite" else columns
+    where = compile_filter(question.where, hidden, dialect, has_run=has_run)
     return query.where(where).order_by(*order, own.id.desc()).limit(question.limit)
 
 
@@ -226,11 +239,20 @@ _FIGURES = {"frames", "corrupt", "dropped", "warnings", "brightness", "saturated
 _NARROW = _FIGURES | {"parameters", "crop", "grey"}
 # Fields of files alone.
 _OF_FILE = {"name", "path", "subject", "date", "plane", "camera", "seen"}
+# What indexes have in order.
+_IN_ORDER = {
+    **{field: select(columns_of(is_file=False)[field]) for field in sorted(_FIGURES)},
+    "name": select(File.name),
+    "path": select(File.path),
+    # In this order, which SQLite would not choose.
+    "subject": select(Subject.name).outerjoin(Sitting).outerjoin(File),
+    "date": select(Sitting.date).outerjoin(File),
+}
 
 
 def _split(where: Filter) -> tuple[And, And, And]:
     """Return the parts of a filter that need nothing but that index, those about files alone, and the others."""
-    parts = where.parts if isinstance(where, And) else (where,)
+    parts = _parts_of(where)
     narrow = tuple(filter(_is_narrow, parts))
     of_file = tuple(part for part in parts if fields_of(part) and fields_of(part) <= _OF_FILE)
     return And(narrow), And(of_file), And(tuple(part for part in parts if part not in narrow))
@@ -247,13 +269,31 @@ def _find_narrow(where: Filter, dialect: str) -> CTE | None:
     narrow, _, _ = _split(where)
     if not (fields_of(narrow) & _FIGURES and _reads_figures(where)):
         return None
-    return select_where(Run, narrow, dialect).cte("narrow")
+    # One figure is found by its own index. That would be followed by a look at the whole row for each other one: all
+    # of them are read from the index that has all.
+    columns = columns_of(is_file=False) if len(fields_of(narrow)) == 1 else _by_no_index(columns_of(is_file=False))
+    return select_where(Run, narrow, dialect, columns).cte("narrow")
+
+
+def _by_no_index(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Hide figures from SQLite, which does not know how many runs have one in common."""
+    return {**columns, **{field: func.ifnull(columns[field], None) for field in _FIGURES}}
 
 
 def _is_of_file(where: Filter, dialect: str) -> ColumnElement[bool]:
     """Say again of a run what a filter says of its file: then the files are looked at before."""
     _, of_file, _ = _split(where)
     return Run.file_id.in_(select_where(File, of_file, dialect)) if of_file.parts else true()
+
+
+def _is_done(where: Filter) -> bool:
+    """Say whether a filter holds for no file that came to no run."""
+    return any(
+        isinstance(part, Comparison)
+        and (part.field, part.sign) == ("state", "=")
+        and {value.known for value in part.values} <= {Fate.FINISHED, Fate.DUPLICATE}
+        for part in _parts_of(where)
+    )
 
 
 def _is_narrow(where: Filter) -> bool:

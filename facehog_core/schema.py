@@ -31,7 +31,7 @@ from sqlalchemy.types import TypeEngine
 from .path_text import showable
 
 #: The revision that these tables have; `facehog_core.migrations` leads to it from each earlier one.
-REVISION = "0006"
+REVISION = "0007"
 
 
 class Fate(StrEnum):
@@ -281,6 +281,8 @@ class Run(Base):
         Index(None, "state", "changed_at"),
         # What runs are found by from among all of them: it is read in place of rows that are ten times as wide.
         Index("ix_runs_figures", "parameters_id", *FIGURES),
+        # By which they are put in order. SQLite would follow one of what is always known where it is of no use.
+        *(_where_known(name) for name in FIGURES if name != "n_warnings"),
         _where_known("wrong_since"),
     )
 
@@ -290,8 +292,8 @@ class Run(Base):
     file_id: Mapped[int] = mapped_column(Integer, ForeignKey("files.id"), index=True)
     recording_id: Mapped[int] = mapped_column(Integer, ForeignKey("recordings.id"), index=True)
     parameters_id: Mapped[int] = mapped_column(Integer, ForeignKey("parameters.id"))
-    software_id: Mapped[int] = mapped_column(Integer, ForeignKey("software.id"))
-    host_id: Mapped[int] = mapped_column(Integer, ForeignKey("hosts.id"))
+    software_id: Mapped[int] = mapped_column(Integer, ForeignKey("software.id"), index=True)
+    host_id: Mapped[int] = mapped_column(Integer, ForeignKey("hosts.id"), index=True)
     state: Mapped[str]
     reason: Mapped[str]
     changed_at: Mapped[datetime] = mapped_column(index=True)

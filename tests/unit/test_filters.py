@@ -403,6 +403,9 @@ BY_FIGURES = (
     "warnings>0 or corrupt>9%",
     'crop="8,8,64,64" and dropped=0,3 and brightness<40',
     "state=finished and verdict=wrong",
+    "state=finished,duplicate and (verified=never or verified<2026)",
+    "not facehog=0.1.*",
+    "state=finished and not host=rig*",
 )
 
 
@@ -429,6 +432,8 @@ SORTS = st.lists(st.builds(str.__add__, st.sampled_from(["", "-"]), st.sampled_f
 @example(where=EVERYTHING, sort="-corrupt,name", limit=5)
 @example(where=parse_filter("state=finished"), sort="moved", limit=40)
 @example(where=parse_filter("changed<2021-11 and warnings>0"), sort="-changed", limit=3)
+@example(where=parse_filter("warnings>=0"), sort="subject,date", limit=5)
+@example(where=EVERYTHING, sort="-date,name", limit=5)
 def test_the_first_ones_are_the_first_of_all(catalogue: Catalogue, where: Filter, sort: str, limit: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # So few are looked at first: those that are wanted may be among them, or not.

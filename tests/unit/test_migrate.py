@@ -244,6 +244,8 @@ def test_a_catalogue_on_a_server_is_brought_here_too(
         session.execute(text("ALTER TABLE outputs DROP COLUMN quality"))
         session.execute(text("ALTER TABLE files DROP COLUMN cause, DROP COLUMN cause_about"))
         session.execute(text("DROP TABLE verifications"))
+        for column in ("software_id", "host_id", "n_frames", "n_corrupt", "n_dropped"):
+            session.execute(text(f"DROP INDEX ix_runs_{column}"))
         session.execute(text("CREATE INDEX ix_runs_parameters_id ON runs (parameters_id)"))
         session.execute(text("UPDATE alembic_version SET version_num = '0004'"))
     assert described(urls[0]) != new
