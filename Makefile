@@ -46,7 +46,7 @@ chaos: install ## break a running service in every way, ROUNDS times each (hours
 bench: $(BENCHABLE) ## run the benchmarks (half an hour on 2 cores, 2 GB of footage) and write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run_all.py $(if $(SEGMENT),--segment "$(SEGMENT)")
 
-bench-quick: $(BENCHABLE) ## run less of each benchmark (3 minutes) and only print
+bench-quick: $(BENCHABLE) ## run less of most benchmarks (3 minutes) and only print
 	$(BIN)/python benchmarks/run_all.py --quick $(if $(SEGMENT),--segment "$(SEGMENT)")
 
 $(BENCHABLE): $(INSTALLED)

@@ -58,10 +58,10 @@ def main() -> None:
     long, short = (Recording.of(make_footage(n_frames)) for n_frames in (QUICK_LENGTHS if options.quick else LENGTHS))
     with worker_processes(n_cores) as processes, worker_processes(1) as process:
         pools = Pools(processes=processes, process=process)
-        # Workers start, import and compile with a short one, which stands for the first round.
-        warm = Recording.of(make_footage(N_WARMING))
-        for way in (*ways_of_decoding(warm, pools).values(), *ways_of_working(warm, pools).values()):
-            way()
+        # Workers start, import and compile with a short one, which stands for the first round. Of several the first
+        # that is up may do all of it: there is another one when they all are.
+        for pool in (processes, process, processes):
+            make_store(make_footage(N_WARMING), pool)
         decoded = decode_all(long.path, long.spans, processes)
         beside_decoding, cpu = time_and_weigh(ways_of_decoding(long, pools), rounds, long.n_frames)
         among_workers, _ = time_and_weigh(ways_of_working(short, pools), rounds, short.n_frames)

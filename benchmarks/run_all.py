@@ -23,6 +23,8 @@ from side_by_side import Report
 HERE = Path(__file__).parent
 # A benchmark that takes longer hangs: all of them together take 20 to 30 minutes on two cores, or some.
 LIMIT_S, QUICK_LIMIT_S = 600.0, 120.0
+# Ratios of a service's times: on recordings that are quickly described they tell nothing.
+NOT_QUICK = ("bench_flow", "bench_landing")
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
     if options.segment is not None:
         os.environ["FACEHOG_BENCH_SEGMENT"] = str(options.segment.resolve())
 
-    scripts = find_scripts(HERE, options.only)
+    scripts = find_scripts(HERE, options.only, is_quick=options.quick)
     command = " ".join(["python benchmarks/run_all.py", *sys.argv[1:]])
     outcomes: list[Outcome] = []
     for outcome in run_scripts(scripts, is_quick=options.quick):
@@ -51,7 +53,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def find_scripts(folder: Path, only: Sequence[str] = ()) -> list[Path]:
+def find_scripts(folder: Path, only: Sequence[str] = (), *, is_quick: bool = False) -> list[Path]:
     """Find the benchmarks: those of the machine's limits first, the others by name.
 
     Parameters
@@ -59,9 +61,13 @@ def find_scripts(folder: Path, only: Sequence[str] = ()) -> list[Path]:
     folder : Path
     only : sequence of str, optional
         Names without `bench_` and `.py`; all if left out.
+    is_quick : bool, optional
+        Whether to leave out those that tell nothing when they are quick, unless they are named.
     """
     scripts = sorted(folder.glob("bench_*.py"), key=lambda script: (script.stem != "bench_limits", script.name))
-    return [script for script in scripts if not only or script.stem.removeprefix("bench_") in only]
+    if only:
+        return [script for script in scripts if script.stem.removeprefix("bench_") in only]
+    return [script for script in scripts if not (is_quick and script.stem in NOT_QUICK)]
 
 
 def run_scripts(scripts: Sequence[Path], *, is_quick: bool) -> Iterator[Outcome]:

@@ -180,6 +180,10 @@ def test_a_benchmark_that_fails_or_hangs_does_not_keep_others_from_their_report(
     scripts = run_all.find_scripts(tmp_path)
     assert [script.name for script in scripts] == ["bench_limits.py", "bench_bad.py", "bench_good.py"]
     assert [script.name for script in run_all.find_scripts(tmp_path, ["good"])] == ["bench_good.py"]
+    slow = tmp_path / "bench_flow.py"
+    slow.touch()
+    assert slow not in run_all.find_scripts(tmp_path, is_quick=True)
+    assert run_all.find_scripts(tmp_path, ["flow"], is_quick=True) == [slow]
     limits, bad, good = run_all.run_scripts(scripts, is_quick=True)
     assert limits.failure == "wrote no report"
     assert bad.failure == "exit status 1: the disk is full"
