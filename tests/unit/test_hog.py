@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -431,51 +430,6 @@ def test_a_second_process_finds_the_kernels_compiled(runs_elsewhere: list[list[s
 @pytest.mark.parametrize("kernel", [gradient_sums.cumulative_histograms, kernels.normalised_blocks])
 def test_kernels_release_the_gil(kernel: Any) -> None:
     assert kernel.targetoptions["nogil"]
-
-
-# Parameters
-
-
-def test_the_defaults_are_those_of_dolensek_2020() -> None:
-    assert HogParams().as_dict() == {
-        "orientations": 8,
-        "pixels_per_cell": [32, 32],
-        "cells_per_block": [1, 1],
-        "block_norm": "L2-Hys",
-        "transform_sqrt": True,
-    }
-
-
-@pytest.mark.parametrize("params", GRID[::7], ids=str)
-def test_parameters_survive_json(params: HogParams) -> None:
-    assert HogParams(**json.loads(json.dumps(params.as_dict()))) == params
-
-
-def test_parameters_are_plain_values_that_cannot_change() -> None:
-    params = HogParams(orientations=np.int64(9), pixels_per_cell=[np.int32(8), 16])  # type: ignore[arg-type]
-    assert params == HogParams(orientations=9, pixels_per_cell=(8, 16))
-    assert len({params, HogParams(orientations=9, pixels_per_cell=(8, 16))}) == 1
-    assert type(params.orientations) is type(params.pixels_per_cell[0]) is int
-    with pytest.raises(FrozenInstanceError):
-        params.orientations = 3  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "choices"),
-    [
-        *[("orientations", value, "1 to 180") for value in (0, -1, 181, 8.0, True, "8", None)],
-        *[
-            (field, value, "at least 1")
-            for field in ("pixels_per_cell", "cells_per_block")
-            for value in (8, (8,), (8, 8, 8), (0, 8), (8, 8.0), (True, 8), "88", None)
-        ],
-        *[("block_norm", value, "L1, L1-sqrt, L2, L2-Hys") for value in ("l2", "", None, ["L2"])],
-        *[("transform_sqrt", value, "true or false") for value in (1, "yes", None)],
-    ],
-)
-def test_a_wrong_parameter_is_named_with_its_value_and_the_choices(field: str, value: Any, choices: str) -> None:
-    with pytest.raises(ValueError, match=f"^{field} .*{choices}, got {re.escape(repr(value))}$"):
-        HogParams(**{field: value})
 
 
 @pytest.mark.parametrize(
