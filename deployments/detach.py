@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from facehog_core.errors import ServiceError
@@ -17,13 +18,15 @@ LOOK_S = 0.2
 N_SHOWN = 2000
 
 
-def start_detached(paths: ServicePaths, config_file: Path | None) -> dict[str, str]:
+def start_detached(paths: ServicePaths, config_file: Path | None, tell: Callable[[str], None]) -> dict[str, str]:
     """Start `facehog up` in the background, and wait until it is up.
 
     Parameters
     ----------
     paths : ServicePaths
     config_file : Path or None
+    tell : callable
+        Called with each line that the service says until then.
 
     Returns
     -------
@@ -52,9 +55,14 @@ def start_detached(paths: ServicePaths, config_file: Path | None) -> dict[str, s
             creationflags=getattr(subprocess, "DETACHED_PROCESS", 0)
             | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-    while not (addresses := paths.read_addresses()):
-        if process.poll() is not None:
-            why = said.read_text("utf-8", "replace")[-N_SHOWN:].strip()
-            raise ServiceError("facehog up", f"ended with status {process.returncode}: {why}", f"See {paths.logs}.")
-        time.sleep(LOOK_S)
-    return addresses
+    with said.open(encoding="utf-8", errors="replace") as heard:
+        while True:
+            addresses = paths.read_addresses()
+            for line in heard.readlines():
+                tell(line.rstrip())
+            if addresses:
+                return addresses
+            if process.poll() is not None:
+                why = said.read_text("utf-8", "replace")[-N_SHOWN:].strip()
+                raise ServiceError("facehog up", f"ended with status {process.returncode}: {why}", f"See {paths.logs}.")
+            time.sleep(LOOK_S)

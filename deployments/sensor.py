@@ -156,7 +156,7 @@ class Sensor:
             for watcher in watchers:
                 if watcher.trouble == SILENT:
                     take_back(watcher.inbox.path, f"its share {SILENT}", self._catalogue, self._launcher)
-            if any(self._waiting.values()) and (is_news or (held is None and self._has_room())):
+            if any(self._waiting.values()) and (is_news or (held is None and self._room() > 0)):
                 self._take_up()
             self._look_for_strays()
         except CatalogueError as error:
@@ -168,13 +168,15 @@ class Sensor:
         self._tell(troubles)
         self._on_look(dict(troubles))
 
-    def _has_room(self) -> bool:
-        return self._catalogue.count(Fate.QUEUED) < self._most_queued
+    def _room(self) -> int:
+        """Return how many runs may be asked for. What others queue who share the catalogue is at their own server."""
+        watched = [watcher.inbox.path for watcher in (*self._watchers, *self._backfills.values())]
+        return self._most_queued - self._catalogue.count(Fate.QUEUED, under=watched)
 
     def _take_up(self) -> None:
         """Ask for runs of what waits, as far as there is room."""
         dues = [due for waiting in self._waiting.values() for due in waiting]
-        _, rest = take_up(dues, self._catalogue, self._launcher, self._most_queued, self._held)
+        _, rest = take_up(dues, self._catalogue, self._launcher, self._room(), self._held)
         left = {due.file.path: due for due in rest}
         self._waiting = {
             watcher: [left[due.file.path] for due in waiting if due.file.path in left]

@@ -27,7 +27,7 @@ def find_health(config: Config) -> Health:
         return measure_health(config, [], is_up=False, problems=["facehog is still starting"])
     try:
         return Health.from_dict(httpx.get(url, timeout=ANSWER_S).json())
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:  # The latter: of another version.
         problem = f"facehog is up, but does not answer at {url}: {type(error).__name__}: {error}"
         return measure_health(config, [], is_up=True, problems=[problem])
 

@@ -22,8 +22,9 @@ import httpx
 
 from facehog_core.cores import count_cores
 from facehog_core.disk import write_durably
-from facehog_core.errors import ServiceError
+from facehog_core.errors import CatalogueError, ServiceError
 from facehog_core.locks import remove_idle
+from facehog_core.patience import within
 from flows.cluster import LOOPBACK
 from flows.names import address_inbox, name_owner
 
@@ -55,6 +56,8 @@ CLUSTER = "dask-cluster"
 # A process whose work has not come round for so long stands still, seconds: Prefect's server and the catalogue may each
 # keep it waiting for a minute or two.
 MOST_BEAT_S = 300.0
+# How long the release of the runs may take when the service ends, seconds. The steps beside it take 12 at most.
+RELEASE_S = 3.0
 # Of the user's environment, what would give our own server another database than ours.
 _OTHER_LOG = "DASK_LOGGING__DISTRIBUTED"
 _NOT_OURS = ("PREFECT_HOME", "PREFECT_PROFILE", "PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE")
@@ -224,6 +227,13 @@ class _Family:
             log.warning("Prefect still believes in runs that were stopped: %s: %s", type(error).__name__, error)
         self.paths.released.touch()
 
+    def _release_before_the_end(self) -> None:
+        """Release the runs, unless somebody has the catalogue locked: then the next start does it."""
+        try:
+            within(RELEASE_S, lambda: self._release(timeout_s=1.0))
+        except (TimeoutError, CatalogueError) as error:
+            log.warning("runs in progress are given back at the next start: %s", error)
+
     def stop(self) -> None:
         """End all, within 15 s: first who asks for runs and who runs them, then who computes, last who is told."""
         servers = [service for service in self.services if service.name == SERVER]
@@ -233,7 +243,7 @@ class _Family:
         # Runs in progress had processes of their own. What they did is on the disk, and they go on with it when the
         # service is up again.
         if all(service.condition is Condition.WELL for service in servers):
-            self._release(timeout_s=1.0)
+            self._release_before_the_end()
         stop_services(servers)
         end_processes(find_marked(self.paths.mark))
 

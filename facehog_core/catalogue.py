@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sqlalchemy import func, select, update
+from sqlalchemy import false, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from .causes import Cause
@@ -32,7 +32,7 @@ from .fates import (
     turn_file,
     write_record,
 )
-from .files import FileRecord, Glance, glance_at
+from .files import FileRecord, Glance, glance_at, is_below
 from .filters import Filter, check_field, parse_filter, read_sort
 from .migrate import make_ready
 from .names import Identity
@@ -287,11 +287,15 @@ class Catalogue:
         """Return a text that is another one whenever anybody has written since; asking costs next to nothing."""
         return self._database.stamp()
 
-    def count(self, state: Fate, since: datetime | None = None) -> int:
-        """Return how many files are in a state; all of them, or those that came to it since a moment."""
+    def count(self, state: Fate, since: datetime | None = None, under: Iterable[Path] | None = None) -> int:
+        """Return how many files are in a state: all, or those that came to it since a moment, or lie below folders."""
         counted = select(func.count()).select_from(File).where(File.state == state)
+        if since is not None:
+            counted = counted.where(File.changed_at >= since)
+        if under is not None:
+            counted = counted.where(or_(false(), *map(is_below, under)))
         with self._database.read() as session:
-            return session.scalar(counted if since is None else counted.where(File.changed_at >= since)) or 0
+            return session.scalar(counted) or 0
 
     def count_wrong(self) -> int:
         """Return how many finished runs there are whose store was found wrong when it was last verified."""

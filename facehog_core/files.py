@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from .causes import Cause, CauseKind
@@ -100,10 +100,14 @@ def make_cause(kind: str | None, about: str | None) -> Cause | None:
 _OF_FILE = [getattr(File, name) for name in Glance._fields if name not in ("run_id", "not_before")]
 
 
+def is_below(folder: Path) -> ColumnElement[bool]:
+    """Return the condition that a file lies below a folder."""
+    prefix = as_text(folder).rstrip(os.sep) + os.sep
+    return func.substr(File.path, 1, len(prefix)) == prefix
+
+
 def glance_at(session: Session, under: Path) -> dict[str, Glance]:
     """Return the files below a folder by their paths, those that were seen first first."""
-    prefix = as_text(under).rstrip(os.sep) + os.sep
-    query = select(*_OF_FILE, Run.run_id, File.not_before).outerjoin(File.run)
-    query = query.where(func.substr(File.path, 1, len(prefix)) == prefix).order_by(File.id)
+    query = select(*_OF_FILE, Run.run_id, File.not_before).outerjoin(File.run).where(is_below(under)).order_by(File.id)
     glances = (Glance._make((from_text(row[0]), *row[1:])) for row in session.execute(query))
     return {glance.path: glance for glance in glances}

@@ -115,7 +115,7 @@ def take_up(
     dues: Iterable[Due],
     catalogue: Catalogue,
     launcher: Launcher,
-    most_queued: int | None = None,
+    room: int | None = None,
     held: str | None = None,
 ) -> tuple[int, list[Due]]:
     """Ask for runs of what is due, those that have waited longest first.
@@ -125,9 +125,9 @@ def take_up(
     dues : iterable of Due
     catalogue : Catalogue
     launcher : Launcher
-    most_queued : int, optional
-        Runs that may wait to begin at the same time. What does not fit stays in the catalogue, where it costs nothing
-        and can be overtaken.
+    room : int, optional
+        How many may be asked for. What does not fit stays in the catalogue, where it costs nothing and can be
+        overtaken.
     held : str, optional
         Why no run is to be begun now.
 
@@ -138,7 +138,6 @@ def take_up(
     rest : list of Due
         What does not fit yet.
     """
-    room = None if most_queued is None else most_queued - catalogue.count(Fate.QUEUED)
     room = 0 if held else room
     n_asked, rest = 0, []
     for due in sorted(dues, key=lambda due: due.rank):

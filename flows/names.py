@@ -40,3 +40,10 @@ def name_deployment(name: str, owner: str | None = None) -> str:
 def address_inbox(owner: str | None = None) -> str:
     """Return by which name Prefect finds the deployment that processes recordings."""
     return f"{PROCESS_RECORDING}/{name_deployment(INBOX, owner)}"
+
+
+def name_nightly_run() -> str:
+    """Return what a run of the flow that begins now is called: without it, two words that Prefect draws."""
+    from prefect import runtime
+
+    return f"{runtime.flow_run.flow_name} {runtime.flow_run.scheduled_start_time:%Y-%m-%d}"

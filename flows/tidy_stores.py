@@ -10,10 +10,10 @@ from prefect import flow, get_run_logger
 from facehog_core.catalogue import Catalogue
 from facehog_core.leftovers import remove_leftovers
 from facehog_core.path_text import as_text
-from flows.names import TIDY_STORES
+from flows.names import TIDY_STORES, name_nightly_run
 
 
-@flow(name=TIDY_STORES)
+@flow(name=TIDY_STORES, flow_run_name=name_nightly_run)
 def tidy_stores(store: Path, catalogue: str, keep_partial_days: float) -> int:
     """Remove what is half done and nobody goes on with.
 

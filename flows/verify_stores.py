@@ -16,14 +16,14 @@ from facehog_core.catalogue import Catalogue
 from facehog_core.provenance import RunRecord, now
 from facehog_core.verifications import Verification, note_verification, read_history
 from facehog_core.verify import Verdict, verify_store
-from flows.names import VERIFY_STORES
+from flows.names import VERIFY_STORES, name_nightly_run
 
 # A night's work: what is begun is ended.
 MOST_MINUTES = 120.0
 _FINISHED = "state=finished"
 
 
-@flow(name=VERIFY_STORES)
+@flow(name=VERIFY_STORES, flow_run_name=name_nightly_run)
 def verify_stores(catalogue: str, most_minutes: float = MOST_MINUTES, store: Path | None = None) -> State[Any]:
     """Verify finished runs until the time is over, those that were never verified first.
 

@@ -88,7 +88,8 @@ class Rig:
         self.at_s += after_s
         self.lookout.inbox = self.inbox
         dues = self.lookout.look(self.launcher)
-        n_asked, self.rest = take_up(dues, self.catalogue, self.launcher, self.most_queued)
+        room = None if self.most_queued is None else self.most_queued - self.catalogue.count(Fate.QUEUED)
+        n_asked, self.rest = take_up(dues, self.catalogue, self.launcher, room)
         return n_asked
 
     def file(self, path: Path) -> FileRecord:

@@ -13,7 +13,7 @@ from facehog_core.errors import ConfigError
 
 from ..config_file import FILE_NAME, load_config
 from ..detach import start_detached
-from ..display import console, plain, print_json
+from ..display import aside, console, plain, print_json
 from ..service_paths import ServicePaths
 from ..template import TEMPLATE
 from .common import DONE, FAILED, ConfigOption, JsonOption, configure
@@ -45,7 +45,10 @@ def up(
 
     if detach:
         loaded, found = configure(config)
-        addresses = start_detached(ServicePaths(state_dir=loaded.state_dir), found)
+        aside.print("facehog starts: until all its parts are ready it takes some ten seconds")
+        addresses = start_detached(
+            ServicePaths(state_dir=loaded.state_dir), found, lambda line: aside.print(plain(line))
+        )
         console.print(f"facehog is up: {addresses['ui_url']} shows the runs. `facehog stop` stops it.", markup=False)
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")

@@ -23,6 +23,11 @@ N_ROUNDS = int(os.environ.get("FACEHOG_TEST_ROUNDS", "1"))
 SEED = int(os.environ.get("FACEHOG_TEST_SEED", "20211105"))
 
 
+def pytest_report_header() -> str:
+    """Say by which seed the moments are drawn: the same ones come again by it."""
+    return f"faults: FACEHOG_TEST_SEED={SEED}, {N_ROUNDS} rounds"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what takes long, unless rounds are asked for."""
     for item in items:

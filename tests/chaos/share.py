@@ -23,6 +23,7 @@ from mounts import mount, unmount
 # Of linux/fuse.h, version 7.31.
 LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE = 1, 2, 3, 14, 15, 17, 18
 FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR, INTERRUPT, BATCH_FORGET = 25, 26, 27, 28, 29, 36, 42
+NEEDS_RIGHTS = (LOOKUP, OPEN, OPENDIR)
 UNANSWERED = (FORGET, INTERRUPT, BATCH_FORGET)
 HEAD = struct.Struct("<IIQQIIIHH")
 ANSWER = struct.Struct("<IiQ")
@@ -67,6 +68,16 @@ class Share:
             self._server.communicate()
 
     @contextmanager
+    def denied(self) -> Iterator[None]:
+        """Let nobody list or open anything until the end of the context."""
+        assert self._server
+        self._server.send_signal(signal.SIGUSR1)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGUSR2)
+
+    @contextmanager
     def hanging(self) -> Iterator[None]:
         """Let each look at the share wait until the end of the context."""
         assert self._server
@@ -84,6 +95,7 @@ class Server:
         # The first question of all is about nothing.
         self._paths = {0: folder, ROOT: folder}
         self._nodes = {folder: ROOT}
+        self.is_denied = False
         self._answers: dict[int, Callable[[Path, bytes], bytes]] = {
             INIT: self._begin,
             LOOKUP: self._look_up,
@@ -115,6 +127,8 @@ class Server:
                 answer = self._answers.get(operation)
                 if answer is None:
                     status = -errno.ENOSYS
+                elif self.is_denied and operation in NEEDS_RIGHTS:
+                    status = -errno.EACCES
                 else:
                     told = answer(self._paths[node], question[HEAD.size :])
             except OSError as error:
@@ -187,8 +201,11 @@ def main() -> None:
     folder, target = map(Path, sys.argv[1:])
     channel = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={channel},rootmode=40000,user_id=0,group_id=0,allow_other"
+    server = Server(folder)
+    for number, is_denied in ((signal.SIGUSR1, True), (signal.SIGUSR2, False)):
+        signal.signal(number, lambda *_, is_denied=is_denied: setattr(server, "is_denied", is_denied))
     mount("fuse.share", target, options)
-    Server(folder).serve(channel)
+    server.serve(channel)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,16 @@ from outcome import check_finished
 from service_lab import SETTLE_S, ServiceLab
 from strike import RUNS, reach
 
+from facehog_core import Catalogue
+from facehog_core.leftovers import remove_leftovers
 from facehog_core.schema import Fate
 from facehog_core.source import digest_file
 
 # CI has the same of the flow alone, in tests/integration/test_sources.py.
 pytestmark = [pytest.mark.e2e, pytest.mark.thorough, pytest.mark.timeout(3600)]
+
+# Pieces of a slow copy, which takes longer than a file must stand still.
+N_PIECES = 12
 
 
 @pytest.mark.fault("a file is replaced in mid-run", "the new one is described, and only that one")
@@ -53,6 +60,35 @@ def test_a_file_that_is_deleted_in_mid_run_is_finished_when_it_is_back(
     )
     gone.write_bytes(content)
     check_finished(lab, [gone], footage.expected)
+
+
+@pytest.mark.fault("a file is copied slowly", "it waits for its end, and is described once")
+def test_a_file_that_is_copied_slowly_is_described_once(
+    lab: ServiceLab, footage: Footage, moment: random.Random
+) -> None:
+    target, content = lab.inbox / f"{moment.getrandbits(64):016x}.mp4", footage.content()
+    size = len(content) // N_PIECES + 1
+    with target.open("wb") as file:
+        for start in range(0, len(content), size):
+            file.write(content[start : start + size])
+            file.flush()
+            time.sleep(moment.uniform(0, SETTLE_S / 2))
+    check_finished(lab, [target], footage.expected)
+
+
+@pytest.mark.fault("a file is renamed in mid-run", "it is finished under its new name, once")
+def test_a_file_that_is_renamed_in_mid_run_is_finished_under_its_new_name(
+    lab: ServiceLab, footage: Footage, moment: random.Random
+) -> None:
+    landed, _ = reach(lab, lambda: footage.land(lab.inbox, f"{moment.getrandbits(64):016x}.mp4"), moment, RUNS)
+    *others, old = landed
+    renamed = old.rename(old.with_stem(f"{old.stem}renamed"))
+    check_finished(lab, [*others, renamed], footage.expected)
+    lab.wait_for(lambda: (file := lab.file(old)) and file.state is Fate.WAITING, "the run of the old name to end")
+    # It would be gone on with if the old name came back. After a while somebody tidies up.
+    with Catalogue(lab.catalogue_url) as catalogue:
+        (left,) = remove_leftovers(lab.store, catalogue, timedelta())
+    assert left.recording == old
 
 
 @pytest.mark.fault("the same file under 20 names", "it is described once; the others are its duplicates")

@@ -86,6 +86,22 @@ def test_a_share_that_fails_is_waited_for(
     check_finished(lab, recordings, footage.expected, done)
 
 
+@pytest.mark.thorough
+@pytest.mark.fault("the inbox may not be read for a while", "runs rest and go on; it is said once")
+def test_an_inbox_that_may_not_be_read_is_waited_for(
+    shared: tuple[ServiceLab, Share], footage: Footage, moment: random.Random
+) -> None:
+    lab, share = shared
+    recordings, done = _reach(lab, share, footage, moment)
+    trouble = f"{lab.inbox}: cannot be looked at: Permission denied"
+    n_said = lab.count_said(trouble)
+    with share.denied():
+        lab.wait_for(lambda: lab.count_said(trouble) > n_said, "a word of the inbox")
+        last(moment, 2, GONE_S)
+    check_finished(lab, recordings, footage.expected, done)
+    assert lab.count_said(trouble) == n_said + 1
+
+
 @pytest.mark.fault("the share is unmounted and comes back full", "nothing is forgotten, nothing done twice")
 def test_a_share_that_was_empty_for_a_while_is_as_before(
     shared: tuple[ServiceLab, Share], footage: Footage, moment: random.Random

@@ -24,6 +24,8 @@ from service_lab import N_MOUSE, PATIENCE_S, REPOSITORY, SETTLE_S, VICTIMS, Serv
 
 from deployments.environment import describe_environment
 from deployments.processes import find_marked
+from deployments.service_paths import ServicePaths
+from deployments.stop import stop_service
 from facehog_core import Catalogue, open_session
 from facehog_core.schema import Fate
 
@@ -68,8 +70,7 @@ def started(
     write_recording(lab.inbox / "early.mp4", 20)
     lab.start()
     yield lab
-    if lab.is_running:
-        lab.stop()
+    stop_service(ServicePaths(state_dir=lab.state_dir))
 
 
 @pytest.fixture
@@ -183,6 +184,17 @@ def test_a_bad_file_is_quarantined_harms_no_other_and_people_are_told(
     assert "recording" in json.loads(body)["text"]
     assert f"{bad}: quarantined: bad.mp4: FFmpeg cannot read it as a video." in json.loads(body)["text"]
     assert {path for _, path, _ in told.asked} == {f"/{SECRET}"}
+
+    this_run = {"flow_runs": {"name": {"any_": [bad.name]}}}
+    (asked,) = lab.ask("flow_runs/filter", this_run)
+    # As the button of the UI does it.
+    lab.ask(f"flow_runs/{asked['id']}/set_state", {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}})
+
+    def is_retried() -> bool:
+        (found,) = lab.ask("flow_runs/filter", this_run)
+        return bool(found["run_count"] == 2 and found["state"]["type"] == "FAILED")
+
+    lab.wait_for(is_retried, "the retried run to end as before")
 
     write_recording(tmp_path / "whole.mp4", 24).replace(bad)
     lab.wait_for(lambda: (file := lab.file(bad)) and file.state is Fate.FINISHED, "the whole file in its place")
@@ -315,7 +327,7 @@ def test_after_kill_9_of_everything_a_run_goes_on_from_its_finished_chunks_and_s
 
     # Lands while nobody looks.
     write_recording(tmp_path / "missed.mp4", 25).rename(lab.inbox / "missed.mp4")
-    lab.start()
+    _start_detached(lab)
     files = lab.wait_until_settled(target, lab.inbox / "missed.mp4")
 
     assert {file.state for file in files.values()} == {Fate.FINISHED}
@@ -334,6 +346,20 @@ def test_after_kill_9_of_everything_a_run_goes_on_from_its_finished_chunks_and_s
     _check_that_stop_gives_back_what_runs_and_leaves_no_process(lab, again)
 
 
+def _start_detached(lab: ServiceLab) -> None:
+    """Start the service as one does whose terminal is about to be closed."""
+    command = [sys.executable, "-m", "deployments.cli", "up", "--detach"]
+    environment = {**os.environ, **lab.environment}
+    done = subprocess.run(
+        command, cwd=lab.folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert (done.returncode, done.stdout.startswith("facehog is up: ")) == (0, True), done
+    for part in ("prefect-server", "dask-cluster", "runner", "sensor"):
+        assert f"{part} is ready" in done.stderr, "what it waits for is said"
+    # It is nobody's child any more.
+    lab.process = None
+
+
 def _check_that_stop_gives_back_what_runs_and_leaves_no_process(lab: ServiceLab, recording: Path) -> None:
     target = recording.rename(lab.inbox / recording.name)
     lab.wait_for(lambda: list((lab.folder / "store" / target.stem).glob("*.partial/receipts/*.json")), "a chunk")
@@ -342,8 +368,7 @@ def _check_that_stop_gives_back_what_runs_and_leaves_no_process(lab: ServiceLab,
     command = [sys.executable, "-m", "deployments.cli", "stop"]
     done = subprocess.run(command, cwd=lab.folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.stdout.startswith("facehog has stopped"), done
-    assert lab.process
-    assert lab.process.wait(timeout=PATIENCE_S) == 0
+    assert not ServicePaths(state_dir=lab.state_dir).is_up
     assert find_marked(str(lab.state_dir)) == []
     assert not any(process.is_running() for process in family)
     file = lab.file(target)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -16,11 +19,14 @@ from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Running, Scheduled
 
+from deployments import up
 from deployments.api import Api
 from deployments.backlog import Backfill, Backlog
 from deployments.config import Config
 from deployments.config_file import load_config
+from deployments.health import StoreDisk
 from deployments.release import release_runs
+from deployments.service_paths import ServicePaths
 from facehog_core import Catalogue
 from facehog_core.locks import hold
 from facehog_core.provenance import describe_host
@@ -118,3 +124,25 @@ def test_recordings_of_other_machines_that_share_the_catalogue_are_left_to_them(
             release_runs(Api(url="http://127.0.0.1:1/api"), config, is_ours=False, timeout_s=1)
         states = [file_of(catalogue, path).state for path in paths]
     assert states == [Fate.WAITING, Fate.RUNNING, Fate.FAILED]
+
+
+def test_a_service_ends_though_somebody_keeps_the_catalogue_to_himself(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, paths = config.inbox[0].path / "m12.mp4", ServicePaths(state_dir=config.state_dir)
+    paths.ready.mkdir(parents=True)
+    server = up._Server(api=Api(url="http://127.0.0.1:1/api", auth_string=None), port=1)
+    family = up._Family(config=config, paths=paths, server=server, environment={}, services=[], disk=StoreDisk(config))
+    monkeypatch.setattr(up, "RELEASE_S", 0.05)
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        catalogue.set_fate(path, Fate.RUNNING, "is being read", signature=LOOK)
+        with closing(sqlite3.connect(config.catalogue_file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            family.stop()
+            assert file_of(catalogue, path).state is Fate.RUNNING
+            other.execute("ROLLBACK")
+        # Of a service that has ended nothing goes on; here it does, and is waited for.
+        deadline_s = time.monotonic() + 60
+        while not paths.released.exists():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)

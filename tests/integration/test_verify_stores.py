@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from barcode import write_recording
 from commands import Answer, catalogue_run, run_command
 from lab import Lab
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from runs import make_store, make_work
 
 from deployments.config_file import load_config
@@ -39,6 +42,13 @@ def store_of(record: RunRecord) -> Path:
     return record.store
 
 
+def name_of(state: State[Any]) -> str:
+    """Return what Prefect calls the run that came to a state."""
+    assert state.state_details.flow_run_id
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(state.state_details.flow_run_id).name
+
+
 @pytest.fixture
 def records(tmp_path: Path) -> list[RunRecord]:
     """Three finished runs, by the catalogue of the test's folder."""
@@ -54,6 +64,7 @@ def test_each_night_those_are_verified_that_were_not_for_the_longest_time(
     for night in range(6):
         state = verify_stores(catalogue, most_minutes=0, return_state=True)
         assert state.name == "Completed"
+        assert re.fullmatch(r"verify-stores \d{4}-\d\d-\d\d", name_of(state)), "and not two words that Prefect draws"
         (written,) = [
             history_beside(store_of(record))
             for record in records

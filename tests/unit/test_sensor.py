@@ -258,6 +258,15 @@ def test_what_does_not_fit_into_the_queue_waits_and_the_rig_that_matters_more_co
         assert lab.launcher.paths == ["urgent.mp4", "5.mp4"]
 
 
+def test_what_others_have_queued_who_share_the_catalogue_takes_no_room(lab: Lab) -> None:
+    lab.most_queued = 1
+    ours = lab.put("rig 1/ours.mp4")
+    looks = Signature.of(ours)
+    lab.catalogue.set_fate(Path("/rig 1/of others.mp4"), Fate.QUEUED, "by another machine", signature=looks)
+    with lab.watched("rig 1"):
+        wait_for(lambda: lab.launcher.paths == ["ours.mp4"], "a run of ours")
+
+
 def _look(path: Path):
     from facehog_core.source import Signature
 
