@@ -11,6 +11,7 @@ from pathlib import Path
 
 from facehog_core.errors import ServiceError
 
+from .logs import SAID
 from .service_paths import ServicePaths
 
 LOOK_S = 0.2
@@ -43,8 +44,10 @@ def start_detached(paths: ServicePaths, config_file: Path | None, tell: Callable
         paths.addresses.unlink(missing_ok=True)
         paths.logs.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "deployments.cli", "up", *(["--config", str(config_file)] if config_file else [])]
-    said = paths.logs / "up.out"
-    with said.open("wb") as output:
+    said = paths.logs / SAID
+    said.write_bytes(b"")
+    # To its end, also after it was rotated.
+    with said.open("ab") as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

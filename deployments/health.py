@@ -22,6 +22,8 @@ from facehog_core.vitals import Vigour, check_vitals
 from .config import Config
 from .pulse import Condition
 
+# What is said of a service until all its parts were of use once.
+STARTING = "facehog is still starting"
 # A store takes 25 kB a frame at the default parameters: 1 GB is 40,000 frames.
 LITTLE_SPACE_BYTES = 5 * 10**9
 # How long the store's disk may take to answer, seconds.

@@ -106,7 +106,7 @@ class Rotation:
         if os.name == "nt":
             return
         trouble = None
-        for file in self._folder.glob("*.log"):
+        for file in (*self._folder.glob("*.log"), self._folder / SAID):
             try:
                 if file.name != OWN:
                     rotate(file)
@@ -119,6 +119,8 @@ class Rotation:
 
 # Of `facehog up` itself, which rotates it as it writes.
 OWN = "up.log"
+# What it says besides, where it has no terminal.
+SAID = "up.out"
 
 _JSON = {"()": "deployments.logs.make_formatter"}
 _TO_STDERR = {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "json"}

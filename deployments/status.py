@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from .config import Config
-from .health import Health, measure_health
+from .health import STARTING, Health, measure_health
 from .processes import find_marked
 from .service_paths import ServicePaths
 
@@ -24,7 +24,7 @@ def find_health(config: Config) -> Health:
     if not paths.is_up:
         return measure_health(config, [], is_up=False, problems=[_tell_down(paths)])
     if (url := paths.read_addresses().get("health_url")) is None:
-        return measure_health(config, [], is_up=False, problems=["facehog is still starting"])
+        return measure_health(config, [], is_up=False, problems=[STARTING])
     try:
         return Health.from_dict(httpx.get(url, timeout=ANSWER_S).json())
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:  # The latter: of another version.

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from .config import Config
 from .doors import is_loopback
+from .logs import SAID
 
 # `facehog up` asks its processes every few seconds, and tells systemd that it goes on; seconds.
 WATCHDOG_S = 60
@@ -143,7 +144,7 @@ def _quote_all(words: Iterable[str], dollar: str) -> str:
 
 def describe_agent(config: Config, config_file: Path) -> str:
     """Return an agent for launchd, macOS's systemd."""
-    said = str(config.state_dir / "logs" / "up.out")
+    said = str(config.state_dir / "logs" / SAID)
     agent = {
         "Label": "facehog",
         "ProgramArguments": list_command(config_file),

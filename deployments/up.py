@@ -34,7 +34,7 @@ from .certificates import describe_encryption
 from .config import Config
 from .doors import address_here, address_outside, is_loopback, is_open, join
 from .environment import AUTH_VARIABLE, MARK, SERVER_AUTH_VARIABLE, describe_environment
-from .health import Health, Part, StoreDisk, measure_health
+from .health import STARTING, Health, Part, StoreDisk, measure_health
 from .health_server import serve_health
 from .logs import OWN, Rotation, describe_logging, log_to_file
 from .processes import Service, end_processes, find_marked, stop_services, wait_until_ready
@@ -263,7 +263,8 @@ class _Family:
             answer = ask_server(self.server.api)
             condition = Condition.SILENT if answer is None else Condition.WELL
             parts.insert(0, Part(name=SERVER, condition=condition, facts={"api_url": self.server.api.url}))
-        return measure_health(self.config, parts, is_up=True, disk=self.disk)
+        is_up = bool(self.paths.read_addresses())
+        return measure_health(self.config, parts, is_up=is_up, problems=[] if is_up else [STARTING], disk=self.disk)
 
 
 def _list_services(config: Config, config_file: Path | None, paths: ServicePaths, server: _Server) -> list[Service]:

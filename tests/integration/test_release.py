@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable
@@ -24,9 +25,11 @@ from deployments.api import Api
 from deployments.backlog import Backfill, Backlog
 from deployments.config import Config
 from deployments.config_file import load_config
-from deployments.health import StoreDisk
+from deployments.health import STARTING, StoreDisk
+from deployments.health_server import serve_health
 from deployments.release import release_runs
 from deployments.service_paths import ServicePaths
+from deployments.status import find_health
 from facehog_core import Catalogue
 from facehog_core.locks import hold
 from facehog_core.provenance import describe_host
@@ -126,13 +129,28 @@ def test_recordings_of_other_machines_that_share_the_catalogue_are_left_to_them(
     assert states == [Fate.WAITING, Fate.RUNNING, Fate.FAILED]
 
 
+def make_family(config: Config) -> up._Family:
+    """Make a service with no processes, and with a Prefect server that does not answer."""
+    paths = ServicePaths(state_dir=config.state_dir)
+    paths.ready.mkdir(parents=True)
+    server = up._Server(api=Api(url="http://127.0.0.1:1/api", auth_string=None), port=1)
+    return up._Family(config=config, paths=paths, server=server, environment={}, services=[], disk=StoreDisk(config))
+
+
+def test_until_all_is_ready_a_service_is_said_to_be_starting_by_itself_and_by_status(config: Config) -> None:
+    family = make_family(config)
+    with family.paths.alone(), serve_health(family.measure, 0) as url:
+        told, status = httpx.get(url).json(), find_health(config)
+        assert (told["is_up"], told["problems"][0]) == (status.is_up, status.problems[0]) == (False, STARTING)
+        family.paths.addresses.write_text(json.dumps({"health_url": url}), "utf-8")
+        ready = find_health(config)
+        assert (ready.is_up, ready.problems) == (True, ["prefect-server: does not answer"])
+
+
 def test_a_service_ends_though_somebody_keeps_the_catalogue_to_himself(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, paths = config.inbox[0].path / "m12.mp4", ServicePaths(state_dir=config.state_dir)
-    paths.ready.mkdir(parents=True)
-    server = up._Server(api=Api(url="http://127.0.0.1:1/api", auth_string=None), port=1)
-    family = up._Family(config=config, paths=paths, server=server, environment={}, services=[], disk=StoreDisk(config))
+    path, family = config.inbox[0].path / "m12.mp4", make_family(config)
     monkeypatch.setattr(up, "RELEASE_S", 0.05)
     with Catalogue(config.catalogue, create=True) as catalogue:
         catalogue.set_fate(path, Fate.RUNNING, "is being read", signature=LOOK)
@@ -143,6 +161,6 @@ def test_a_service_ends_though_somebody_keeps_the_catalogue_to_himself(
             other.execute("ROLLBACK")
         # Of a service that has ended nothing goes on; here it does, and is waited for.
         deadline_s = time.monotonic() + 60
-        while not paths.released.exists():
+        while not family.paths.released.exists():
             assert time.monotonic() < deadline_s
             time.sleep(0.01)

@@ -47,11 +47,12 @@ def test_our_events_and_those_of_prefect_and_dask_are_one_line_of_json_each(tmp_
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not rotate what is being written")
+@pytest.mark.parametrize("name", ["sensor.log", logs.SAID])
 def test_a_log_is_rotated_under_its_writer_and_so_many_older_ones_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(logs, "MOST_BYTES", 100)
-    file, rotation = tmp_path / "sensor.log", Rotation(tmp_path)
+    file, rotation = tmp_path / name, Rotation(tmp_path)
     assert not rotate(file), "it is not there yet"
     with file.open("a", encoding="utf-8") as writer:
         for number in range(N_OLDER + 3):
@@ -61,7 +62,7 @@ def test_a_log_is_rotated_under_its_writer_and_so_many_older_ones_are_kept(
             writer.write("short")
             writer.flush()
             assert not rotate(file)
-    kept = [file.with_name(f"sensor.log.{number}").read_text("utf-8")[-1] for number in range(1, N_OLDER + 1)]
+    kept = [file.with_name(f"{name}.{number}").read_text("utf-8")[-1] for number in range(1, N_OLDER + 1)]
     assert kept == ["7", "6", "5", "4", "3"]
     assert file.read_text("utf-8") == "short", "the writer goes on at the beginning"
     assert len(list(tmp_path.iterdir())) == N_OLDER + 1
