@@ -46,6 +46,8 @@ class Vitals:
         Its last sign of life: that step, or frames that came to the disk after it.
     is_held : bool
         Whether a process works on it, be it slow or stopped.
+    is_seen : bool
+        Whether what it writes can be seen from here: a machine that shares the catalogue may have its stores elsewhere.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Vitals:
     since: datetime
     sign_at: datetime
     is_held: bool
+    is_seen: bool
 
     def silent_for(self, at: datetime) -> timedelta:
         """Return how long it has shown no life, at a moment; none by a clock that was set back since."""
@@ -62,7 +65,7 @@ class Vitals:
         """Say what it is like at a moment."""
         if not self.is_held:
             return Vigour.DEAD
-        return Vigour.STILL if self.silent_for(at) > STILL_AFTER else Vigour.ALIVE
+        return Vigour.STILL if self.is_seen and self.silent_for(at) > STILL_AFTER else Vigour.ALIVE
 
     def tell(self, at: datetime) -> str:
         """Say it in words."""
@@ -72,6 +75,8 @@ class Vitals:
                 return f"its process is gone, {silent} after its last sign of life; `facehog up` goes on with it"
             case Vigour.STILL:
                 return f"no sign of life for {silent}; its process is there, and is stopped or waits"
+            case _ if not self.is_seen:
+                return "its process is there; what it writes is not seen from here"
             case _:
                 return f"last sign of life {silent} ago"
 
@@ -106,22 +111,33 @@ def _look_at(catalogue: Catalogue, store: Path, record: RunRecord) -> Vitals | N
     file = catalogue.file(record.path)
     if file is None or file.state is not Fate.RUNNING:
         return None
-    sign_at = max([record.changed_at, *_last_shard(store, record)])
-    return Vitals(path=record.path, doing=record.reason, since=record.changed_at, sign_at=sign_at, is_held=held)
+    begun = list(_find_begun(store, record))
+    return Vitals(
+        path=record.path,
+        doing=record.reason,
+        since=record.changed_at,
+        sign_at=max([record.changed_at, *(at for paths in begun for at in _last_shard(paths))]),
+        is_held=held,
+        is_seen=bool(begun) or record.run_id is None,
+    )
 
 
-def _last_shard(store: Path, record: RunRecord) -> Iterator[datetime]:
-    """Yield when the last frames came to the disk, by the clock of the worker that wrote them, if that can be read."""
-    if record.run_id is None:
-        return
+def _find_begun(store: Path, record: RunRecord) -> Iterator[RunPaths]:
+    """Yield where a run writes, if that is there."""
     # A folder of images is called as it is: to see which it is would mean to look at the share.
     for name in {as_typed(record.path.stem), as_typed(record.path.name)}:
-        receipts = RunPaths(root=store, recording=name, run_id=record.run_id).receipts
-        # The run may end, and be tidied up, at any time.
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            newest = max(receipts.glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
-            effort = Effort(**json.loads(newest.read_text("utf-8"))["effort"])
-            yield datetime.fromtimestamp(effort.ended_at, UTC)
+        paths = RunPaths(root=store, recording=name, run_id=record.run_id or "unknown")
+        if paths.partial.is_dir():
+            yield paths
+
+
+def _last_shard(paths: RunPaths) -> Iterator[datetime]:
+    """Yield when the last frames came to the disk, by the clock of the worker that wrote them, if that can be read."""
+    # The run may end, and be tidied up, at any time.
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        newest = max(paths.receipts.glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
+        effort = Effort(**json.loads(newest.read_text("utf-8"))["effort"])
+        yield datetime.fromtimestamp(effort.ended_at, UTC)
 
 
 def _tell_span(span: timedelta) -> str:

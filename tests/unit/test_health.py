@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from catalogue_users import NOON, come_to, make_record
+from catalogue_users import NOON, come_to, make_record, running
 
 from deployments import health as health_module
 from deployments.config_file import load_config
@@ -183,6 +183,20 @@ def test_status_asks_the_service_that_is_up_and_says_what_is_wrong_otherwise(con
         assert found.is_up
         assert "is up, but does not answer" in found.problems[0]
     assert not find_health(config).is_up, "what it left behind does not mean that it is up"
+
+
+def test_a_disk_that_fails_hides_runs_in_progress_and_nothing_else(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        catalogue.record(running(make_record()))
+
+    def fail(_: Path) -> bool:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "is_dir", fail)
+    files = measure_health(config, [], is_up=True).files
+    assert (files.n_running, files.running) == (1, [])
 
 
 def test_a_disk_that_does_not_answer_keeps_nobody_waiting(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

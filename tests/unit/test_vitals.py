@@ -44,11 +44,12 @@ def test_a_run_that_a_process_is_at_lives_for_as_long_as_frames_come_to_the_disk
     record = running(make_record(NAME))
     with catalogue, hold(catalogue.location, str(record.path)):
         catalogue.record(record)
+        paths = RunPaths(root=tmp_path, recording=folder, run_id=str(record.run_id))
+        paths.partial.mkdir(parents=True)
         (before,) = check_vitals(catalogue, tmp_path)
         assert before.path == record.path
         assert before.sign_at == before.since
         assert before.vigour(before.since + STILL_AFTER) is Vigour.ALIVE
-        paths = RunPaths(root=tmp_path, recording=folder, run_id=str(record.run_id))
         # As of an attempt before this one.
         write_receipt(paths, 0, before.since - LATER)
         assert check_vitals(catalogue, tmp_path) == [before]
@@ -60,6 +61,18 @@ def test_a_run_that_a_process_is_at_lives_for_as_long_as_frames_come_to_the_disk
     assert before.tell(at).startswith("no sign of life for 60 minutes")
     assert after.tell(at) == "last sign of life 7 s ago"
     assert after.tell(before.since) == "last sign of life 0 s ago", "the clock may have been set back"
+
+
+def test_of_a_run_that_writes_elsewhere_nothing_is_concluded(catalogue: Catalogue, tmp_path: Path) -> None:
+    record = running(make_record())
+    with catalogue, hold(catalogue.location, str(record.path)):
+        catalogue.record(record)
+        (found,) = check_vitals(catalogue, tmp_path)
+    at = found.since + STILL_AFTER + LATER
+    assert (found.vigour(at), found.tell(at)) == (
+        Vigour.ALIVE,
+        "its process is there; what it writes is not seen from here",
+    )
 
 
 def test_a_run_whose_process_is_gone_is_dead_and_one_that_ends_meanwhile_is_not(
@@ -99,6 +112,7 @@ def test_why_show_and_status_tell_whether_a_run_in_progress_lives(
     (tmp_path / "facehog.toml").write_text("", "utf-8")
     record = running(make_record())
     path, run_id = str(record.path), str(record.run_id)
+    RunPaths(root=tmp_path / "store", recording=record.path.stem, run_id=run_id).partial.mkdir(parents=True)
 
     def ask(*words: str) -> str:
         return run_command(monkeypatch, capsys, tmp_path, *words).out
