@@ -224,11 +224,19 @@ def _make_engine(url: URL) -> Engine:
         event.listen(engine, "connect", _set_up_connection)
         return engine
     try:
-        return create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise CatalogueError(
             _name_server(url), "there is no driver for PostgreSQL", "Install it: pip install 'facehog[postgresql]'."
         ) from error
+    event.listen(engine, "connect", _set_up_session)
+    return engine
+
+
+def _set_up_session(connection: Any, _record: object) -> None:
+    # To compile a question takes a server longer than to answer it.
+    connection.execute("SET jit = off")
+    connection.commit()
 
 
 def _set_up_connection(connection: Any, _record: object) -> None:

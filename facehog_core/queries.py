@@ -105,7 +105,7 @@ def _find_keys(session: Session, question: Question) -> list[Key]:
         among_newest = ask(question, _find_newest(session, question.where, dialect))
         if len(among_newest) >= question.limit:
             return among_newest
-    if question.limit and dialect == "sqlite" and (bound := _find_bound(session, question)):
+    if question.limit and (bound := _find_bound(session, question)):
         # As well those that come first in another order, without putting all in it.
         among_first = ask(replace(question, where=And((*_parts_of(question.where), bound))))
         if len(among_first) >= question.limit:
@@ -167,7 +167,7 @@ def _is_old_enough(where: Filter, table: Any, dialect: str) -> ColumnElement[boo
 
 
 def _write(dialect: str, question: Question, fields: Sequence[str], *, since: datetime | None = None) -> Select[Any]:
-    narrow = _find_narrow(question.where, dialect) if dialect == "sqlite" and since is None else None
+    narrow = _find_narrow(question.where, dialect) if since is None else None
     arms = [_write_one(is_file, dialect, question, fields, since, narrow) for is_file in (True, False)]
     both = union_all(*(select(arm.subquery()) for arm in arms)).subquery()
     order = [
@@ -203,26 +203,33 @@ def _write_one(
         tells_it = or_(Run.state != Fate.FINISHED, holder.state == Run.state)
         query = query.where(~select(holder.id).where(holder.run_id == Run.id, tells_it).exists())
     if since is not None:
-        # By their numbers, lest another index be followed.
-        newest: Any = aliased(own)
+        # SQLite by their numbers, lest another index be followed.
+        newest: Any = aliased(own) if dialect == "sqlite" else own
         is_between = and_(newest.changed_at >= since, _is_old_enough(question.where, newest, dialect))
-        query = query.where(own.id.in_(select(newest.id).where(is_between)))
-    elif dialect == "sqlite":
+        query = query.where(is_between if newest is own else own.id.in_(select(newest.id).where(is_between)))
+    else:
         # Such that it looks at few rows, or at narrow ones.
         if not is_file:
             query = query.where(_is_of_file(question.where, dialect))
         if narrow is not None:
             run_id: Any = File.run_id if is_file else Run.id
             query = query.where(run_id.in_(select(narrow.c.id)))
-    # SQLite would rather follow an index that gives the order than one that finds the few that are wanted.
-    is_walk = dialect != "sqlite" or since is not None or question.where == EVERYTHING
+    where = compile_filter(question.where, _by_no_index(columns, dialect), dialect, has_run=has_run)
+    query = query.where(where)
+    # Databases would rather follow an index that gives the order than one that finds the few that are wanted.
+    is_walk = question.where == EVERYTHING or (since is not None and dialect == "sqlite")
+    if not is_walk and dialect != "sqlite":
+        found = query.offset(0).subquery()
+        order = [
+            _order(found.c[f"sort_{place}"], field, is_descending)
+            for place, (field, is_descending) in enumerate(question.sort)
+        ]
+        return select(found).order_by(*order, found.c.id.desc()).limit(question.limit)
     order = [
         _order(columns[field] if is_walk else func.ifnull(columns[field], None), field, is_descending)
         for field, is_descending in question.sort
     ]
-    hidden = _by_no_index(columns) if dialect == "sqlite" else columns
-    where = compile_filter(question.where, hidden, dialect, has_run=has_run)
-    return query.where(where).order_by(*order, own.id.desc()).limit(question.limit)
+    return query.order_by(*order, own.id.desc()).limit(question.limit)
 
 
 def _order(column: ColumnElement[Any], field: str, is_descending: bool) -> ColumnElement[Any]:
@@ -271,12 +278,16 @@ def _find_narrow(where: Filter, dialect: str) -> CTE | None:
         return None
     # One figure is found by its own index. That would be followed by a look at the whole row for each other one: all
     # of them are read from the index that has all.
-    columns = columns_of(is_file=False) if len(fields_of(narrow)) == 1 else _by_no_index(columns_of(is_file=False))
+    columns = columns_of(is_file=False)
+    if len(fields_of(narrow)) > 1:
+        columns = _by_no_index(columns, dialect)
     return select_where(Run, narrow, dialect, columns).cte("narrow")
 
 
-def _by_no_index(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+def _by_no_index(columns: Mapping[str, Any], dialect: str) -> Mapping[str, Any]:
     """Hide figures from SQLite, which does not know how many runs have one in common."""
+    if dialect != "sqlite":
+        return columns
     return {**columns, **{field: func.ifnull(columns[field], None) for field in _FIGURES}}
 
 
