@@ -14,7 +14,7 @@ from rich.table import Table
 
 from facehog_core.errors import RecipeError
 from facehog_core.path_text import as_text, printable
-from facehog_core.provenance import RunRecord
+from facehog_core.provenance import RunRecord, tell_grey
 from facehog_core.recipe import Recipe
 from facehog_core.schema import Fate
 from facehog_core.story import StoryEvent
@@ -130,7 +130,7 @@ def run_pairs(record: RunRecord, n_verified: int) -> Iterator[tuple[str, Any]]:
         ("corrupt frames", record.n_corrupt if record.n_corrupt is not None else ""),
         *timing_pairs(record.timing, record.n_dropped),
         *quality_pairs(record.quality),
-        ("grey made by", ", ".join(record.grey)),
+        ("grey made by", tell_grey(record.grey)),
         ("store", record.store or ""),
         *(
             (f"array {name}", f"{array['dtype']} {dict(zip(array['dims'], array['shape'], strict=True))}")

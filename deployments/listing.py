@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from rich.measure import Measurement
 from rich.table import Table
+
+from facehog_core.csv_rows import as_plain
 
 from .display import PIPE_COLUMNS, console, paint, plain, tell_time
 
@@ -102,17 +103,6 @@ def _show(name: str, value: Any) -> str:
             return plain(value)
 
 
-def write_csv(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Write a table for programs, with a line of names; times are in UTC."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_plain(value) for value in row] for row in rows)
-
-
 def as_dicts(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Return rows as JSON values; times are in UTC."""
-    return [{name: _plain(value) for name, value in zip(columns, row, strict=True)} for row in rows]
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else value
+    return [{name: as_plain(value) for name, value in zip(columns, row, strict=True)} for row in rows]

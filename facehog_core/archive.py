@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from .catalogue import Catalogue, Identify
+from .csv_rows import write_rows
 from .database import Database
 from .disk import appearing
 from .errors import CatalogueError, NoCatalogueError, StoreError
@@ -29,6 +30,7 @@ from .provenance import RunRecord
 from .rows import add_verifications
 from .schema import Base, Fate, File
 from .sealed import check_metadata, read_record
+from .table import make_frame
 from .verifications import read_history
 
 EXPORTS = (".parquet", ".csv", ".db")
@@ -119,14 +121,16 @@ def export_rows(catalogue: Catalogue, where: str, target: Path) -> int:
     int
         Number of rows.
     """
-    found = catalogue.find(where, columns=tuple(FIELDS))
+    columns = tuple(FIELDS)
+    rows = catalogue.rows(where, columns=columns)
     with appearing(target) as partial:
         if target.suffix == ".csv":
-            found.to_csv(partial, index=False)
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                write_rows(file, columns, rows)
         else:
             need("pyarrow")
-            found.to_parquet(partial, index=False)
-    return len(found)
+            make_frame(rows, columns).to_parquet(partial, index=False)
+    return len(rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ from .fates import (
     write_record,
 )
 from .files import FileRecord, Glance, glance_at, is_below
-from .filters import Filter, check_field, parse_filter, read_sort
+from .filters import Filter, check_field, in_any_case, parse_filter, read_sort
 from .migrate import make_ready
 from .names import Identity
 from .path_text import as_text, from_text
@@ -398,6 +398,15 @@ class Catalogue:
         with self._database.read() as session:
             return find_records(session, Question(where=_read(where), sort=read_sort(sort), limit=limit))
 
+    def other_cases(self, where: Filter) -> list[str]:
+        """Return what there is that a filter misses by lower and upper case alone: such as ``subject=CSE020``."""
+        found = []
+        for each in in_any_case(where):
+            (asked,) = each.values
+            for (text,) in self.rows(each, columns=[each.field], limit=1):
+                found += [] if text == asked.text else [f"{each.field}={text}"]
+        return found
+
     def open_session(self, run_id: str) -> xarray.Dataset:
         """Open the store of a finished run, named by the beginning of its name.
 
@@ -452,6 +461,7 @@ class Catalogue:
         found = session.scalars(select(Run).where(begins).limit(2)).all()
         if len(found) == 1:
             return found[0]
+        run_id = run_id or '""'
         if not found:
             raise CatalogueError(run_id, "no run begins so", "See `facehog find` for the runs that there are.")
         told = select(Run.run_id, File.name).join(Run.file).where(begins).order_by(Run.changed_at.desc(), Run.id.desc())

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from fractions import Fraction
 
+from .provenance import now
 from .schema import Fate
 
 _EQUAL = ("=", "!=")
@@ -20,7 +21,7 @@ class Kind(Enum):
 
     TEXT = "text"
     BEGINNING = "beginning"
-    STATE = "state"
+    CHOICE = "choice"
     COUNT = "count"
     SHARE = "share"
     SIZE = "size"
@@ -44,25 +45,35 @@ class Field:
         A sign and a value.
     never : str, optional
         What says, beside ``none``, that nothing is known.
+    choices : tuple of str, optional
+        All that it can be, of a choice.
     """
 
     kind: Kind
     said: str
     example: str
     never: str = "none"
+    choices: tuple[str, ...] = ()
 
     @property
     def signs(self) -> tuple[str, ...]:
         """By what it can be compared."""
-        return _EQUAL if self.kind in (Kind.TEXT, Kind.BEGINNING, Kind.STATE) else _ALL
+        return _EQUAL if self.kind in (Kind.TEXT, Kind.BEGINNING, Kind.CHOICE) else _ALL
 
 
 #: By name, in the order in which they are told.
 FIELDS = {
-    "state": Field(Kind.STATE, f"what became of it: {', '.join(Fate)}", "=failed,quarantined"),
+    "state": Field(
+        Kind.CHOICE, f"what became of it: {', '.join(Fate)}", "=failed,quarantined", choices=tuple(map(str, Fate))
+    ),
     "name": Field(Kind.TEXT, "name of the recording's file", "=*m12*"),
     "path": Field(Kind.TEXT, "its whole path", "=/data/inbox/*"),
-    "current": Field(Kind.TEXT, "yes for what became of a file in the end, no for its earlier runs", "=yes"),
+    "current": Field(
+        Kind.CHOICE,
+        "yes for what became of a file in the end, no for its earlier runs",
+        "=yes",
+        choices=("yes", "no"),
+    ),
     "subject": Field(Kind.TEXT, "the mouse", "=CSE020"),
     "date": Field(Kind.DAY, "day of the session", ">=2021-11"),
     "plane": Field(Kind.TEXT, "plane that was imaged", "=1"),
@@ -97,7 +108,7 @@ FIELDS = {
     "started": Field(Kind.MOMENT, "when its run started, or went on the last time", ">=2026-11"),
     "finished": Field(Kind.MOMENT, "when its run ended", "<2026-11-21"),
     "verified": Field(Kind.MOMENT, "when its store was verified last, or never", "<2026-01", never="never"),
-    "verdict": Field(Kind.TEXT, "what was found then: sound or wrong", "=wrong"),
+    "verdict": Field(Kind.CHOICE, "what was found then: sound or wrong", "=wrong", choices=("sound", "wrong")),
     "wrong_since": Field(Kind.MOMENT, "the first verification that found it wrong, if it still is", ">=2026-11-21"),
     "attempt": Field(
         Kind.COUNT,
@@ -165,6 +176,7 @@ _SIZES = {"": 1, "B": 1} | {
 }
 _SECONDS = {"": 1, "s": 1, "min": 60, "h": 3600}
 _NUMBER = re.compile(r"([+-]?\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z%]*)", re.ASCII)
+_FROM_NOW = re.compile(r"(yesterday)|today(?:-(\d{1,4}))?", re.ASCII)
 _TIME = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d))?)?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
 )
@@ -190,9 +202,9 @@ def read_value(field: str, text: str) -> Known:
             return read_pattern(text)
         case Kind.BEGINNING:
             return text
-        case Kind.STATE:
-            if text not in list(Fate):
-                raise ValueError(f"there is no state {text!r}, but {', '.join(Fate)}")
+        case Kind.CHOICE:
+            if text not in FIELDS[field].choices:
+                raise ValueError(f"{field} is never {text!r}, but {', '.join(FIELDS[field].choices)}")
             return text
         case Kind.COUNT | Kind.NUMBER:
             return _read_number(text, {"": 1})
@@ -270,15 +282,26 @@ def _read_ranges(chars: str) -> list[tuple[str, str]]:
 
 
 def _read_days(text: str) -> Span:
+    if told := _read_day_from_now(text):
+        return Span(told, told + timedelta(days=1))
     match = _TIME.fullmatch(text)
     if match is None or match.group(4):
-        raise ValueError(f"{text!r} is no day: 2021, 2021-11 and 2021-11-05 are understood")
+        raise ValueError(f"{text!r} is no day: 2021, 2021-11, 2021-11-05, today and today-7 are understood")
     year, month, day = (int(part) if part else None for part in match.groups()[:3])
     try:
         start = date(int(year or 0), month or 1, day or 1)
         return Span(start, _after(start, year, month, day))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is no day that there is") from error
+
+
+def _read_day_from_now(text: str) -> date | None:
+    """Return the day of ``today``, ``yesterday`` or ``today-7`` by this machine's clock; None if it is none of them."""
+    match = _FROM_NOW.fullmatch(text)
+    if match is None:
+        return None
+    n_days = 1 if match.group(1) == "yesterday" else int(match.group(2) or 0)
+    return now().astimezone().date() - timedelta(days=n_days)
 
 
 def _after(start: date, year: int | None, month: int | None, day: int | None) -> date:
@@ -290,9 +313,14 @@ def _after(start: date, year: int | None, month: int | None, day: int | None) ->
 
 
 def _read_moments(text: str) -> Span:
+    if told := _read_day_from_now(text):
+        text = told.isoformat()
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no time: 2026, 2026-11, 2026-11-21, 2026-11-21T08:00 and +01:00 are understood")
+        raise ValueError(
+            f"{text!r} is no time: 2026, 2026-11, 2026-11-21, 2026-11-21T08:00, +01:00, today, yesterday and today-7 "
+            "are understood"
+        )
     *numbers, zone = match.groups()
     year, month, day, hour, minute, second = (int(part) if part else None for part in numbers)
     try:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from .errors import FilterError
-from .filter_values import FIELDS, Known, Whole, read_value
+from .filter_values import FIELDS, Chars, Kind, Known, Pattern, Whole, read_value
 
 # Deeper or longer ones are nobody's question, and databases have limits of their own.
 MOST_DEEP = 50
@@ -155,6 +155,25 @@ def check_field(name: str, text: str, at: int = 0) -> None:
         raise FilterError(text, f"there is no field {name!r}", f"{hint}Choose from {', '.join(FIELDS)}.", at)
 
 
+def in_any_case(where: Filter) -> list[Comparison]:
+    """Return what a filter compares texts with, such that lower and upper case are alike."""
+    match where:
+        case Comparison(sign="="):
+            is_text = FIELDS[where.field].kind is Kind.TEXT
+            texts = [value for value in where.values if isinstance(value.known, str) and is_text]
+            return [replace(where, values=(replace(value, known=_ignore_case(str(value.known))),)) for value in texts]
+        case And() | Or():
+            return [found for part in where.parts for found in in_any_case(part)]
+        case _:
+            return []
+
+
+def _ignore_case(text: str) -> Pattern:
+    # Without the few that are two letters in the other case.
+    cases = [sorted({case for case in (char, char.lower(), char.upper()) if len(case) == 1}) for char in text]
+    return Pattern(tuple(Chars(tuple((case, case) for case in either), is_not=False) for either in cases))
+
+
 def any_of(field: str, *known: str | int) -> Comparison:
     """Return a filter for a field that is one of some texts or numbers: each as it is, whatever is in it."""
     meant = [Whole(value) if isinstance(value, str) else value for value in known]
@@ -246,6 +265,7 @@ class _Parser:
         if field.kind != "word" or field.word:
             what = "the filter ends" if field.kind == "end" else f"{field.text!r} stands"
             raise self._error(f"{what} where a field is expected", f"Choose from {', '.join(FIELDS)}.", field.at)
+        self._check_is_no_value(field)
         check_field(field.text, self._text, field.at)
         sign = self._take()
         if sign.kind != "sign":
@@ -261,6 +281,19 @@ class _Parser:
                 raise self._error(f"several values fit {sign.text} in no way", "Use = or !=, or one value.", comma.at)
             values.append(self._read_value(field.text, sign))
         return Comparison(field=field.text, sign=sign.text, values=tuple(values))
+
+    def _check_is_no_value(self, token: _Token) -> None:
+        """Check that a word is not the rest of a value before it: ``name=a mouse``."""
+        before = self._tokens[max(0, self._next - 2)]
+        is_value = before is not token and before.kind == "word" and not before.word
+        if token.text in FIELDS or self._token.kind == "sign" or not is_value:
+            return
+        value = f"{before.text} {token.text}"
+        raise self._error(
+            f"there is no field {token.text!r}",
+            f"A value with spaces stands in quotation marks, and the filter in others: '...=\"{value}\"'.",
+            token.at,
+        )
 
     def _read_value(self, field: str, sign: _Token) -> Value:
         token = self._take()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import subprocess
 
 _MARK = "\N{REPLACEMENT CHARACTER}"
 _UNTYPED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -22,6 +24,11 @@ _MARKED = re.compile(f"{_MARK}([0-9A-F]{{4}})")
 def as_text(path: str | os.PathLike[str]) -> str:
     """Return a path, or a part of one, as text; `from_text` gives it back."""
     return _TO_MARK.sub(_mark, os.fspath(path))
+
+
+def as_word(path: str | os.PathLike[str]) -> str:
+    """Return a path as text that a shell takes for one word."""
+    return subprocess.list2cmdline([as_text(path)]) if os.name == "nt" else shlex.quote(as_text(path))
 
 
 def from_text(text: str) -> str:

@@ -21,6 +21,13 @@ PACKAGES = ("facehog", "av", "numpy", "numba", "llvmlite", "zarr", "numcodecs", 
 # What ran it, without a say in the numbers.
 ORCHESTRATION = ("prefect", "prefect-dask", "dask", "distributed", "sqlalchemy", "pims", "scikit-image")
 
+_GREYS = {
+    "luma table": "luma table (Y, and for each Y the grey that its RGB has: the picture has no colour)",
+    "rgb": "rgb (each pixel's RGB, weighed)",
+    "16-bit grey": "16-bit grey (as it is stored, from 0 to 255)",
+    "luma": "luma (Y as it is stored)",
+}
+
 
 @cache
 def describe_software() -> dict[str, str]:
@@ -57,6 +64,11 @@ def find_version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def tell_grey(ways: Iterable[str]) -> str:
+    """Say in words how the grey of a run was found."""
+    return ", ".join(_GREYS.get(way, way) for way in ways)
 
 
 def join_software(made: Iterable[Mapping[str, str]]) -> dict[str, str]:

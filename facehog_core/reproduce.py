@@ -298,7 +298,8 @@ _BY_HAND = """\
 # Run {run_id} of {path!r}, made again by hand.
 # The recording's content must have the xxh3_128 {digest}.
 # Python {python}, and in an environment of its own:
-#   pip install {packages}
+#   pip install FOLDER {packages}
+# FOLDER is facehog's own, as it was in version {facehog}: the one that `pip install .` was given. It is in no index.
 # (FFmpeg's libraries come with av: {libraries}.)
 from pathlib import Path
 
@@ -321,12 +322,16 @@ def tell_by_hand(record: RunRecord) -> str:
     software = dict(record.software)
     python = software.pop("python", "3")
     libraries = [f"{name} {software.pop(name)}" for name in sorted(software) if name.startswith("lib")]
+    facehog = software.pop("facehog", "that is not noted")
+    # Of several that wrote parts of it, the first; what was not there had no say.
+    packages = {name: version.partition(" and ")[0] for name, version in software.items() if version != "not installed"}
     return _BY_HAND.format(
+        facehog=facehog,
         run_id=record.run_id,
         path=os.fspath(record.path),
         digest=record.digest,
         python=python,
-        packages=" ".join(shlex.quote(f"{name}=={version}") for name, version in software.items()),
+        packages=" ".join(shlex.quote(f"{name}=={version}") for name, version in packages.items()),
         libraries=", ".join(libraries) or "not noted",
         recipe="    " + pprint.pformat(record.recipe, width=100, sort_dicts=False).replace("\n", "\n    ") + ",",
         store=os.fspath(record.store or ""),

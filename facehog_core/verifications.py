@@ -167,4 +167,5 @@ def tell_since(
 
 
 def _tell(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+    # By this machine's clock, as all times are that people are told.
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .describe_again import choose_sample, describe_again, tell_differences, tell_versions
 from .errors import FacehogError, StoreError
-from .path_text import as_text, from_text
+from .path_text import as_text, as_word, from_text
 from .provenance import RunRecord, now
 from .receipts import ShardHogs, find_damage
 from .recipe import Recipe
@@ -184,7 +184,7 @@ def verify_store(
             yield from _verify(path, expected, is_deep=is_deep, history=history)
     except StoreError as error:
         # Nothing that it says of itself can be relied on.
-        remedy = _MAKE_ANEW.format(path=as_text(expected.path)) if expected else error.remedy
+        remedy = _MAKE_ANEW.format(path=as_word(expected.path)) if expected else error.remedy
         if not path.exists():
             remedy = _FIND_STORE + remedy[:1].lower() + remedy[1:]
         found = Finding(fact=error.fact, remedy=remedy)
@@ -229,7 +229,7 @@ def _check_store(
     path: Path, group: zarr.Group, told: RunRecord, *, can_be_made: bool
 ) -> Generator[Step, None, list[Finding]]:
     """Read a store, and return what is wrong with it."""
-    remedy = _MAKE_ANEW.format(path=as_text(told.path)) if can_be_made else _NO_RECORDING
+    remedy = _MAKE_ANEW.format(path=as_word(told.path)) if can_be_made else _NO_RECORDING
     damage = find_damage(path, read_files_laid_out(group))
     masked, of_mask = _read_masked(group, damage)
     damage += of_mask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facehog_core.path_text import as_text
-from facehog_core.provenance import RunRecord
+from facehog_core.provenance import RunRecord, tell_grey
 from facehog_core.recipe import Recipe
 
 
@@ -24,7 +24,7 @@ def summarise(record: RunRecord) -> str:
         *((f"chosen {name}", value) for name, value in Recipe.from_dict(record.recipe).unusual.items()),
         ("HOG", ", ".join(f"{name} {value}" for name, value in hog.items())),
         ("times", _tell_times(record)),
-        ("grey made by", ", ".join(record.grey)),
+        ("grey made by", tell_grey(record.grey)),
         ("took", f"{seconds:.1f} s, {(record.n_frames or 0) / max(seconds, 1e-3):.0f} frames a second"),
         ("store", f"`{record.store}`, {(record.store_size_bytes or 0) / 1e6:.1f} MB"),
         ("run", f"`{record.run_id}`, attempt {record.attempt}"),

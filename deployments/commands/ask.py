@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facehog_core.catalogue import COLUMNS, Catalogue
+from facehog_core.csv_rows import write_rows
 from facehog_core.errors import CatalogueError, ConfigError
 from facehog_core.filter_values import FIELDS
 from facehog_core.filters import And, parse_filter
@@ -19,7 +21,7 @@ from facehog_core.story import StoryEvent
 
 from ..config import Config
 from ..display import aside, console, plain, print_json, print_run, print_story, print_warnings
-from ..listing import as_dicts, print_fitting_rows, print_rows, write_csv
+from ..listing import as_dicts, print_fitting_rows, print_rows
 from .common import ConfigOption, JsonOption, configure, normalise
 
 # A command imports what it needs, when it is given: those that only ask are not to wait for what reads video.
@@ -47,7 +49,7 @@ def find(
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Answer in CSV.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Answer in CSV: the table's columns, or --columns.")] = False,
 ) -> None:
     """List recordings and runs, newest first.
 
@@ -69,11 +71,12 @@ def find(
             return
         # One more than are shown tells whether there are more.
         rows = catalogue.rows(wanted, sort=sort, columns=chosen, limit=None if most is None else most + 1)
+        other_cases = [] if rows else catalogue.other_cases(wanted)
     shown = rows[:most]
     if as_json:
         print_json(as_dicts(chosen, shown))
     elif as_csv:
-        write_csv(chosen, shown)
+        write_rows(sys.stdout, chosen, shown)
     elif shown and columns:
         print_rows(chosen, shown)
     elif shown:
@@ -81,6 +84,8 @@ def find(
             aside.print(f"the terminal is too narrow for: {', '.join(left_out)}")
     else:
         aside.print("nothing is found")
+    if other_cases:
+        aside.print(f"there is {', '.join(other_cases)}: lower and upper case differ", markup=False)
     if len(rows) > len(shown):
         aside.print(f"these are the first {most}; there are more: --limit 0 lists all")
 

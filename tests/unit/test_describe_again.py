@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -164,6 +165,15 @@ def test_a_store_that_is_damaged_says_what_to_do_by_whether_its_recording_is_the
 SEALED = datetime.fromisoformat(ENDED["finished_at"])
 
 
+def by_this_clock(told: str) -> str:
+    """Return what is told in UTC as this machine's clock has it."""
+    return re.sub(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d",
+        lambda time: f"{datetime.fromisoformat(f'{time[0]}+00:00').astimezone():%Y-%m-%d %H:%M}",
+        told,
+    )
+
+
 def look_at(hour: int, *problems: str, day: int = 22) -> Verification:
     moment = datetime(2026, 11, day, hour, tzinfo=UTC)
     return Verification(at=moment, is_deep=False, source="unchanged", problems=list(problems))
@@ -172,27 +182,27 @@ def look_at(hour: int, *problems: str, day: int = 22) -> Verification:
 @pytest.mark.parametrize(
     ("history", "told"),
     [
-        ([], "found now for the first time; sealed at 2026-11-21 12:01 UTC"),
-        ([look_at(3)], "found now for the first time; not so at 2026-11-22 03:00 UTC"),
-        ([look_at(3, "a is missing")], "found first at 2026-11-22 03:00 UTC; sealed at 2026-11-21 12:01 UTC"),
+        ([], "found now for the first time; sealed at 2026-11-21 12:01"),
+        ([look_at(3)], "found now for the first time; not so at 2026-11-22 03:00"),
+        ([look_at(3, "a is missing")], "found first at 2026-11-22 03:00; sealed at 2026-11-21 12:01"),
         # One that found something else may not have come to this.
         (
             [look_at(1), look_at(2, "b"), look_at(3, "a is missing"), look_at(4, "a is missing", "b")],
-            "found first at 2026-11-22 03:00 UTC; not so at 2026-11-22 01:00 UTC",
+            "found first at 2026-11-22 03:00; not so at 2026-11-22 01:00",
         ),
-        ([look_at(3, "a is missing"), look_at(4)], "found now for the first time; not so at 2026-11-22 04:00 UTC"),
+        ([look_at(3, "a is missing"), look_at(4)], "found now for the first time; not so at 2026-11-22 04:00"),
         # Of another store, which stood there before.
-        ([look_at(3, "a is missing", day=20)], "found now for the first time; sealed at 2026-11-21 12:01 UTC"),
+        ([look_at(3, "a is missing", day=20)], "found now for the first time; sealed at 2026-11-21 12:01"),
     ],
 )
 def test_since_when_something_is_wrong_follows_from_earlier_looks(history: list[Verification], told: str) -> None:
-    assert tell_since("a is missing", history, SEALED) == told
+    assert tell_since("a is missing", history, SEALED) == by_this_clock(told)
 
 
 def test_a_look_that_could_not_read_the_recording_does_not_say_that_it_was_unchanged() -> None:
     history = [look_at(1), replace(look_at(2), source="cannot be read (Stale file handle): m12.mp4")]
     told = tell_since("its content has changed", history, SEALED, "source")
-    assert told == "found now for the first time; not so at 2026-11-22 01:00 UTC"
+    assert told == by_this_clock("found now for the first time; not so at 2026-11-22 01:00")
 
 
 def test_of_frames_that_are_described_again_only_a_look_at_all_of_them_says_that_nothing_was_wrong() -> None:
@@ -200,7 +210,7 @@ def test_of_frames_that_are_described_again_only_a_look_at_all_of_them_says_that
     history = [deep, look_at(2), look_at(3, "descriptors of frames 3 differ from those described again, by up to 1")]
     problem = "descriptors of frames 7-9 differ from those described again, by up to 2"
     told = tell_since(problem, history, SEALED, "frames")
-    assert told == "found first at 2026-11-22 03:00 UTC; not so at 2026-11-22 01:00 UTC"
+    assert told == by_this_clock("found first at 2026-11-22 03:00; not so at 2026-11-22 01:00")
 
 
 def test_a_verdict_says_since_when_by_the_history_beside_the_store(store: Path) -> None:
@@ -214,7 +224,7 @@ def test_a_verdict_says_since_when_by_the_history_beside_the_store(store: Path) 
         file.write('{"at": "2026-')  # A power cut.
     again = verdict_of(store, history=read_history(store))
 
-    assert first.findings[0].since == f"found now for the first time; not so at {sound.at:%Y-%m-%d %H:%M} UTC"
-    assert again.findings[0].since.startswith(f"found first at {first.at:%Y-%m-%d %H:%M} UTC; not so at")
+    assert first.findings[0].since == f"found now for the first time; not so at {sound.at:%Y-%m-%d %H:%M}"
+    assert again.findings[0].since.startswith(f"found first at {first.at:%Y-%m-%d %H:%M}; not so at")
     # The history is no part of the store.
     assert again.problems == ["frames 20-23: corrupt/c/2 is missing"]

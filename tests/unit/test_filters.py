@@ -74,7 +74,7 @@ def test_what_binds_closest_is_read_first() -> None:
         ("(state=finished", 0, "this bracket is not closed"),
         ("state=finished)", 14, "no bracket is open here"),
         ('name="m12', 5, "this quotation mark is not closed"),
-        ("state=done", 6, "there is no state 'done', but waiting, queued"),
+        ("state=done", 6, "state is never 'done', but waiting, queued"),
         ("mice", 0, "there is no field 'mice'"),
         ("name", 4, "name is compared with nothing. Write it as name=*m12*"),
         ("name and", 5, "name is compared with nothing"),
@@ -87,8 +87,14 @@ def test_what_binds_closest_is_read_first() -> None:
         ("corrupt<1kB", 8, "'kB' is no unit of it"),
         ("date>=2021-13", 6, "'2021-13' is no day that there is"),
         ("date=9999-12-31", 5, "is no day that there is"),
-        ("date=2021-11-05T08", 5, "is no day: 2021, 2021-11 and 2021-11-05 are understood"),
-        ("changed>yesterday", 8, "'yesterday' is no time"),
+        ("date=2021-11-05T08", 5, "is no day: 2021, 2021-11, 2021-11-05, today and today-7 are understood"),
+        ("changed>tomorrow", 8, "'tomorrow' is no time"),
+        ("current=true", 8, "current is never 'true', but yes, no"),
+        (
+            "name=a mouse",
+            7,
+            "A value with spaces stands in quotation marks, and the filter in others: '...=\"a mouse\"'",
+        ),
         ("changed>2021-11-05T25", 8, "is no time that there is"),
         ("name=m[12", 5, "a [ is not closed"),
         ("name=[z-a]", 5, "the range z-a goes backwards"),
@@ -342,8 +348,8 @@ def texts_of(field: str) -> st.SearchStrategy[str]:
             return st.sampled_from(["5min", "0.1h", "300s", "12.5", "0"])
         case "frames" | "warnings" | "attempt" | "width" | "height" | "brightness" | "focus" | "moved":
             return st.sampled_from([*known, "299.5", "-1", "0"])
-        case "state":
-            return st.sampled_from(list(map(str, Fate)))
+        case "state" | "current" | "verdict":
+            return st.sampled_from(FIELDS[field].choices)
         case _:
             literal = st.sampled_from(known).map(lambda text: re.sub(r"[*?[]", r"[\g<0>]", text))
             return literal | PATTERNS

@@ -53,7 +53,7 @@ CORE_ORDER = (
     {"container"},
     {"starts", "hog", "frame_index", "stills", "schema", "synthetic_portrait", "database"},
     {"filter_values"},
-    {"filters", "sheets", "table"},
+    {"filters", "sheets", "table", "csv_rows"},
     {"completeness", "migrations", "rows", "files", "story", "conditions"},
     {"picture", "recipe", "video", "grey", "synthetic_behaviour", "migrate", "queries", "fates"},
     {"timing", "view", "choices", "comparison"},

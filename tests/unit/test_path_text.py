@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sqlite3
 import unicodedata
 from contextlib import closing
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facehog_core.errors import FacehogError
-from facehog_core.path_text import as_text, as_typed, from_text, printable, showable
+from facehog_core.path_text import as_text, as_typed, as_word, from_text, printable, showable
 
 MARK = "\N{REPLACEMENT CHARACTER}"
 # What Python gives of names on a disk, and names that look like the text of others.
@@ -74,3 +75,13 @@ def test_a_message_may_be_made_showable_twice(name: str) -> None:
 def test_what_was_never_made_by_it_stays_as_it_is() -> None:
     # Of catalogues and stores that are older.
     assert from_text(f"/data/caf{MARK}.mp4") == f"/data/caf{MARK}.mp4"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
+def test_a_shell_takes_a_name_for_one_word(name: str) -> None:
+    assert os.name == "nt" or shlex.split(as_word(name)) == [as_text(name)]
+
+
+def test_a_name_without_anything_odd_is_typed_as_it_is() -> None:
+    assert as_word("m12_cam0.mp4") == "m12_cam0.mp4"
+    assert as_word("a mouse.mp4") in ("'a mouse.mp4'", '"a mouse.mp4"')

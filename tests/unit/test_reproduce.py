@@ -149,7 +149,11 @@ def test_the_program_that_does_it_by_hand_runs_and_finds_the_same(tmp_path: Path
         [sys.executable, "-c", program], cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=True
     )
 
-    assert f"numpy=={record.software['numpy']}" in program
+    (asked,) = (line.split() for line in program.splitlines() if "pip install FOLDER" in line)
+    assert f"numpy=={record.software['numpy']}" in asked
+    # No index has it.
+    assert not [word for word in asked if word.startswith("facehog")]
+    assert f"as it was in version {record.software['facehog']}" in program
     lines = done.stdout.splitlines()
     assert len(lines) >= 10
     assert all(re.fullmatch(r"\w+: the same \([0-9a-f]{32}\)", line) for line in lines)
@@ -164,6 +168,14 @@ def test_a_run_that_was_made_before_its_timestamps_came_is_reproduced_without_th
 
     assert reproduced(store).is_same
     assert "has_timestamps=False" in tell_by_hand(read_record(store))
+
+
+def test_a_program_by_hand_asks_for_versions_that_there_are(store: Path) -> None:
+    record = read_record(store)
+    mixed = replace(record, software={**record.software, "av": "18.0.0 and 18.1.0", "tifffile": "not installed"})
+    (asked,) = (line for line in tell_by_hand(mixed).splitlines() if "pip install" in line and "numpy" in line)
+    assert " av==18.0.0 " in asked
+    assert "tifffile" not in asked
 
 
 def test_no_name_of_a_recording_gets_into_the_program_as_more_than_a_text(store: Path) -> None:
