@@ -222,8 +222,12 @@ def _fits(
             return fits
         case Share():
             frames = columns["frames"]
-            # Not percent * frames: 0.07 * 10000 is more than 700. Of no frames there is no share.
-            share = SIGNS[sign](100.0 * cast(column, Float) / func.nullif(cast(frames, Float), 0.0), known.percent)
+            # Not percent * frames: 0.07 * 10000 is more than 700. Of no frames there is no share, which SQLite says by
+            # itself: it computes that of each run, so no more than it must.
+            percent: ColumnElement[Any] = 100.0 * cast(column, Float) / func.nullif(cast(frames, Float), 0.0)
+            if dialect == "sqlite":
+                percent = (100.0 * column).op("/")(frames)
+            share = SIGNS[sign](percent, known.percent)
             return and_(column.is_not(None), frames.is_not(None), frames > 0, share)
         case Span():
             fits = _fits_span(column, sign, known)
