@@ -29,6 +29,14 @@ CANCEL = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
 RETRY = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}}
 
 
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+    """Return recordings that are long enough to be cancelled before they end, on any machine."""
+    folder = tmp_path_factory.mktemp("long")
+    base = write_mouse(folder / "long.mp4", N_TIMES)
+    return Footage(base=base, expected=describe_undisturbed(base, folder / "undisturbed"))
+
+
 def _reach(lab: ServiceLab, footage: Footage, moment: random.Random, first: int = 0) -> tuple[list[Path], Shards]:
     def land() -> list[Path]:
         tag = f"{moment.getrandbits(64):016x}"
@@ -41,11 +49,8 @@ def _reach(lab: ServiceLab, footage: Footage, moment: random.Random, first: int 
     "a run is cancelled in Prefect's UI, and retried there", "it ends and stays so, others go on; the retry finishes it"
 )
 def test_a_run_that_is_cancelled_ends_and_goes_on_when_it_is_retried(
-    lab: ServiceLab, moment: random.Random, tmp_path: Path
+    lab: ServiceLab, long: Footage, moment: random.Random
 ) -> None:
-    # Long enough to be cancelled before it ends, on any machine.
-    base = write_mouse(tmp_path / "long.mp4", N_TIMES)
-    long = Footage(base=base, expected=describe_undisturbed(base, tmp_path / "undisturbed"))
     recordings, done = _reach(lab, long, moment, RUNS)
     *_, target, _ = recordings
     button = f"{lab.api_url}/flow_runs/{lab.files()[target].flow_run_id}/set_state"
