@@ -181,7 +181,12 @@ def _judging(path: Path, signature: Signature) -> Iterator[None]:
     try:
         yield
     except RecordingRefusedError as error:
-        if ask_share(path, lambda: _look_again(path)) == signature:
+        try:
+            is_same = ask_share(path, lambda: _look_again(path)) == signature
+        except OSError as trouble:
+            fact = f"it cannot be read: {trouble.strerror}"
+            raise ServiceError(path, fact, "See that facehog's user may read it; it is tried again.") from error
+        if is_same:
             raise
         fact = f"it is not what it was when its run began, when {error.fact}"
         raise ChangedError(path, fact, "It will be looked at again when it has settled.") from error
