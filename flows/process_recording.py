@@ -188,7 +188,7 @@ def _judging(path: Path, signature: Signature) -> Iterator[None]:
             raise ServiceError(path, fact, "See that facehog's user may read it; it is tried again.") from error
         if is_same:
             raise
-        fact = f"it is not what it was when its run began, when {error.fact}"
+        fact = f"it has changed since its run began, or is gone ({error.fact})"
         raise ChangedError(path, fact, "It will be looked at again when it has settled.") from error
 
 
