@@ -14,8 +14,9 @@ HEAD = """# Faults
 
 What was broken on purpose, for real, in a running service while a recording was on its way; what is promised; and how
 often it was kept. Survived means: every recording was finished exactly once, with the bytes of an undisturbed run,
-nothing that was described before was described again, and no process and nothing half made was left. This page is
-written by `docs/list_faults.py` from the results of `make chaos`.
+nothing that was described before was described again, and no process and nothing half made was left. The moments are
+drawn by a seed, which each run of the suite prints (`FACEHOG_TEST_SEED`). This page is written by `docs/list_faults.py`
+from the results of `make chaos`.
 
 | what is broken | what is promised | survived |
 |---|---|---|

@@ -137,7 +137,8 @@ def process_recording(
             return Failed(message=f"{path} {reason}")
         ledger = Ledger(records, store, source, signature, chosen, attempt, str(runtime.flow_run.id), said)
         try:
-            record = _process(records, ledger, source, store, chosen, Cluster(**cluster or {}), force=force)
+            with _judging(source, signature):
+                record = _process(records, ledger, source, store, chosen, Cluster(**cluster or {}), force=force)
         except ChangedError as error:
             ledger.wait(str(error))
             return Failed(name="Changed", message=str(error))
@@ -169,6 +170,35 @@ def process_recording(
     if record.warnings:
         return Completed(name="CompletedWithWarnings", message=" ".join([f"{message}.", *record.warnings]))
     return Completed(message=message)
+
+
+@contextmanager
+def _judging(path: Path, signature: Signature) -> Iterator[None]:
+    """Let a refusal stand only of a recording that may be read, and is what it was when its run began.
+
+    Others were refused for what they were in between: gone, say, or half replaced.
+    """
+    try:
+        yield
+    except RecordingRefusedError as error:
+        try:
+            is_same = ask_share(path, lambda: _look_again(path)) == signature
+        except OSError as trouble:
+            fact = f"it cannot be read: {trouble.strerror}"
+            raise ServiceError(path, fact, "See that facehog's user may read it; it is tried again.") from error
+        if is_same:
+            raise
+        fact = f"it has changed since its run began, or is gone ({error.fact})"
+        raise ChangedError(path, fact, "It will be looked at again when it has settled.") from error
+
+
+def _look_again(path: Path) -> Signature | None:
+    try:
+        if path.is_file():
+            path.open("rb").close()
+        return Signature.of(path)
+    except FileNotFoundError:
+        return None
 
 
 # What is around a recording and no fault of it: cluster, Prefect's server, catalogue, share, disk. Dask gives up every

@@ -23,6 +23,8 @@ pytestmark = [
 
 # All that have a name; of several processes of one kind any one.
 PROCESSES = sorted(VICTIMS)
+# The scheduler takes five minutes to give a worker up, seconds.
+MOST_STILL_S = 600.0
 
 
 def _find(lab: ServiceLab, kind: str, moment: random.Random) -> psutil.Process:
@@ -30,12 +32,13 @@ def _find(lab: ServiceLab, kind: str, moment: random.Random) -> psutil.Process:
     return moment.choice(found)
 
 
-def _reach(lab: ServiceLab, footage: Footage, moment: random.Random) -> tuple[list[Path], Shards]:
-    def land() -> list[Path]:
-        tag = f"{moment.getrandbits(64):016x}"
-        return footage.land(lab.inbox, f"{tag}a.mp4", f"{tag}b.mp4")
+def _land(lab: ServiceLab, footage: Footage, moment: random.Random) -> list[Path]:
+    tag = f"{moment.getrandbits(64):016x}"
+    return footage.land(lab.inbox, f"{tag}a.mp4", f"{tag}b.mp4")
 
-    return reach(lab, land, moment)
+
+def _reach(lab: ServiceLab, footage: Footage, moment: random.Random) -> tuple[list[Path], Shards]:
+    return reach(lab, lambda: _land(lab, footage, moment), moment)
 
 
 @pytest.mark.thorough
@@ -83,4 +86,17 @@ def test_a_process_that_stands_still_for_a_minute_is_survived(
     # Somebody may have lost patience with it.
     if victim.is_running():
         victim.send_signal(signal.SIGCONT)
+    check_finished(lab, recordings, footage.expected, done)
+
+
+@pytest.mark.thorough
+@pytest.mark.fault("SIGSTOP of {kind} for ever", "it is replaced; runs go on from the chunks that are done")
+@pytest.mark.parametrize("kind", PROCESSES)
+def test_a_process_that_stands_still_for_ever_is_replaced(
+    lab: ServiceLab, footage: Footage, kind: str, moment: random.Random
+) -> None:
+    recordings, done = _reach(lab, footage, moment)
+    victim = _find(lab, kind, moment)
+    victim.send_signal(signal.SIGSTOP)
+    lab.wait_for(lambda: not victim.is_running(), f"the end of the {kind} that stands still", MOST_STILL_S)
     check_finished(lab, recordings, footage.expected, done)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from barcode import write_recording
+from catalogue_users import file_of
 from lab import Lab
 from mounts import can_mount, mount_tmpfs, unmount
 from rig import FakeLauncher
@@ -21,6 +24,7 @@ from facehog_core.inbox import Inbox
 from facehog_core.lookout import Lookout
 from facehog_core.schema import Fate
 from facehog_core.source import digest_file
+from flows import process_recording
 from tasks.chunk import process_chunk
 from tasks.plan import plan_chunks
 
@@ -78,6 +82,50 @@ def test_a_recording_that_is_replaced_in_mid_run_leaves_nothing_and_is_taken_up_
     with Catalogue(lab.catalogue) as catalogue:
         (made,) = catalogue.records("state=finished")
     assert made.digest == digest_file(path)
+
+
+def do_before_the_probe(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Let something happen to a recording when its run has begun."""
+    check = process_recording.check_root
+    monkeypatch.setattr(process_recording, "check_root", lambda *given: (do(), check(*given)))
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("no video")], ids=["gone", "replaced"])
+def test_nothing_is_refused_for_what_it_was_while_somebody_was_at_it(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+) -> None:
+    path = write_recording(tmp_path / "m12.mp4", 5)
+    content, status = path.read_bytes(), path.stat()
+    with monkeypatch.context() as patch:
+        do_before_the_probe(patch, lambda: change(path))
+        assert lab.process(path).name == "Changed"
+    with Catalogue(lab.catalogue) as catalogue:
+        assert file_of(catalogue, path).state is Fate.WAITING
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert lab.process(path).is_completed()
+
+
+def test_a_recording_that_may_not_be_read_waits_until_it_may(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recording(tmp_path / "m12.mp4", 5)
+    opened = Path.open
+
+    def refuse(self: Path, *given: Any, **more: Any) -> Any:
+        if self == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return opened(self, *given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        assert lab.process(path).name == "GivenBack"
+    with Catalogue(lab.catalogue) as catalogue:
+        file = file_of(catalogue, path)
+    assert file.state is Fate.WAITING
+    assert "Permission denied" in file.reason
+    assert file.not_before is not None
+    assert lab.process(path).is_completed()
 
 
 @LENGTHS
