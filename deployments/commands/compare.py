@@ -46,4 +46,11 @@ def diff(
 
 
 def _show(value: Any) -> str:
-    return "" if value is None else plain(value)
+    match value:
+        case None:
+            return ""
+        case float():
+            # A mean of two is 88.66999999999999.
+            return f"{value:.10g}"
+        case _:
+            return plain(value)
