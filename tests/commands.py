@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ class Answer(NamedTuple):
     status: int
     out: str
     err: str
+
+
+Run = Callable[..., Answer]
 
 
 def run_command(

@@ -8,6 +8,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from barcode import write_recording
+from commands import Run, run_command
 from lab import Lab
 
 REAL_CLIP = Path(__file__).resolve().parents[2] / "deployments" / "recordings" / "aind_bvt_clip.mp4"
@@ -39,3 +41,18 @@ def real_clip() -> Path:
 def lab(tmp_path: Path) -> Lab:
     """Return a lab in an empty folder."""
     return Lab(tmp_path)
+
+
+@pytest.fixture
+def processed(lab: Lab, tmp_path: Path, prefect_server: None) -> Path:
+    """Return a recording that the test's lab has finished."""
+    path = write_recording(tmp_path / "mouse [1].mp4", 12)
+    lab.process(path)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs `facehog WORDS` in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: run_command(monkeypatch, capsys, tmp_path, *words)

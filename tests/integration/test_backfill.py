@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from barcode import write_recording
-from commands import Answer, run_command
+from commands import Run
 from lab import Lab
 
 from facehog_core import Catalogue
@@ -17,12 +16,6 @@ from facehog_core.schema import Fate
 from facehog_core.source import Signature
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-Run = Callable[..., Answer]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    return lambda *words: run_command(monkeypatch, capsys, tmp_path, *words)
 
 
 @pytest.fixture

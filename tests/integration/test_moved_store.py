@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import Answer, catalogue_run, run_command
+from commands import Run, catalogue_run
 from runs import make_store, make_work
 
 from deployments.browse.pages import Pages
@@ -19,13 +18,6 @@ from facehog_core.provenance import RunRecord
 from facehog_core.run_paths import locate_store
 from facehog_core.verifications import read_history
 from flows.verify_stores import verify_stores
-
-Run = Callable[..., Answer]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    return lambda *words: run_command(monkeypatch, capsys, tmp_path, *words)
 
 
 @pytest.fixture

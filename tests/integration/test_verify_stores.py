@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from barcode import write_recording
-from commands import Answer, catalogue_run, run_command
+from commands import Run, catalogue_run
 from lab import Lab
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
@@ -149,14 +149,7 @@ def test_a_recording_whose_store_is_damaged_is_not_finished_until_the_store_is_m
     check_whole(store)
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    return lambda *words: run_command(monkeypatch, capsys, tmp_path, *words)
-
-
-def test_verify_says_what_is_wrong_since_when_and_what_to_do(
-    run: Callable[..., Answer], records: list[RunRecord]
-) -> None:
+def test_verify_says_what_is_wrong_since_when_and_what_to_do(run: Run, records: list[RunRecord]) -> None:
     run_id = str(records[0].run_id)
     assert run("verify", run_id).status == 0
     damage(store_of(records[0]))
