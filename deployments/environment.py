@@ -53,6 +53,9 @@ def describe_environment(home: Path, api_url: str | None = None, auth_string: st
         # Dask looks at each worker's stack 100 times a second. On a busy machine it did so without a pause, and the
         # first compilation of the kernels (deep stacks) never came to an end.
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+        # A worker that stands still keeps the runs whose chunks it has. Dask looks for such as rarely as it is patient:
+        # one is replaced after two to four minutes, and by default after five to ten.
+        "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2 minutes",
         # A worker that dies is started again by its nanny. Dask looks at it once more, 15 s later by default, and where
         # it has just died a second time it is given up for ever: in the end a cluster has none left.
         "DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": "365 days",

@@ -14,7 +14,7 @@ from .catalogue import Catalogue
 from .effort import Effort
 from .locks import is_held
 from .path_text import as_text, as_typed
-from .provenance import RunRecord
+from .provenance import RunRecord, describe_host
 from .run_paths import RunPaths
 from .schema import Fate
 
@@ -118,7 +118,7 @@ def _look_at(catalogue: Catalogue, store: Path, record: RunRecord) -> Vitals | N
         since=record.changed_at,
         sign_at=max([record.changed_at, *(at for paths in begun for at in _last_shard(paths))]),
         is_held=held,
-        is_seen=bool(begun) or record.run_id is None,
+        is_seen=bool(begun) or record.run_id is None or record.host.get("name") == describe_host()["name"],
     )
 
 

@@ -23,7 +23,7 @@ pytestmark = [
 
 # All that have a name; of several processes of one kind any one.
 PROCESSES = sorted(VICTIMS)
-# The scheduler takes five minutes to give a worker up, seconds.
+# The scheduler takes up to four minutes to give a worker up, seconds.
 MOST_STILL_S = 600.0
 
 
