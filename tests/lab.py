@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect.client.schemas.objects import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import TaskRunFilter
+from prefect.client.schemas.filters import TaskRunFilterFlowRunId as ByFlowRun
+from prefect.client.schemas.objects import State, TaskRun
 
 from facehog_core import Catalogue, Recipe
 from facehog_core.path_text import as_text
@@ -54,3 +58,15 @@ class Lab:
 
     def left_behind(self) -> list[Path]:
         return list(self.store.rglob("*"))
+
+
+def task_runs(flow_run_id: Any) -> list[TaskRun]:
+    """Return the flow run's task runs, when the server has taken down how they ended: it does so later."""
+    by_flow_run = TaskRunFilter(flow_run_id=ByFlowRun(any_=[flow_run_id]))
+    deadline_s = time.monotonic() + 200
+    with get_client(sync_client=True) as client:
+        while True:
+            runs = client.read_task_runs(task_run_filter=by_flow_run)
+            if all(run.state and run.state.is_final() for run in runs) or time.monotonic() > deadline_s:
+                return runs
+            time.sleep(0.2)
