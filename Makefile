@@ -43,7 +43,7 @@ chaos: install ## break a running service in every way, ROUNDS times each (hours
 	FACEHOG_TEST_ROUNDS=$(ROUNDS) FACEHOG_TEST_SURVIVED=build/survived.jsonl $(BIN)/python -m pytest tests/chaos --timeout=3600; \
 	status=$$?; $(BIN)/python docs/list_faults.py build/survived.jsonl; exit $$status
 
-bench: $(BENCHABLE) ## run the benchmarks (half an hour on 2 cores, 2 GB of footage) and write benchmarks/RESULTS.md
+bench: $(BENCHABLE) ## run the benchmarks (25 minutes on 2 quiet cores, 2 GB of footage) and write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run_all.py $(if $(SEGMENT),--segment "$(SEGMENT)")
 
 bench-quick: $(BENCHABLE) ## run less of most benchmarks (3 minutes) and only print
