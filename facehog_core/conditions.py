@@ -14,7 +14,6 @@ from sqlalchemy import (
     Float,
     Select,
     and_,
-    cast,
     false,
     func,
     literal,
@@ -223,10 +222,10 @@ def _fits(
         case Share():
             frames = columns["frames"]
             # Not percent * frames: 0.07 * 10000 is more than 700. Of no frames there is no share, which SQLite says by
-            # itself: it computes that of each run, so no more than it must.
-            percent: ColumnElement[Any] = 100.0 * cast(column, Float) / func.nullif(cast(frames, Float), 0.0)
-            if dialect == "sqlite":
-                percent = (100.0 * column).op("/")(frames)
+            # itself. That of each run may be computed, so no more than it must. "/" itself: SQLAlchemy would make
+            # decimal numbers of them on a server.
+            divisor = frames if dialect == "sqlite" else func.nullif(frames, 0)
+            percent: ColumnElement[Any] = (100.0 * column).op("/")(divisor)
             share = SIGNS[sign](percent, known.percent)
             return and_(column.is_not(None), frames.is_not(None), frames > 0, share)
         case Span():

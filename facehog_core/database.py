@@ -234,8 +234,11 @@ def _make_engine(url: URL) -> Engine:
 
 
 def _set_up_session(connection: Any, _record: object) -> None:
-    # To compile a question takes a server longer than to answer it.
+    # To compile a question, or to have others help with it, takes a server longer than to answer it.
     connection.execute("SET jit = off")
+    connection.execute("SET max_parallel_workers_per_gather = 0")
+    # Of the time that reading a page in order takes: it thinks of disks that turn, and of nothing in memory.
+    connection.execute("SET random_page_cost = 1.1")
     connection.commit()
 
 

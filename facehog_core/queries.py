@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, func, literal, or_, select, true, union_all
+from sqlalchemy import CTE, ColumnElement, Select, and_, asc, desc, func, literal, or_, select, true, union_all
 from sqlalchemy.orm import Session, aliased, contains_eager, joinedload, selectinload
 
 from .conditions import SIGNS, columns_of, compile_filter, fields_of, join, select_where, tables_of
 from .filter_values import Span, Whole
-from .filters import EVERYTHING, And, Comparison, Filter, Or, Value
+from .filters import EVERYTHING, And, Comparison, Filter, Or, Value, parse_filter
 from .provenance import RunRecord
 from .rows import read_record
 from .schema import Fate, File, Run, Sitting, Subject
@@ -26,7 +26,7 @@ Key: TypeAlias = tuple[bool, int]
 # So many rows are loaded by their numbers in one statement.
 _BATCH = 5000
 # Among so many of the newest, or of those that come first in another order, is looked first.
-_FIRST = 5000
+_FIRST = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,21 +133,28 @@ def _find_newest(session: Session, where: Filter, dialect: str) -> datetime:
     return max((found for query in nth if (found := session.scalar(query))), default=datetime.max.replace(tzinfo=UTC))
 
 
-def _find_bound(session: Session, question: Question) -> Comparison | None:
+def _find_bound(session: Session, question: Question) -> Filter | None:
     """Return what holds of what comes first in the order that is asked for; None if that helps nobody."""
     field, is_descending = question.sort[0]
     if field not in _IN_ORDER or (field in _FIGURES and not _reads_figures(question.where)):
         return None
-    column, query = columns_of(is_file=field in _OF_FILE)[field], _IN_ORDER[field]
+    (column,) = _IN_ORDER[field].selected_columns
     order = column.desc() if is_descending else column.asc()
-    in_order = query.where(column.is_not(None)).order_by(order)
-    nth = session.scalar(in_order.offset(_FIRST).limit(1))
-    # Of what nearly all have in common nothing comes first.
-    if nth is None or (field in _FIGURES and nth == session.scalar(in_order.limit(1))):
+    in_order = _IN_ORDER[field].where(column.is_not(None)).order_by(order)
+    # Of all that there is, no more are looked at than are wanted.
+    is_all = question.where == EVERYTHING
+    nth = session.scalar(in_order.offset(question.limit if is_all else _FIRST).limit(1))
+    if nth is None:
         return None
     known = Span(nth, nth + timedelta(days=1)) if isinstance(nth, date) else Whole(nth) if isinstance(nth, str) else nth
     sign = ">=" if is_descending else "<="
-    return Comparison(field=field, sign=sign, values=(Value(text=str(nth), is_quoted=False, known=known),))
+    bound = Comparison(field=field, sign=sign, values=(Value(text=str(nth), is_quoted=False, known=known),))
+    if field == "size" and is_all and len(question.sort) == 1:
+        # Of those of one size files come first, and there are enough of them.
+        return Or((And((parse_filter("current=yes"), bound)), replace(bound, sign=sign[0])))
+    # Of what nearly all have in common nothing comes first.
+    is_common = field not in _OF_FILE and nth == session.scalar(in_order.limit(1))
+    return None if is_common else bound
 
 
 def _parts_of(where: Filter) -> tuple[Filter, ...]:
@@ -170,11 +177,7 @@ def _write(dialect: str, question: Question, fields: Sequence[str], *, since: da
     narrow = _find_narrow(question.where, dialect) if since is None else None
     arms = [_write_one(is_file, dialect, question, fields, since, narrow) for is_file in (True, False)]
     both = union_all(*(select(arm.subquery()) for arm in arms)).subquery()
-    order = [
-        _order(both.c[f"sort_{place}"], field, is_descending)
-        for place, (field, is_descending) in enumerate(question.sort)
-    ]
-    return select(both).order_by(*order, both.c.is_file.desc(), both.c.id.desc()).limit(question.limit)
+    return _put_in_order(select(both), question, "is_file", "id")
 
 
 def _write_one(
@@ -214,31 +217,25 @@ def _write_one(
         if narrow is not None:
             run_id: Any = File.run_id if is_file else Run.id
             query = query.where(run_id.in_(select(narrow.c.id)))
-    where = compile_filter(question.where, _by_no_index(columns, dialect), dialect, has_run=has_run)
-    query = query.where(where)
-    # Databases would rather follow an index that gives the order than one that finds the few that are wanted.
-    is_walk = question.where == EVERYTHING or (since is not None and dialect == "sqlite")
-    if not is_walk and dialect != "sqlite":
-        found = query.offset(0).subquery()
-        order = [
-            _order(found.c[f"sort_{place}"], field, is_descending)
-            for place, (field, is_descending) in enumerate(question.sort)
-        ]
-        return select(found).order_by(*order, found.c.id.desc()).limit(question.limit)
-    order = [
-        _order(columns[field] if is_walk else func.ifnull(columns[field], None), field, is_descending)
-        for field, is_descending in question.sort
-    ]
-    return query.order_by(*order, own.id.desc()).limit(question.limit)
+    query = query.where(compile_filter(question.where, _by_no_index(columns, dialect), dialect, has_run=has_run))
+    if question.where != EVERYTHING and since is None:
+        # Apart from their order: databases would rather follow an index that gives it than one that finds the few that
+        # are wanted.
+        query = select(query.offset(0).subquery())
+    return _put_in_order(query, question, "id")
 
 
-def _order(column: ColumnElement[Any], field: str, is_descending: bool) -> ColumnElement[Any]:
-    ordered = column.desc() if is_descending else column.asc()
-    # Where something is always known, an index serves the order as it is.
-    return ordered if field in _ALWAYS_KNOWN else ordered.nulls_last()
+def _put_in_order(query: Select[Any], question: Question, *then: str) -> Select[Any]:
+    """Put what is found in the order that is asked for; of what is alike there, the greatest comes first."""
+    order = []
+    for place, (field, is_descending) in enumerate(question.sort):
+        by = (desc if is_descending else asc)(f"sort_{place}")
+        # Where something is always known, an index serves the order as it is.
+        order.append(by if field in _ALWAYS_KNOWN else by.nulls_last())
+    return query.order_by(*order, *map(desc, then)).limit(question.limit)
 
 
-_ALWAYS_KNOWN = ("state", "name", "path", "warnings", "size", "changed", "seen", "attempt", "reason")
+_ALWAYS_KNOWN = ("state", "name", "path", "warnings", "size", "changed", "attempt", "reason")
 
 
 # Fields that an index of its own has of each run (`ix_runs_figures`), and those of the parameters that it begins with.
@@ -251,6 +248,7 @@ _IN_ORDER = {
     **{field: select(columns_of(is_file=False)[field]) for field in sorted(_FIGURES)},
     "name": select(File.name),
     "path": select(File.path),
+    "size": select(File.size_bytes),
     # In this order, which SQLite would not choose.
     "subject": select(Subject.name).outerjoin(Sitting).outerjoin(File),
     "date": select(Sitting.date).outerjoin(File),

@@ -181,7 +181,7 @@ class File(Base):
     session_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("sessions.id"), index=True)
     plane: Mapped[str | None]
     camera: Mapped[str | None]
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(index=True)
     mtime_ns: Mapped[int]
     # Windows has inodes beyond the 63 bits of SQLite's integers.
     inode: Mapped[str]
@@ -284,6 +284,8 @@ class Run(Base):
         # By which they are put in order. SQLite would follow one of what is always known where it is of no use.
         *(_where_known(name) for name in FIGURES if name != "n_warnings"),
         _where_known("wrong_since"),
+        # Most that were never verified never finished.
+        Index(None, "verified_at", "state"),
     )
 
     id: Mapped[int] = _key()
@@ -317,7 +319,7 @@ class Run(Base):
     focus: Mapped[float | None] = _checked("focus_is_at_least_0", "focus >= 0")
     moved: Mapped[float | None] = _checked("moved_is_at_least_0", "moved >= 0")
     # What its verifications come to since its store was made: whoever looks for those that are due reads no histories.
-    verified_at: Mapped[datetime | None] = mapped_column(index=True)
+    verified_at: Mapped[datetime | None]
     verdict: Mapped[str | None] = _checked("verdict_is_of_a_time", "(verdict IS NULL) = (verified_at IS NULL)")
     wrong_since: Mapped[datetime | None] = _checked(
         "what_is_wrong_is_so_since_a_time", "(wrong_since IS NULL) = (verdict IS NULL OR verdict = 'sound')"

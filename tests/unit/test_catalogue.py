@@ -378,6 +378,15 @@ def test_the_newest_is_found_first_unless_another_order_is_asked_for(many: Catal
     assert [many.rows(sort="-state,name", columns=["name"], limit=2)] == [[("late.mov",), (min(NAMES),)]]
 
 
+def test_a_file_of_which_nobody_knows_when_it_was_seen_first_comes_last(url: str, catalogue: Catalogue) -> None:
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        catalogue.set_fate(INBOX / name, Fate.WAITING, "is new", signature=LOOK)
+    with writing(url) as session:
+        session.execute(text("UPDATE files SET first_seen_at = NULL WHERE name = 'b.mp4'"))
+    for sort in ("seen", "-seen"):
+        assert catalogue.rows(sort=sort, columns=["name"])[-1] == ("b.mp4",)
+
+
 def test_what_is_found_is_a_table_with_types_also_where_nothing_is(many: Catalogue) -> None:
     columns = ["name", "date", "frames", "corrupt", "duration", "changed", "size"]
     import pandas

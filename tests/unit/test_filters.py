@@ -440,6 +440,8 @@ SORTS = st.lists(st.builds(str.__add__, st.sampled_from(["", "-"]), st.sampled_f
 @example(where=parse_filter("changed<2021-11 and warnings>0"), sort="-changed", limit=3)
 @example(where=parse_filter("warnings>=0"), sort="subject,date", limit=5)
 @example(where=EVERYTHING, sort="-date,name", limit=5)
+@example(where=EVERYTHING, sort="-size", limit=3)
+@example(where=EVERYTHING, sort="-size,-name", limit=3)
 def test_the_first_ones_are_the_first_of_all(catalogue: Catalogue, where: Filter, sort: str, limit: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # So few are looked at first: those that are wanted may be among them, or not.

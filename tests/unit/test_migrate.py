@@ -237,7 +237,7 @@ def test_a_catalogue_on_a_server_is_brought_here_too(
             for name in rules:
                 session.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{name}"))
         session.execute(text("ALTER TABLE files ALTER COLUMN first_seen_at SET NOT NULL"))
-        session.execute(text("DROP INDEX ix_files_run_id_state"))
+        session.execute(text("DROP INDEX ix_files_run_id_state, ix_files_size_bytes"))
         session.execute(text("CREATE INDEX ix_files_run_id ON files (run_id)"))
         for column in ("brightness", "saturated", "focus", "moved", "verdict", "wrong_since", "verified_at"):
             session.execute(text(f"ALTER TABLE runs DROP COLUMN {column}"))

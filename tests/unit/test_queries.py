@@ -51,7 +51,7 @@ def plan_of(where: str, sort: str, url: str) -> str:
         ("brightness<200 and focus<500", "-changed", "COVERING INDEX ix_runs_figures", "ix_runs_brightness"),
         ("moved>10", "name", "COVERING INDEX ix_runs_moved (moved>?)", "ix_runs_figures"),
         # Finished files have runs, so the few of them may come first.
-        ("state=finished and verified=never", "name", "runs USING INDEX ix_runs_verified_at", "SCAN files\n"),
+        ("state=finished and verified=never", "name", "runs USING INDEX ix_runs_verified_at_state", "SCAN files\n"),
         ("state=finished and not facehog=0.1.*", "name", "ix_runs_software_id", "SCAN runs\n"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Runs are put in order by a figure, and found by their version or machine, without a look at all of them."""
+"""Runs are put in order by a figure, files by size, and runs found by version, machine or verification, by indexes."""
 
 from __future__ import annotations
 
@@ -18,3 +18,6 @@ def upgrade() -> None:
         op.create_index(f"ix_runs_{name}", "runs", [name], sqlite_where=where, postgresql_where=where)
     for name in ("software_id", "host_id"):
         op.create_index(f"ix_runs_{name}", "runs", [name])
+    op.drop_index("ix_runs_verified_at", "runs")
+    op.create_index("ix_runs_verified_at_state", "runs", ["verified_at", "state"])
+    op.create_index("ix_files_size_bytes", "files", ["size_bytes"])
