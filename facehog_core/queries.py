@@ -11,7 +11,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, asc, desc, func, literal, or_, select, true, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    UnaryExpression,
+    and_,
+    asc,
+    desc,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.orm import Session, aliased, contains_eager, joinedload, selectinload
 
 from .conditions import SIGNS, columns_of, compile_filter, fields_of, join, select_where, tables_of
@@ -26,7 +40,7 @@ Key: TypeAlias = tuple[bool, int]
 # So many rows are loaded by their numbers in one statement.
 _BATCH = 5000
 # Among so many of the newest, or of those that come first in another order, is looked first.
-_FIRST = 2000
+_FIRST = 3000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +243,7 @@ def _put_in_order(query: Select[Any], question: Question, *then: str) -> Select[
     """Put what is found in the order that is asked for; of what is alike there, the greatest comes first."""
     order = []
     for place, (field, is_descending) in enumerate(question.sort):
-        by = (desc if is_descending else asc)(f"sort_{place}")
+        by: UnaryExpression[Any] = (desc if is_descending else asc)(f"sort_{place}")
         # Where something is always known, an index serves the order as it is.
         order.append(by if field in _ALWAYS_KNOWN else by.nulls_last())
     return query.order_by(*order, *map(desc, then)).limit(question.limit)
