@@ -15,8 +15,6 @@ from .logs import SAID
 from .service_paths import ServicePaths
 
 LOOK_S = 0.2
-# Of what a service says that does not start, so many characters are shown.
-N_SHOWN = 2000
 
 
 def start_detached(paths: ServicePaths, config_file: Path | None, tell: Callable[[str], None]) -> dict[str, str]:
@@ -58,14 +56,16 @@ def start_detached(paths: ServicePaths, config_file: Path | None, tell: Callable
             creationflags=getattr(subprocess, "DETACHED_PROCESS", 0)
             | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-    with said.open(encoding="utf-8", errors="replace") as heard:
+    unfinished = b""
+    with said.open("rb") as heard:
         while True:
-            addresses = paths.read_addresses()
-            for line in heard.readlines():
-                tell(line.rstrip())
+            addresses, status = paths.read_addresses(), process.poll()
+            *lines, unfinished = (unfinished + heard.read()).split(b"\n")
+            for line in lines:
+                tell(line.decode("utf-8", "replace").rstrip())
             if addresses:
                 return addresses
-            if process.poll() is not None:
-                why = said.read_text("utf-8", "replace")[-N_SHOWN:].strip()
-                raise ServiceError("facehog up", f"ended with status {process.returncode}: {why}", f"See {paths.logs}.")
+            if status is not None:
+                tell(unfinished.decode("utf-8", "replace"))
+                raise ServiceError("facehog up", f"ended with status {status}, as it says above", f"See {paths.logs}.")
             time.sleep(LOOK_S)

@@ -84,7 +84,7 @@ class Files:
     n_failed, n_quarantined : int
         Within the last day.
     n_wrong : int
-        Stores that verification has found wrong, and that nobody has mended since.
+        Runs that verification has found wrong, in their store or their recording, and that nobody has mended since.
     oldest_waiting : dict or None
         ``path``, ``since`` and ``reason`` of the file that waits longest.
     running : list of dict
@@ -172,10 +172,13 @@ def measure_health(
     if files.n_stuck:
         long = f"{STANDSTILL.total_seconds() / 60:.0f} minutes"
         found.append(f"runner: {files.n_stuck} recordings are queued, and no run has begun for {long}; see runner.log")
-    found += [f"{run['path']}: {run['told']}" for run in files.running if run["vigour"] != Vigour.ALIVE]
+    # Where others go on, one that stands still may wait for the workers that they have.
+    is_any_alive = any(run["vigour"] == Vigour.ALIVE for run in files.running)
+    troubled = {Vigour.DEAD} if is_any_alive else {Vigour.DEAD, Vigour.STILL}
+    found += [f"{run['path']}: {run['told']}" for run in files.running if run["vigour"] in troubled]
     if files.n_wrong:
-        stores = "store is" if files.n_wrong == 1 else "stores are"
-        found.append(f"verification: {files.n_wrong} {stores} not as written; see `facehog find verdict=wrong`")
+        runs = "run was" if files.n_wrong == 1 else "runs were"
+        found.append(f"verification: {files.n_wrong} {runs} found wrong; see `facehog find verdict=wrong`")
     free_bytes = disk.free()
     if free_bytes is None:
         found.append(f"store {config.store}: its disk cannot be looked at")

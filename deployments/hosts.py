@@ -86,7 +86,7 @@ class Host:
 
     @property
     def is_suspended(self) -> bool:
-        """Whether the system keeps the process from going on: after SIGSTOP, or under a debugger."""
+        """Whether the system keeps the process from going on: after SIGSTOP, say."""
         with suppress(psutil.Error):
             return self._process is not None and psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
         return False

@@ -33,7 +33,7 @@ from .fates import (
     write_record,
 )
 from .files import FileRecord, Glance, glance_at, is_below
-from .filters import Filter, check_field, in_any_case, parse_filter, read_sort
+from .filters import Filter, any_of, check_field, in_any_case, parse_filter, read_sort
 from .migrate import make_ready
 from .names import Identity
 from .path_text import as_text, from_text
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 # Of runs that begin alike so many are named, the newest first.
 _N_NAMED = 5
+# Texts that are looked for in the other case.
+_MOST_HINTS = 5
 # Takes a path and what is known already.
 Identify: TypeAlias = Callable[[Path, Identity | None], Identity]
 
@@ -298,7 +300,7 @@ class Catalogue:
             return session.scalar(counted) or 0
 
     def count_wrong(self) -> int:
-        """Return how many finished runs there are whose store was found wrong when it was last verified."""
+        """Return how many finished runs were found wrong, in store or recording, when they were last verified."""
         counted = select(func.count()).select_from(Run).where(Run.wrong_since.is_not(None), Run.state == Fate.FINISHED)
         with self._database.read() as session:
             return session.scalar(counted) or 0
@@ -401,10 +403,11 @@ class Catalogue:
     def other_cases(self, where: Filter) -> list[str]:
         """Return what there is that a filter misses by lower and upper case alone: such as ``subject=CSE020``."""
         found = []
-        for each in in_any_case(where):
+        # A regular expression is called for each row that there is: not for each of a long list.
+        for each in in_any_case(where)[:_MOST_HINTS]:
             (asked,) = each.values
-            for (text,) in self.rows(each, columns=[each.field], limit=1):
-                found += [] if text == asked.text else [f"{each.field}={text}"]
+            if not self.rows(any_of(each.field, asked.text), columns=[each.field], limit=1):
+                found += [f"{each.field}={text}" for (text,) in self.rows(each, columns=[each.field], limit=1)]
         return found
 
     def open_session(self, run_id: str) -> xarray.Dataset:

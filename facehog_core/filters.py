@@ -156,12 +156,19 @@ def check_field(name: str, text: str, at: int = 0) -> None:
 
 
 def in_any_case(where: Filter) -> list[Comparison]:
-    """Return what a filter compares texts with, such that lower and upper case are alike."""
+    """Return what a filter compares texts with, such that lower and upper case are alike.
+
+    The text of each value is what is compared, and not as it was written.
+    """
     match where:
         case Comparison(sign="="):
             is_text = FIELDS[where.field].kind is Kind.TEXT
             texts = [value for value in where.values if isinstance(value.known, str) and is_text]
-            return [replace(where, values=(replace(value, known=_ignore_case(str(value.known))),)) for value in texts]
+            return [
+                replace(where, values=(replace(value, text=text, known=_ignore_case(text)),))
+                for value in texts
+                for text in [str(value.known)]
+            ]
         case And() | Or():
             return [found for part in where.parts for found in in_any_case(part)]
         case _:

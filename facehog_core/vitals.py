@@ -134,7 +134,7 @@ def _find_begun(store: Path, record: RunRecord) -> Iterator[RunPaths]:
 def _last_shard(paths: RunPaths) -> Iterator[datetime]:
     """Yield when the last frames came to the disk, by the clock of the worker that wrote them, if that can be read."""
     # The run may end, and be tidied up, at any time.
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
         newest = max(paths.receipts.glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
         effort = Effort(**json.loads(newest.read_text("utf-8"))["effort"])
         yield datetime.fromtimestamp(effort.ended_at, UTC)

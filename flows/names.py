@@ -46,4 +46,4 @@ def name_nightly_run() -> str:
     """Return what a run of the flow that begins now is called: without it, two words that Prefect draws."""
     from prefect import runtime
 
-    return f"{runtime.flow_run.flow_name} {runtime.flow_run.scheduled_start_time:%Y-%m-%d}"
+    return f"{runtime.flow_run.flow_name} {runtime.flow_run.scheduled_start_time.astimezone():%Y-%m-%d}"

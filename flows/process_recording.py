@@ -138,7 +138,8 @@ def process_recording(
         ledger = Ledger(records, store, source, signature, chosen, attempt, str(runtime.flow_run.id), said)
         try:
             with _judging(source, signature):
-                record = _process(records, ledger, source, store, chosen, Cluster(**cluster or {}), force=force)
+                workers = Cluster(**cluster or {})
+                record = _process(records, ledger, source, signature, store, chosen, workers, force=force)
         except ChangedError as error:
             ledger.wait(str(error))
             return Failed(name="Changed", message=str(error))
@@ -245,7 +246,15 @@ def _connect(runner: DaskTaskRunner) -> None:
 
 
 def _process(
-    records: Catalogue, ledger: Ledger, path: Path, store: Path, recipe: Recipe, cluster: Cluster, *, force: bool
+    records: Catalogue,
+    ledger: Ledger,
+    path: Path,
+    signature: Signature,
+    store: Path,
+    recipe: Recipe,
+    cluster: Cluster,
+    *,
+    force: bool,
 ) -> RunRecord:
     with ExitStack() as stack:
         runner = stack.enter_context(cluster.make_runner())
@@ -269,7 +278,9 @@ def _process(
                 if note_headway(paths):
                     ledger.count_anew()
                 ledger.begin(info, paths.run_id)
-                _make(runner, ledger, paths, info, recipe, sidecar, made, cluster.n_workers)
+                # Judged here too: chunks stay where a refusal does not stand.
+                with _tidying_up(paths, info), _judging(path, signature):
+                    _make(runner, ledger, paths, info, recipe, sidecar, made, cluster.n_workers)
                 made = paths.final
             # Left by a run that was killed between publishing and tidying up.
             discard_partial(paths)
@@ -296,15 +307,14 @@ def _make(
         "started_at": told.started_at.isoformat(),
     }
     given = {"paths": paths, "info": info, "recipe": recipe, "sidecar": sidecar, "attributes": started}
-    with _tidying_up(paths, info):
-        if info.n_frames <= LEAST_FRAMES_PER_SHARD:
-            runner.submit(describe_short, {**given, "ended": ended, "old": old}).result()
-            return
-        plan = runner.submit(plan_chunks, given).result()
-        check_room_for(paths, ledger.find_others())
-        receipts = _describe(runner, paths, plan, info, recipe, n_workers)
-        attributes = {**ended, "finished_at": now().isoformat()}
-        runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes, "old": old}).result()
+    if info.n_frames <= LEAST_FRAMES_PER_SHARD:
+        runner.submit(describe_short, {**given, "ended": ended, "old": old}).result()
+        return
+    plan = runner.submit(plan_chunks, given).result()
+    check_room_for(paths, ledger.find_others())
+    receipts = _describe(runner, paths, plan, info, recipe, n_workers)
+    attributes = {**ended, "finished_at": now().isoformat()}
+    runner.submit(seal, {"paths": paths, "receipts": receipts, "attributes": attributes, "old": old}).result()
 
 
 @contextmanager

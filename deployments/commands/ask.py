@@ -62,16 +62,16 @@ def find(
     loaded, _ = configure(config)
     chosen = tuple(name.strip() for name in columns.split(",")) if columns else COLUMNS
     most = (limit or None) if limit is not None or as_json or as_csv else SHOWN
-    wanted = parse_filter(" ".join(where or []))
+    wanted = asked = parse_filter(" ".join(where or []))
     with Catalogue(loaded.catalogue) as catalogue:
         if comparable_with:
-            wanted = And((wanted, catalogue.comparable_with(comparable_with)))
+            wanted = And((asked, catalogue.comparable_with(comparable_with)))
         if as_json and columns is None:
             print_json([record.as_dict() for record in catalogue.records(wanted, sort=sort, limit=most)])
             return
         # One more than are shown tells whether there are more.
         rows = catalogue.rows(wanted, sort=sort, columns=chosen, limit=None if most is None else most + 1)
-        other_cases = [] if rows else catalogue.other_cases(wanted)
+        other_cases = [] if rows else catalogue.other_cases(asked)
     shown = rows[:most]
     if as_json:
         print_json(as_dicts(chosen, shown))

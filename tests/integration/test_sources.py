@@ -19,6 +19,7 @@ from rig import FakeLauncher
 
 import tasks.chunk
 from facehog_core import Catalogue, Recipe, confirm, open_session
+from facehog_core.errors import UnreadableError
 from facehog_core.hog import HogParams
 from facehog_core.inbox import Inbox
 from facehog_core.lookout import Lookout
@@ -106,10 +107,8 @@ def test_nothing_is_refused_for_what_it_was_while_somebody_was_at_it(
     assert lab.process(path).is_completed()
 
 
-def test_a_recording_that_may_not_be_read_waits_until_it_may(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write_recording(tmp_path / "m12.mp4", 5)
+def lock_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file not be read."""
     opened = Path.open
 
     def refuse(self: Path, *given: Any, **more: Any) -> Any:
@@ -117,14 +116,40 @@ def test_a_recording_that_may_not_be_read_waits_until_it_may(
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
         return opened(self, *given, **more)
 
+    monkeypatch.setattr(Path, "open", refuse)
+
+
+def test_a_recording_that_may_not_be_read_waits_until_it_may(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recording(tmp_path / "m12.mp4", 5)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", refuse)
+        lock_up(path, patch)
         assert lab.process(path).name == "GivenBack"
     with Catalogue(lab.catalogue) as catalogue:
         file = file_of(catalogue, path)
     assert file.state is Fate.WAITING
     assert "Permission denied" in file.reason
     assert file.not_before is not None
+    assert lab.process(path).is_completed()
+
+
+def test_what_was_described_stays_where_a_refusal_in_mid_run_does_not_stand(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recording(tmp_path / "m12.mp4", 300)
+    describe = process_recording._describe
+
+    with monkeypatch.context() as patch:
+
+        def describe_and_be_refused(*given: Any) -> None:
+            describe(*given)
+            lock_up(path, patch)
+            raise UnreadableError(path, "it cannot be opened", "Copy it again from the rig.")
+
+        patch.setattr(process_recording, "_describe", describe_and_be_refused)
+        assert lab.process(path).name == "GivenBack"
+    assert len(list(lab.store.rglob("receipts/*.json"))) == 2
     assert lab.process(path).is_completed()
 
 

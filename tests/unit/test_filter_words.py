@@ -41,6 +41,8 @@ def test_days_are_told_from_today_on(told: str, meant: str, monkeypatch: pytest.
         ("name=m12.mp4 and frames<0", []),
         ("name=M13.mp4", []),
         ("name=M*.mp4", []),
+        ('name="m12[.]mp4" and frames<0', []),
+        (f"name={','.join('abcde')},M12.mp4", []),
     ],
 )
 def test_what_is_missed_by_case_alone_is_named(where: str, told: list[str], catalogue: Catalogue) -> None:

@@ -26,6 +26,7 @@ from facehog_core.locks import hold
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
 from facehog_core.verifications import Verification
+from facehog_core.vitals import STILL_AFTER
 
 LOOK = Signature(size_bytes=1, mtime_ns=2, inode=3)
 
@@ -123,6 +124,25 @@ def test_runs_in_progress_are_told_with_their_last_sign_of_life(config: Config) 
     assert Health.from_dict(json.loads(json.dumps(dead.as_dict()))) == dead
 
 
+def test_a_run_that_stands_still_is_a_problem_where_no_other_goes_on(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still, alive = Path("/inbox/still.mp4"), Path("/inbox/alive.mp4")
+    with Catalogue(config.catalogue, create=True) as catalogue:
+        come_to(catalogue, still, Fate.RUNNING, "is being read", signature=LOOK)
+        later = health_module.now() + 2 * STILL_AFTER
+        monkeypatch.setattr(health_module, "now", lambda: later)
+        with hold(catalogue.location, str(still)), hold(catalogue.location, str(alive)):
+            (problem,) = measure_health(config, [], is_up=True).problems
+            assert problem.startswith(f"{still}: no sign of life for 60 minutes")
+            # It may have to wait for the workers that another one has.
+            monkeypatch.setattr(catalogue_module, "now", lambda: later)
+            come_to(catalogue, alive, Fate.RUNNING, "300 frames are being described", signature=LOOK)
+            found = measure_health(config, [], is_up=True)
+    assert found.is_well
+    assert [run["vigour"] for run in found.files.running] == ["still", "alive"]
+
+
 def test_a_store_that_verification_found_wrong_is_a_problem_until_it_is_mended(config: Config) -> None:
     record = make_record()
     with Catalogue(config.catalogue, create=True) as catalogue:
@@ -132,7 +152,7 @@ def test_a_store_that_verification_found_wrong_is_a_problem_until_it_is_mended(c
             for day, problems in enumerate([["a shard is missing"], []])
         ]
         catalogue.note_verifications(str(record.run_id), looks[:1])
-        said = "verification: 1 store is not as written; see `facehog find verdict=wrong`"
+        said = "verification: 1 run was found wrong; see `facehog find verdict=wrong`"
         assert measure_health(config, [], is_up=True).problems == [said]
         assert catalogue.rows("verdict=wrong", columns=("run",)) == [(record.run_id,)], "what it says to give finds it"
         catalogue.note_verifications(str(record.run_id), looks[1:])
