@@ -163,12 +163,9 @@ def in_any_case(where: Filter) -> list[Comparison]:
     match where:
         case Comparison(sign="="):
             is_text = FIELDS[where.field].kind is Kind.TEXT
-            texts = [value for value in where.values if isinstance(value.known, str) and is_text]
-            return [
-                replace(where, values=(replace(value, text=text, known=_ignore_case(text)),))
-                for value in texts
-                for text in [str(value.known)]
-            ]
+            texts = [value.known for value in where.values if isinstance(value.known, str) and is_text]
+            values = (Value(text=text, is_quoted=True, known=_ignore_case(text)) for text in texts)
+            return [replace(where, values=(value,)) for value in values]
         case And() | Or():
             return [found for part in where.parts for found in in_any_case(part)]
         case _:

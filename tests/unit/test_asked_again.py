@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from rig import SETTLE_S, Rig, settle
 
 from facehog_core import rest
-from facehog_core.catalogue import Catalogue
 from facehog_core.causes import Cause, cause_of
 from facehog_core.crop import Crop
 from facehog_core.errors import TimestampsError
@@ -19,14 +17,6 @@ from facehog_core.recipe import Recipe, name_run
 from facehog_core.reconcile import MOST_ATTEMPTS, Life
 from facehog_core.schema import Fate
 from facehog_core.timestamps import TimestampsSource, find_timestamps
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    (tmp_path / "inbox").mkdir()
-    with Catalogue(f"sqlite:///{tmp_path / 'catalogue.db'}", create=True) as catalogue:
-        yield Rig(folder=tmp_path / "inbox", catalogue=catalogue)
-
 
 CROPPED = Recipe(crop=Crop(x=0, y=0, width=64, height=64))
 

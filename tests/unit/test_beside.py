@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,20 +10,12 @@ import pytest
 from rig import SETTLE_S, Rig, settle
 
 from facehog_core import inbox as inbox_module
-from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
 from facehog_core.lookout import Lookout
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import Life, take_up
 from facehog_core.schema import Fate
 from facehog_core.timestamps import TimestampsSource
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    (tmp_path / "inbox").mkdir()
-    with Catalogue(f"sqlite:///{tmp_path / 'catalogue.db'}", create=True) as catalogue:
-        yield Rig(folder=tmp_path / "inbox", catalogue=catalogue)
 
 
 def test_a_file_waits_until_its_timestamps_have_stood_still_too(rig: Rig) -> None:

@@ -30,18 +30,6 @@ from facehog_core.timestamps import TimestampsSource, find_timestamps
 from facehog_core.verify import verify_store
 from facehog_core.video import FrameIndex, VideoInfo, probe
 
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_recording(tmp_path_factory.mktemp("recordings") / "m12.mp4", N_FRAMES)
-
-
-@pytest.fixture(scope="module")
-def whole(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of a run that nothing disturbed, with one shard."""
-    return run_recording(tmp_path_factory.mktemp("whole"), recording, SMALL, frames_per_shard=N_FRAMES)
-
-
 SELECTIONS = st.builds(
     Selection,
     start=st.integers(0, N_FRAMES - 1),

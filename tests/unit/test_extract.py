@@ -37,18 +37,6 @@ from facehog_core.store import discard_partial, read_receipt, read_work
 from facehog_core.verify import Verdict, verify_store
 from facehog_core.video import probe
 
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_recording(tmp_path_factory.mktemp("recordings") / "m12.mp4", N_FRAMES)
-
-
-@pytest.fixture(scope="module")
-def whole(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of a run that nothing disturbed, with one shard."""
-    return run_recording(tmp_path_factory.mktemp("whole"), recording, SMALL, frames_per_shard=N_FRAMES)
-
-
 FACE = Crop(x=53, y=22, width=600, height=475)
 MICE = [
     ("aind_bvt_clip.mp4", Recipe(crop=FACE)),

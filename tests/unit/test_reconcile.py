@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,20 +8,12 @@ import pytest
 from catalogue_users import come_to
 from rig import SETTLE_S, CrashError, DownError, Rig, settle
 
-from facehog_core.catalogue import Catalogue
 from facehog_core.crop import Crop
 from facehog_core.files import FileRecord, Glance
 from facehog_core.recipe import Recipe
 from facehog_core.reconcile import MOST_ATTEMPTS, Life, RunRequest
 from facehog_core.schema import Fate
 from facehog_core.source import Signature
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    (tmp_path / "inbox").mkdir()
-    with Catalogue(f"sqlite:///{tmp_path / 'catalogue.db'}", create=True) as catalogue:
-        yield Rig(folder=tmp_path / "inbox", catalogue=catalogue)
 
 
 def test_a_file_waits_until_it_has_stood_still_and_is_asked_for_then(rig: Rig) -> None:

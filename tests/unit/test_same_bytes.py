@@ -16,7 +16,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from barcode import write_recording
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import BEGUN, ENDED, lay_out_run, run_recording
@@ -33,17 +32,6 @@ from facehog_core.receipts import ShardHogs, ShardReceipt
 from facehog_core.run_paths import RunPaths
 from facehog_core.sealing import seal_store
 from facehog_core.store import create_store, read_receipt, read_work, write_shard
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_recording(tmp_path_factory.mktemp("recordings") / "m12.mp4", N_FRAMES)
-
-
-@pytest.fixture(scope="module")
-def whole(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of a run that nothing disturbed, with one shard."""
-    return run_recording(tmp_path_factory.mktemp("whole"), recording, SMALL, frames_per_shard=N_FRAMES)
 
 
 @settings(max_examples=8)
